@@ -1,0 +1,461 @@
+/**
+ * The HTTP side (tasks 6, 7, 11, 14, 15, 17 and 19) on node:http: a request is parsed into plain values at the door, a
+ * handler returns its answer, and an error carries its status. Configuration, start and stop are at the end.
+ */
+import { once } from 'node:events'
+import { realpathSync } from 'node:fs'
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { Auth, InvalidInput, StoreError, ValueError } from './auth.ts'
+
+/** What a handler returns. Without a body, none is sent. */
+type Answer = { status: number; body?: object; headers?: Record<string, string> }
+
+/** Answers one method of one path, or throws. */
+type Handler = (service: Service, request: IncomingMessage) => Promise<Answer>
+
+/** What the handlers work with. */
+type Service = { auth: Auth; config: Config }
+
+/** A failure on purpose: its status, its message for the client, and the headers that go with it. */
+class HttpError extends Error {
+  readonly status: number
+  readonly headers: Record<string, string>
+
+  constructor(status: number, message: string, headers: Record<string, string> = {}) {
+    super(message)
+    this.status = status
+    this.headers = headers
+  }
+}
+
+/** The wire contract, by path and method. Maps, because an object would also have a `/__proto__`. */
+const ROUTES = new Map<string, Map<string, Handler>>([
+  ['/', new Map([['GET', welcome]])],
+  ['/users', new Map([['POST', users]])],
+  ['/sessions', new Map(Object.entries({ POST: login, DELETE: logout }))],
+  ['/profile', new Map([['GET', profile]])],
+  ['/reset_password', new Map(Object.entries({ POST: getResetPasswordToken, PUT: updatePassword }))],
+])
+
+/** The largest body, in bytes. */
+const BODY_LIMIT = 16 * 1024
+/** How long a request may take to arrive, in milliseconds, before it is answered 408. */
+const REQUEST_TIMEOUT = 10_000
+/** How long requests in flight may take at a stop, in milliseconds. */
+const STOP_TIMEOUT = 10_000
+/** The longest life of a session or a token, in seconds: ten years. */
+const MAX_TTL = 315_360_000
+/** How long a client may take to read the last answer on its connection, in milliseconds. */
+const LINGER = 1000
+
+/** `GET /` (task 6). */
+async function welcome(): Promise<Answer> {
+  return { status: 200, body: { message: 'Bienvenue' } }
+}
+
+/** `POST /users` (task 7): registers a user. */
+async function users({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+  const form = await readForm(request)
+  const registered = auth.registerUser(field(form, 'email'), field(form, 'password'))
+  const { email } = await refuse(registered, 400, 'email already registered')
+  return { status: 200, body: { email, message: 'user created' } }
+}
+
+/** `POST /sessions` (task 11): begins a session. */
+async function login({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
+  const form = await readForm(request)
+  const email = field(form, 'email')
+  const sessionId = (await auth.validLogin(email, field(form, 'password'))) ? await auth.createSession(email) : null
+  if (sessionId === null) throw new HttpError(401, 'wrong email or password')
+  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.sessionTtl) }
+  return { status: 200, body: { email: await asRegistered(auth, email), message: 'logged in' }, headers }
+}
+
+/** `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect, although 303 says it better. */
+async function logout({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
+  const user = await auth.getUserFromSessionId(sessionIdOf(request))
+  if (user === null) throw new HttpError(403, 'no such session')
+  await auth.destroySession(user.id)
+  const headers = { Location: '/', 'Set-Cookie': sessionCookie(config, '', 0) }
+  return { status: 302, body: { message: 'logged out' }, headers }
+}
+
+/** `GET /profile` (task 15): who is logged in. */
+async function profile({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+  const user = await auth.getUserFromSessionId(sessionIdOf(request))
+  if (user === null) throw new HttpError(403, 'no such session')
+  return { status: 200, body: { email: user.email } }
+}
+
+/** `POST /reset_password` (task 17): hands out a reset token. */
+async function getResetPasswordToken({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+  const email = field(await readForm(request), 'email')
+  const reset_token = await refuse(auth.getResetPasswordToken(email), 403, 'no such user')
+  return { status: 200, body: { email: await asRegistered(auth, email), reset_token } }
+}
+
+/** `PUT /reset_password` (task 19): sets a new password. */
+async function updatePassword({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+  const form = await readForm(request)
+  const email = field(form, 'email')
+  const updated = auth.updatePassword(field(form, 'reset_token'), field(form, 'new_password'))
+  await refuse(updated, 403, 'no such reset token')
+  return { status: 200, body: { email: await asRegistered(auth, email), message: 'Password updated' } }
+}
+
+/** What Auth refuses with `ValueError` gets a status of its own; input that breaks a rule is 400 everywhere. */
+async function refuse<T>(promise: Promise<T>, status: number, message: string): Promise<T> {
+  try {
+    return await promise
+  } catch (error) {
+    if (error instanceof ValueError && !(error instanceof InvalidInput)) throw new HttpError(status, message)
+    throw error
+  }
+}
+
+/** An email is answered as it was registered, in whatever case it was sent. */
+async function asRegistered(auth: Auth, email: string): Promise<string> {
+  return (await auth.findUser(email))?.email ?? email
+}
+
+/** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
+function sessionCookie(config: Config, sessionId: string, maxAge: number): string {
+  const secure = config.cookieSecure ? '; Secure' : ''
+  return `session_id=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}`
+}
+
+/** The value, without quotes, of the first cookie that is named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
+function sessionIdOf(request: IncomingMessage): string | undefined {
+  for (const pair of request.headers.cookie?.split(';') ?? []) {
+    const [name, value] = cut(pair, '=')
+    if (name.trim() === 'session_id') return value.trim().replace(/^"(.*)"$/, '$1')
+  }
+  return undefined
+}
+
+/** The fields of a body, by name. */
+type Form = ReadonlyMap<string, string>
+
+/** A field that the client has to send. */
+function field(form: Form, name: string): string {
+  const value = form.get(name)
+  if (!value) throw new HttpError(400, `${name} is missing`)
+  return value
+}
+
+/** The names and values in a body of one media type; throws where the body is broken. */
+type Parser = (text: string, contentType: string) => Iterable<[string, unknown]> | Promise<Iterable<[string, unknown]>>
+
+const PARSERS = new Map<string, Parser>([
+  ['application/x-www-form-urlencoded', parseUrlencoded],
+  ['multipart/form-data', parseMultipart],
+  ['application/json', parseJson],
+])
+
+/** Reads a body in any of the three codings. The first value of a repeated field counts; no body is a form without fields. */
+async function readForm(request: IncomingMessage): Promise<Form> {
+  const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
+  const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
+  if (parse === undefined || encoding !== 'identity') {
+    if (!hasBody(request)) return new Map()
+    throw new HttpError(415, `send the fields uncompressed, as one of ${[...PARSERS.keys()].join(', ')}`)
+  }
+  const body = await readBody(request)
+  const form = new Map<string, string>()
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
+    for (const [name, value] of await parse(text, contentType)) {
+      if (typeof value !== 'string' || !value.isWellFormed()) throw new TypeError(`${name} is not a text`)
+      if (!form.has(name)) form.set(name, value)
+    }
+  } catch (error) {
+    throw new HttpError(400, `broken body: ${error instanceof Error ? error.message : error}`)
+  }
+  return form
+}
+
+/** The form that browsers and `curl -d` send. Not by URLSearchParams, which lets broken coding pass as something else. */
+function parseUrlencoded(text: string): [string, string][] {
+  return text.split('&').map((pair) => {
+    const [name, value] = cut(pair.replaceAll('+', ' '), '=')
+    return [decodeURIComponent(name), decodeURIComponent(value)]
+  })
+}
+
+/** The form that `curl -F` sends (RFC 7578). */
+function parseMultipart(text: string, contentType: string): Promise<FormData> {
+  return new Response(text, { headers: { 'content-type': contentType } }).formData()
+}
+
+/** A JSON object, whose values have to be strings. */
+function parseJson(text: string): [string, unknown][] {
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not a JSON object')
+  return Object.entries(value)
+}
+
+/** Tells whether a body comes with the request (RFC 9112, section 6.3). */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** Tells whether the request says itself that its body is too large. */
+function saysTooLarge({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? 0) > BODY_LIMIT
+}
+
+/** The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out. */
+function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const tooLarge = new HttpError(413, `the body is larger than ${BODY_LIMIT} bytes`)
+  if (saysTooLarge(request)) return Promise.reject(tooLarge)
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = []
+    let size = 0
+    request.on('data', (chunk: Uint8Array) => {
+      size += chunk.length
+      if (size > BODY_LIMIT) reject(tooLarge)
+      else chunks.push(chunk)
+    })
+    request.on('end', () => resolve(Buffer.concat(chunks)))
+    request.on('error', reject)
+  })
+}
+
+/** The text before the first separator, and the text behind it. */
+function cut(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator)
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
+}
+
+/** The path of a request target, which may be absolute (RFC 9112, section 3.2), without its query. */
+function pathOf(request: IncomingMessage): string {
+  const target = (request.url ?? '').replace(/^https?:\/\/[^/?]*/i, '')
+  return cut(target, '?')[0] || '/'
+}
+
+/** Finds the handler for a request and lets it answer. */
+async function answer(service: Service, request: IncomingMessage): Promise<Answer> {
+  const { method = '', httpVersion, headers } = request
+  if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
+  const path = pathOf(request)
+  const methods = path === '*' ? new Map() : ROUTES.get(path)
+  if (methods === undefined) throw new HttpError(404, 'no such path')
+  const handler = methods.get(method === 'HEAD' ? 'GET' : method)
+  if (handler !== undefined) return handler(service, request)
+  const Allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+  if (method === 'OPTIONS') return { status: 204, headers: { Allow } }
+  throw new HttpError(405, `use one of ${Allow}`, { Allow })
+}
+
+/** The answer to a request that failed. */
+function failure(error: unknown): Answer {
+  if (error instanceof HttpError)
+    return { status: error.status, body: { message: error.message }, headers: error.headers }
+  if (error instanceof InvalidInput) return { status: 400, body: { message: error.message } }
+  if (error instanceof StoreError) {
+    console.error(error.message)
+    return { status: 503, body: { message: 'the store is not available' }, headers: { 'Retry-After': '1' } }
+  }
+  console.error('a bug:', error)
+  return { status: 500, body: { message: 'internal error' } }
+}
+
+/** Sends an answer; returns the number of bytes in its body. */
+function send(response: ServerResponse, { status, body, headers }: Answer): number {
+  const text = body === undefined ? '' : `${JSON.stringify(body)}\n`
+  response.writeHead(status, {
+    ...(body && { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...headers,
+  })
+  response.end(text)
+  return response.req.method === 'HEAD' ? 0 : Buffer.byteLength(text)
+}
+
+/** Request lines on stdout in the Common Log Format, in batches: a write for every line would cost more than the answer. */
+class AccessLog {
+  #lines = ''
+
+  /** Adds the line of a request, or of what node's parser could not read as one. */
+  add(address: string | undefined, request: IncomingMessage | null, status: number, bytes: number): void {
+    if (this.#lines === '') setTimeout(() => this.flush(), 100).unref()
+    const line = request === null ? '-' : `${request.method} ${pathOf(request)} HTTP/${request.httpVersion}`
+    const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
+    this.#lines += `${address ?? '-'} - - [${date}] "${line.replace(/["\\]|[^ -~]/g, '?')}" ${status} ${bytes || '-'}\n`
+  }
+
+  /** Writes what has come together. */
+  flush(): void {
+    if (this.#lines !== '') process.stdout.write(this.#lines)
+    this.#lines = ''
+  }
+}
+
+/** The server; it does not listen yet. */
+export function createService(service: Service): Server {
+  const log = service.config.accessLog ? new AccessLog() : null
+  process.on('exit', () => log?.flush())
+  /** The last response of each connection. */
+  const pending = new WeakMap<Socket, ServerResponse>()
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    pending.set(request.socket, response)
+    try {
+      finish(response, await answer(service, request))
+    } catch (error) {
+      // Who has hung up, or has been told already that the request is broken, gets no answer.
+      if (!response.headersSent && !request.socket.destroyed) finish(response, failure(error))
+    }
+  }
+
+  function finish(response: ServerResponse, result: Answer): void {
+    if (!server.listening) response.shouldKeepAlive = false
+    const request = response.req.method ? response.req : null
+    const bytes = send(response, result)
+    log?.add(response.req.socket.remoteAddress, request, result.status, bytes)
+  }
+
+  /** Answers what is no request in node's eyes, on a connection that ends with it. */
+  function reject(socket: Socket, result: Answer): void {
+    const response = new ServerResponse(new IncomingMessage(socket))
+    response.assignSocket(socket)
+    finish(response, result)
+    socket.end()
+    setTimeout(() => socket.destroy(), LINGER).unref()
+  }
+
+  const server = createServer({
+    requestTimeout: REQUEST_TIMEOUT,
+    headersTimeout: REQUEST_TIMEOUT,
+    connectionsCheckingInterval: 1000,
+    requireHostHeader: false,
+  })
+  server.on('request', handle)
+  server.on('checkContinue', (request, response) => {
+    if (!saysTooLarge(request)) response.writeContinue()
+    handle(request, response)
+  })
+  server.on('checkExpectation', (_request, response) => {
+    finish(response, failure(new HttpError(417, 'only 100-continue can be expected')))
+  })
+  server.on('connect', (_request, socket: Socket) => {
+    reject(socket, failure(new HttpError(405, 'this is no proxy', { Allow: 'GET, HEAD, POST, PUT, DELETE, OPTIONS' })))
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const response = pending.get(socket)
+    const refused = failure(PARSE_ERRORS.get(error.code ?? '') ?? new HttpError(400, 'this is not HTTP'))
+    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy()
+    else if (response === undefined) reject(socket, refused)
+    else if (!response.req.complete) {
+      // The request that is being answered is broken itself. Where it has its answer, a second one would be a lie.
+      if (response.headersSent) return void socket.destroy()
+      response.shouldKeepAlive = false
+      finish(response, refused)
+    } else if (response.writableFinished) reject(socket, refused)
+    else response.once('close', () => reject(socket, refused))
+  })
+  return server
+}
+
+/** What node's parser and its timer find, by the code of their error. */
+const PARSE_ERRORS = new Map([
+  ['HPE_HEADER_OVERFLOW', new HttpError(431, 'the headers are larger than 16 KiB')],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', new HttpError(413, 'the chunk extensions are larger than 16 KiB')],
+  ['ERR_HTTP_REQUEST_TIMEOUT', new HttpError(408, `the request took longer than ${REQUEST_TIMEOUT / 1000} seconds`)],
+])
+
+/** The configuration, as SPEC and README have it. */
+export type Config = ReturnType<typeof readConfig>
+
+/**
+ * Reads the configuration from the environment.
+ * @throws {ValueError} names the first variable that is wrong, and its value
+ */
+export function readConfig(env: Record<string, string | undefined>) {
+  const text = (name: string, fallback: string) => {
+    if (env[name] === '') throw new ValueError(`${name} is empty: set it or unset it`)
+    return env[name] ?? fallback
+  }
+  const integer = (name: string, fallback: number, min: number, max: number) => {
+    const value = text(name, String(fallback))
+    if (/^\d{1,10}$/.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
+    throw new ValueError(`${name}=${value}: expected an integer from ${min} to ${max}`)
+  }
+  return {
+    host: text('HOST', '0.0.0.0'),
+    port: integer('PORT', 5000, 0, 65535),
+    databaseUrl: text('DATABASE_URL', 'file:users.json'),
+    bcryptCost: integer('BCRYPT_COST', 12, 4, 31),
+    sessionTtl: integer('SESSION_TTL', 604800, 1, MAX_TTL),
+    resetTtl: integer('RESET_TTL', 3600, 1, MAX_TTL),
+    cookieSecure: integer('COOKIE_SECURE', 0, 0, 1) === 1,
+    accessLog: integer('ACCESS_LOG', 1, 0, 1) === 1,
+  }
+}
+
+/** Runs the service until SIGINT or SIGTERM. What keeps it from starting is one line on stderr, and exit code 1. */
+async function main(): Promise<void> {
+  try {
+    const config = readConfig(process.env)
+    const auth = createAuth(config)
+    await auth.open()
+    const server = createService({ auth, config })
+    const connections = new Set<Socket>()
+    server.on('connection', (socket) => {
+      connections.add(socket)
+      socket.once('close', () => connections.delete(socket))
+    })
+    await listen(server, config)
+    const stopping = () => stop(server, connections, auth)
+    process.once('SIGINT', stopping).once('SIGTERM', stopping)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}
+
+/** An Auth over the configured store; whether it exists is not known yet. */
+function createAuth(config: Config): Auth {
+  try {
+    return new Auth(config)
+  } catch (error) {
+    throw new ValueError(`DATABASE_URL=${config.databaseUrl}: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+/** Resolves when the server listens. */
+async function listen(server: Server, { host, port }: Config): Promise<void> {
+  try {
+    server.listen({ host, port })
+    await once(server, 'listening')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : error
+    const why = code === 'EADDRINUSE' ? 'taken already' : `no address to listen on (${code})`
+    throw new ValueError(`HOST=${host} PORT=${port}: ${why}; set HOST or PORT to something else`)
+  }
+  const address = server.address()
+  const at = typeof address === 'object' && address !== null ? address.port : port
+  console.log(`Listening on http://${host.includes(':') ? `[${host}]` : host}:${at}`)
+}
+
+/** No new connections; work in flight is finished, the store is closed, and the process exits. */
+async function stop(server: Server, connections: Set<Socket>, auth: Auth): Promise<void> {
+  const cutOff = setTimeout(() => server.closeAllConnections(), STOP_TIMEOUT)
+  const closed = new Promise((resolve) => server.close(resolve))
+  // A connection on which nothing was ever sent is no work in flight, though node waits for it.
+  for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
+  await closed
+  clearTimeout(cutOff)
+  try {
+    await auth.close()
+    process.exit(0)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) await main()
