@@ -1,9 +1,27 @@
 /**
- * The store (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. The table is kept by lowdb,
- * in a JSON file or in memory.
+ * The store (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. `DB` is its face; behind it
+ * is `Table`, the rows in memory with an index for each column that is searched by, over lowdb's `Low`; and behind that, for
+ * `file:`, `LogFile`, which makes every change durable at the cost of one row.
  */
-import { Low, Memory, type Adapter } from 'lowdb'
-import { JSONFile } from 'lowdb/node'
+import { isUtf8 } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  utimes,
+  writeSync,
+} from 'node:fs'
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { type Adapter, Low, Memory } from 'lowdb'
 import { checkValue, isColumn, TABLE, toUser, type User, ValueError } from './user.ts'
 
 /** No row has all of the attributes; named after SQLAlchemy's exception. */
@@ -26,38 +44,44 @@ export class StoreError extends Error {
   override name = 'StoreError'
 }
 
-/** The shape of `users.json`. */
-type Table = { [TABLE]: User[] }
-
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/** The users, behind three methods; which store is behind them is the business of this file alone. */
-export class DB {
-  readonly #low: Low<Table>
-  readonly #url: string
+/** What a store has to do; `DB` has checked the attributes. */
+interface Engine {
+  open(): Promise<void>
+  close(): Promise<void>
+  /** Throws `EmailTaken`. */
+  insert(email: string, hashedPassword: string): Promise<User>
+  find(attributes: Attributes): Promise<User | undefined>
+  /** Tells whether there was such a row; throws `EmailTaken`. */
+  update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
+}
 
-  /** @param url `file:PATH` or `memory:` */
+/** The users, behind three methods. Which store is behind them nobody above this file can tell. */
+export class DB {
+  readonly #engine: Engine
+
+  /**
+   * @param url `file:PATH` or `memory:`
+   * @throws {ValueError} when it is neither
+   */
   constructor(url: string) {
-    this.#url = url
-    this.#low = new Low<Table>(adapterFor(url), { [TABLE]: [] })
+    this.#engine = engineFor(url)
   }
 
   /**
-   * Reads the table; to be called once, before anything else.
-   * @throws {StoreError} when the table cannot be read, or is damaged
+   * Opens the store; to be called once, before anything else.
+   * @throws {StoreError} when it cannot be read, is damaged, or belongs to another process; it is left as it was
    */
-  async open(): Promise<void> {
-    try {
-      await this.#low.read()
-      this.#low.data = { [TABLE]: this.#low.data[TABLE].map(toUser) }
-    } catch (error) {
-      throw new StoreError(`cannot read ${this.#url}: ${messageOf(error)}`)
-    }
+  open(): Promise<void> {
+    return this.#engine.open()
   }
 
-  /** Resolves when everything that was written is in the store. */
-  async close(): Promise<void> {}
+  /** Closes the store; everything that was acknowledged is in it. */
+  close(): Promise<void> {
+    return this.#engine.close()
+  }
 
   /**
    * Adds a row (task 1).
@@ -65,12 +89,9 @@ export class DB {
    * @throws {ValueError} when a column cannot hold the value
    */
   async addUser(email: string, hashedPassword: string): Promise<User> {
-    const users = this.#low.data[TABLE]
-    if (users.some((user) => matches(user, { email }))) throw new EmailTaken(email)
-    const user = toUser({ id: (users.at(-1)?.id ?? 0) + 1, email, hashed_password: hashedPassword })
-    users.push(user)
-    await this.#write(() => users.splice(users.indexOf(user), 1))
-    return { ...user }
+    checkValue('email', email)
+    checkValue('hashed_password', hashedPassword)
+    return this.#engine.insert(email, hashedPassword)
   }
 
   /**
@@ -82,7 +103,9 @@ export class DB {
     const names = Object.keys(attributes)
     if (names.length === 0) throw new InvalidRequestError('nothing to search by')
     for (const name of names) if (!isColumn(name)) throw new InvalidRequestError(`${name} is no column`)
-    return { ...this.#find(attributes) }
+    const user = await this.#engine.find(attributes)
+    if (user === undefined) throw new NoResultFound(`no user with this ${names.join(', ')}`)
+    return user
   }
 
   /**
@@ -98,50 +121,630 @@ export class DB {
       if (name === 'id' && value !== userId) throw new ValueError('an id does not change')
       checkValue(name, value)
     }
-    const user = this.#find({ ...expected, id: userId })
-    const { email } = attributes
-    if (email !== undefined && this.#low.data[TABLE].some((row) => row !== user && matches(row, { email }))) {
-      throw new EmailTaken(email)
-    }
-    const before = { ...user }
-    Object.assign(user, attributes)
-    await this.#write(() => Object.assign(user, before))
-  }
-
-  #find(attributes: Attributes): User {
-    const user = this.#low.data[TABLE].find((row) => matches(row, attributes))
-    if (user === undefined) throw new NoResultFound('no such user')
-    return user
-  }
-
-  async #write(undo: () => void): Promise<void> {
-    try {
-      await this.#low.write()
-    } catch (error) {
-      undo()
-      throw new StoreError(`cannot write ${this.#url}: ${messageOf(error)}`)
-    }
+    if (!(await this.#engine.update(userId, attributes, expected)))
+      throw new NoResultFound(`no user ${userId} as expected`)
   }
 }
 
-/** lowdb's adapter for a URL. */
-function adapterFor(url: string): Adapter<Table> {
-  if (url === 'memory:') return new Memory()
-  const path = /^file:(?:\/\/)?(.+)$/.exec(url)?.[1]
+/** The store for a URL; nothing is opened yet. */
+function engineFor(url: string): Engine {
+  if (url === 'memory:') return new Table(null)
+  const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
   if (path === undefined) throw new ValueError('expected file:PATH or memory:')
-  return new JSONFile(path)
+  return new Table(new LogFile(path))
+}
+
+/** The shape of `users.json`. */
+type Data = { [TABLE]: User[] }
+
+/** The columns that are searched by; their non-null values are unique, or as good as unique. */
+const INDEXED = ['id', 'email', 'session_id', 'reset_token'] as const
+
+/** Rows in memory, every change handed to the log (if there is one) and undone should the log fail. */
+class Table implements Engine {
+  readonly #log: LogFile | null
+  readonly #low: Low<Data>
+  readonly #indexes: Record<(typeof INDEXED)[number], Index>
+  #lastId = 0
+
+  constructor(log: LogFile | null) {
+    this.#log = log
+    this.#low = new Low<Data>(log ?? new Memory(), { [TABLE]: [] })
+    this.#indexes = {
+      id: log?.byId ?? new Index(),
+      email: log?.byEmail ?? new Index(emailKey),
+      session_id: new Index(),
+      reset_token: new Index(),
+    }
+  }
+
+  async open(): Promise<void> {
+    await this.#low.read()
+    for (const user of this.#low.data[TABLE]) {
+      this.#index(user)
+      this.#lastId = Math.max(this.#lastId, user.id)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#log?.close()
+  }
+
+  async insert(email: string, hashed_password: string): Promise<User> {
+    if (this.#indexes.email.get(email)) throw new EmailTaken(email)
+    const user = toUser({ id: ++this.#lastId, email, hashed_password })
+    this.#low.data[TABLE].push(user)
+    this.#index(user)
+    const copy = { ...user }
+    await this.#write(user, () => {
+      // Undone last first, so this row is the last one again.
+      this.#low.data[TABLE].pop()
+      this.#unindex(user)
+      this.#lastId--
+    })
+    return copy
+  }
+
+  async find(attributes: Attributes): Promise<User | undefined> {
+    const user = this.#find(attributes)
+    return user && { ...user }
+  }
+
+  async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
+    const user = this.#find({ ...expected, id: userId })
+    if (user === undefined) return false
+    const { email } = attributes
+    if (email !== undefined && (this.#indexes.email.get(email) ?? user) !== user) throw new EmailTaken(email)
+    const before = { ...user }
+    this.#change(user, attributes)
+    await this.#write(user, () => this.#change(user, before))
+    return true
+  }
+
+  #find(attributes: Attributes): User | undefined {
+    for (const column of INDEXED) {
+      const value = attributes[column]
+      if (value === undefined || value === null) continue
+      const user = this.#indexes[column].get(value)
+      return user && hasAll(user, attributes) ? user : undefined
+    }
+    return this.#low.data[TABLE].find((user) => hasAll(user, attributes))
+  }
+
+  #change(user: User, attributes: Attributes): void {
+    this.#unindex(user)
+    Object.assign(user, attributes)
+    this.#index(user)
+  }
+
+  #index(user: User): void {
+    for (const column of INDEXED) if (user[column] !== null) this.#indexes[column].set(user[column], user)
+  }
+
+  #unindex(user: User): void {
+    for (const column of INDEXED) if (user[column] !== null) this.#indexes[column].delete(user[column])
+  }
+
+  #write(user: User, undo: () => void): Promise<void> {
+    this.#log?.change(user, undo)
+    return this.#low.write()
+  }
 }
 
 /** Tells whether a row has all of the attributes. */
-function matches(user: User, attributes: Attributes): boolean {
+function hasAll(user: User, attributes: Attributes): boolean {
   return Object.entries(attributes).every(([name, value]) =>
-    name === 'email'
-      ? user.email.toLowerCase() === String(value).toLowerCase()
-      : isColumn(name) && user[name] === value,
+    name === 'email' ? emailKey(user.email) === emailKey(value) : isColumn(name) && user[name] === value,
   )
+}
+
+/** The form in which emails are compared: whatever their case. */
+function emailKey(value: unknown): unknown {
+  return typeof value === 'string' ? value.toLowerCase() : value
+}
+
+/**
+ * From a value to the row that has it. A thousand small Maps, as one large Map stands still for a tenth of a second whenever
+ * it grows or sweeps out what was deleted.
+ */
+class Index {
+  readonly #shards = Array.from({ length: 1024 }, () => new Map<unknown, User>())
+  readonly #keyOf: (value: unknown) => unknown
+
+  constructor(keyOf = (value: unknown) => value) {
+    this.#keyOf = keyOf
+  }
+
+  get(value: unknown): User | undefined {
+    const key = this.#keyOf(value)
+    return this.#shardOf(key)?.get(key)
+  }
+
+  set(value: unknown, user: User): void {
+    const key = this.#keyOf(value)
+    this.#shardOf(key)?.set(key, user)
+  }
+
+  delete(value: unknown): void {
+    const key = this.#keyOf(value)
+    this.#shardOf(key)?.delete(key)
+  }
+
+  #shardOf(key: unknown): Map<unknown, User> | undefined {
+    if (typeof key !== 'string') return this.#shards[Number(key) & 1023]
+    let hash = 0
+    for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
+    return this.#shards[hash & 1023]
+  }
+}
+
+/** A changed row as a line of the log, and how to take the change back in memory should the log fail. */
+type Change = { line: string; undo: () => void }
+
+/** Changes that share one write and one sync. `doomed`: built on changes that have failed. */
+type Batch = { changes: Change[]; done: Promise<void>; doomed?: StoreError }
+
+/** A table below this length is folded after a quiet second, a longer one when the log has grown as long. In bytes. */
+const SMALL = 1024 * 1024
+/** How long a quiet second is, in milliseconds. */
+const QUIET = 1000
+/** How long after a fold that failed the next one is tried, in milliseconds. */
+const FOLD_AGAIN = 10_000
+/** For how long the rows of one slice of a fold are put together, in milliseconds. */
+const SLICE = 2
+
+/**
+ * lowdb's adapter for a table of any size: `PATH` is the table, `PATH-wal` the log of the rows that have changed since. A row
+ * in the log replaces the row with its id, so replaying a log over a newer table gives the same table; that is why a crash
+ * between any two steps loses nothing.
+ */
+class LogFile implements Adapter<Data> {
+  /** The rows by what is unique; the table above goes on with them. */
+  readonly byId = new Index()
+  readonly byEmail = new Index(emailKey)
+  #path: string
+  #release = () => {}
+  #users: User[] = []
+  #log: FileHandle | undefined
+  #logLength = 0
+  #tableLength = 0
+  /** The batch that waits for the sync that runs now (group commit). */
+  #next: Batch | undefined
+  /** What touches the log takes its turn behind this. */
+  #turn: Promise<unknown> = Promise.resolve()
+  /** Batches and folds that have failed. */
+  #failures = 0
+  #folding: Promise<void> | undefined
+  #quiet: NodeJS.Timeout | undefined
+  #noFoldBefore = 0
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Reads the table and replays the logs over it. */
+  async read(): Promise<Data> {
+    try {
+      if (existsSync(this.#path)) this.#path = realpathSync(this.#path)
+      this.#release = claim(`${this.#path}-lock`)
+      const tornAt = this.#load()
+      this.#log = await open(this.#wal, 'a', 0o600)
+      if (tornAt !== undefined) await this.#log.truncate(tornAt)
+      this.#logLength = (await this.#log.stat()).size
+      await syncDirectory(this.#path)
+    } catch (error) {
+      this.#release()
+      throw error instanceof StoreError ? error : new StoreError(`${this.#path}: ${messageOf(error)}`)
+    }
+    if (this.#isUnfolded()) void this.#fold()
+    return { [TABLE]: this.#users }
+  }
+
+  /** Puts a changed row into the batch that the next `write` waits for. */
+  change(user: User, undo: () => void): void {
+    if (this.#next === undefined) {
+      const batch: Batch = { changes: [], done: this.#inTurn(() => this.#append(batch)) }
+      this.#next = batch
+    }
+    this.#next.changes.push({ line: `${JSON.stringify(user)}\n`, undo })
+  }
+
+  /** Resolves when all changes so far are on the disk. */
+  async write(): Promise<void> {
+    await this.#next?.done
+  }
+
+  /** Leaves the table alone with every row; should it not be possible to fold the log, that stays, and nothing is lost. */
+  async close(): Promise<void> {
+    await this.#turn
+    await this.#folding
+    const failures = this.#failures
+    while (this.#isUnfolded() && failures === this.#failures) await this.#fold()
+    clearTimeout(this.#quiet)
+    await this.#log?.close()
+    if (!this.#isUnfolded()) await unlink(this.#wal)
+    this.#release()
+  }
+
+  get #wal(): string {
+    return `${this.#path}-wal`
+  }
+
+  /** The log before this one; there is one only until a fold has ended. */
+  get #oldWal(): string {
+    return `${this.#path}-wal-old`
+  }
+
+  #isUnfolded(): boolean {
+    return this.#logLength > 0 || existsSync(this.#oldWal)
+  }
+
+  *#pages(): Generator<Page> {
+    if (existsSync(this.#path)) yield* readTable(this.#path)
+    for (const path of [this.#oldWal, this.#wal]) if (existsSync(path)) yield* readLog(path)
+  }
+
+  /** Reads everything; returns where in the log a torn record begins, if there is one. */
+  #load(): number | undefined {
+    let tornAt: number | undefined
+    for (const page of this.#pages()) {
+      if (page.path === this.#wal) tornAt = page.tornAt
+      page.rows.forEach((row, i) => {
+        const user = toUserAt(row, page, i)
+        const known = this.byId.get(user.id)
+        if (known !== undefined && page.path === this.#path) throw damaged(page, i, `a second row with id ${user.id}`)
+        if (known !== undefined) return void Object.assign(known, user)
+        this.#users.push(user)
+        this.byId.set(user.id, user)
+      })
+    }
+    // Only now: in between, a log that is replayed over a newer table may have given one email to two.
+    for (const user of this.#users) {
+      if (this.byEmail.get(user.email) !== undefined) throw this.#second(user)
+      this.byEmail.set(user.email, user)
+    }
+    this.#tableLength = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
+    return tornAt
+  }
+
+  /** The error for an email that two rows have; finds the line of the second one. */
+  #second({ id, email }: User): StoreError {
+    let error = new StoreError('')
+    for (const page of this.#pages()) {
+      page.rows.forEach((row, i) => {
+        if (toUser(row).id === id) error = damaged(page, i, `a second row with email ${email}`)
+      })
+    }
+    return error
+  }
+
+  /** Runs a task when all that took its turn before has ended, well or not. */
+  #inTurn(task: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(task)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  /** Writes a batch to the log and syncs it, or takes it back. */
+  async #append(batch: Batch): Promise<void> {
+    if (batch.doomed !== undefined) throw batch.doomed
+    this.#next = undefined
+    const bytes = Buffer.from(batch.changes.map(({ line }) => line).join(''))
+    try {
+      await this.#log?.appendFile(bytes)
+    } catch (error) {
+      const failed = new StoreError(`cannot write ${this.#wal}: ${messageOf(error)}`)
+      this.#undo(batch, failed)
+      if (this.#log !== undefined) await mustWork(this.#log.truncate(this.#logLength), `undo a write to ${this.#wal}`)
+      throw failed
+    }
+    if (this.#log !== undefined) await sync(this.#log, this.#wal)
+    this.#logLength += bytes.length
+    this.#scheduleFold()
+  }
+
+  /** Takes back, last first, what has failed and what was built on it. */
+  #undo(batch: Batch, failed: StoreError): void {
+    this.#failures++
+    const changes = [...batch.changes, ...(this.#next?.changes ?? [])]
+    if (this.#next !== undefined) this.#next.doomed = failed
+    this.#next = undefined
+    for (const { undo } of changes.reverse()) undo()
+  }
+
+  #scheduleFold(): void {
+    clearTimeout(this.#quiet)
+    if (this.#logLength >= Math.max(SMALL, this.#tableLength)) {
+      if (Date.now() >= this.#noFoldBefore) void this.#fold()
+    } else if (this.#tableLength < SMALL) this.#quiet = setTimeout(() => void this.#fold(), QUIET).unref()
+  }
+
+  /** Folds the log into the table, unless that goes on already. A failure is said, and leaves the log as it is. */
+  #fold(): Promise<void> {
+    this.#folding ??= this.#foldOnce()
+      .catch((error) => {
+        this.#failures++
+        this.#noFoldBefore = Date.now() + FOLD_AGAIN
+        console.error(`cannot fold ${this.#wal} into the table, trying again later: ${messageOf(error)}`)
+      })
+      .finally(() => (this.#folding = undefined))
+    return this.#folding
+  }
+
+  async #foldOnce(): Promise<void> {
+    await this.#inTurn(() => this.#rotate())
+    const failures = this.#failures
+    const temporary = `${this.#path}-tmp`
+    const length = await writeTable(
+      temporary,
+      this.#users,
+      statSync(this.#path, { throwIfNoEntry: false })?.mode ?? 0o600,
+    )
+    // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
+    await this.#inTurn(async () => {})
+    if (failures !== this.#failures) throw new Error('a change that may be in it was undone')
+    await rename(temporary, this.#path)
+    await syncDirectory(this.#path)
+    await unlink(this.#oldWal)
+    this.#tableLength = length
+  }
+
+  /** Starts a new log, so that the old one can be dropped as a whole when the table holds all of it. */
+  async #rotate(): Promise<void> {
+    if (!existsSync(this.#oldWal)) await rename(this.#wal, this.#oldWal)
+    if (existsSync(this.#wal)) return
+    const old = this.#log
+    this.#log = await open(this.#wal, 'a', 0o600)
+    this.#logLength = 0
+    await syncDirectory(this.#path)
+    await old?.close()
+  }
+}
+
+/** Some rows of a file, and the line where each begins. `tornAt`: the offset of a torn record behind them. */
+type Page = { path: string; rows: unknown[]; lines: number[]; tornAt?: number }
+
+/** How much is read at a time; no row is longer. In bytes. */
+const PIECE = 1024 * 1024
+
+/** The rows of a table, however it is laid out. It may be longer than any string can be. */
+function* readTable(path: string): Generator<Page> {
+  /** Bytes not used yet: from the end of the last complete row on. */
+  let rest: Buffer = Buffer.alloc(0)
+  let [starts, lines]: [number[], number[]] = [[], []]
+  let [depth, line, before]: [number, number, RegExp] = [0, 1, /^\s*\{\s*"users"\s*:\s*\[\s*$/]
+  let [inString, escaped] = [false, false]
+  for (const piece of readPieces(path)) {
+    const data = Buffer.concat([rest, piece])
+    const ends: number[] = []
+    for (let i = rest.length; i < data.length; i++) {
+      const byte = data[i]
+      if (escaped) escaped = false
+      else if (inString) {
+        if (byte === 0x22) inString = false
+        else if (byte === 0x5c) escaped = true
+      } else if (byte === 0x22) inString = true
+      else if (byte === 0x0a) line++
+      else if (byte === 0x7b && ++depth === 2) {
+        starts.push(i)
+        lines.push(line)
+      } else if (byte === 0x7d && depth-- === 2) ends.push(i + 1)
+    }
+    const last = ends.at(-1) ?? 0
+    if (ends.length > 0) {
+      const page = { path, rows: [], lines: lines.slice(0, ends.length) }
+      if (!before.test(data.toString('utf8', 0, starts[0]))) throw damaged(page, 0, 'no table before this row')
+      before = /^\s*,\s*$/
+      yield parsePage(page, data, starts, ends, ',')
+    } else if (data.length > PIECE * 2)
+      throw damaged({ path, rows: [], lines: [lines[0] ?? line] }, 0, 'no end of the row')
+    ;[rest, lines, starts] = [
+      data.subarray(last),
+      lines.slice(ends.length),
+      starts.slice(ends.length).map((i) => i - last),
+    ]
+  }
+  const table = before.source.includes('users') ? /^\s*\{\s*"users"\s*:\s*\[\s*\]\s*\}\s*$/ : /^\s*\]\s*\}\s*$/
+  if (!table.test(rest.toString()))
+    throw damaged({ path, rows: [], lines: [lines[0] ?? line] }, 0, 'no end of the table')
+}
+
+/** The rows of a log, one a line; a last line without an end is torn. */
+function* readLog(path: string): Generator<Page> {
+  let rest: Buffer = Buffer.alloc(0)
+  let [line, offset] = [1, 0]
+  for (const piece of readPieces(path)) {
+    const data = Buffer.concat([rest, piece])
+    const [starts, ends, lines]: [number[], number[], number[]] = [[], [], []]
+    let start = 0
+    for (let end = data.indexOf(0x0a); end >= 0; end = data.indexOf(0x0a, start)) {
+      starts.push(start)
+      ends.push(end)
+      lines.push(line++)
+      start = end + 1
+    }
+    if (ends.length > 0) yield parsePage({ path, rows: [], lines }, data, starts, ends, '\n')
+    rest = data.subarray(start)
+    offset += start
+  }
+  if (rest.length === 0) return
+  console.error(
+    `${path}, line ${line}: dropped a torn record, the last one before a crash; nobody was told it is stored`,
+  )
+  yield { path, rows: [], lines: [], tornAt: offset }
+}
+
+/** Parses rows all at once; only where that fails one by one, to find the one that is damaged. */
+function parsePage(page: Page, data: Buffer, starts: number[], ends: number[], separator: ',' | '\n'): Page {
+  const bytes = data.subarray(starts[0], ends.at(-1))
+  try {
+    const text = separator === ',' ? bytes.toString() : bytes.toString().replaceAll(separator, ',')
+    const rows: unknown[] = isUtf8(bytes) ? JSON.parse(`[${text}]`) : []
+    if (rows.length === ends.length) return { ...page, rows }
+  } catch {}
+  const utf8 = new TextDecoder('utf-8', { fatal: true })
+  const broken = ends.findIndex((end, i) => {
+    try {
+      JSON.parse(utf8.decode(data.subarray(starts[i], end)))
+      return i > 0 && data.toString('utf8', ends[i - 1], starts[i]).trim() !== separator.trim()
+    } catch {
+      return true
+    }
+  })
+  throw damaged(page, Math.max(broken, 0), 'no readable row')
+}
+
+/** The bytes of a file, piece by piece. */
+function* readPieces(path: string): Generator<Buffer> {
+  const file = openSync(path, 'r')
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafe(PIECE)
+      const length = readSync(file, piece)
+      if (length === 0) return
+      yield piece.subarray(0, length)
+    }
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** `toUser` for row `i` of a page; the error names its place. */
+function toUserAt(row: unknown, page: Page, i: number): User {
+  try {
+    return toUser(row)
+  } catch (error) {
+    throw damaged(page, i, messageOf(error))
+  }
+}
+
+/** The error for damage at row `i` of a page. */
+function damaged({ path, lines }: Page, i: number, message: string): StoreError {
+  return new StoreError(`${path}, line ${lines[i]}: ${message}`)
+}
+
+/** Writes a table, one row a line, in slices beside the traffic, and syncs it; returns its length. */
+async function writeTable(path: string, users: User[], mode: number): Promise<number> {
+  const file = await open(path, 'w', mode)
+  try {
+    let text = `{"${TABLE}":[`
+    let length = 0
+    for (let i = 0; i < users.length;) {
+      const end = performance.now() + SLICE
+      while (i < users.length && performance.now() < end) text += `${i === 0 ? '' : ','}\n${JSON.stringify(users[i++])}`
+      await file.appendFile(text)
+      length += Buffer.byteLength(text)
+      text = ''
+    }
+    text += '\n]}\n'
+    await file.appendFile(text)
+    await sync(file, path)
+    return length + text.length
+  } finally {
+    await file.close()
+  }
+}
+
+/** Makes a file's name durable: what was created in or renamed into its directory is there after a power cut. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(dirname(path), 'r')
+  await sync(directory, dirname(path))
+  await directory.close()
+}
+
+/** Makes written bytes durable. Not tried again: after a failed fsync the page cache may call lost data clean. */
+async function sync(file: FileHandle, path: string): Promise<void> {
+  await mustWork(file.datasync(), `sync ${path}`)
+}
+
+/** Waits for a step; should it fail, what memory and disk hold may differ from then on, and that ends the process. */
+async function mustWork(step: Promise<void>, what: string): Promise<void> {
+  try {
+    await step
+  } catch (error) {
+    console.error(`cannot ${what}: ${messageOf(error)}; stopping, start again to go on with what is on the disk`)
+    process.exit(1)
+  }
 }
 
 /** The message of whatever was thrown. */
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** Who wants a table: a process, when it was started, and on which machine or in which container it is. */
+type Claim = { pid: number; started: string; place: string; id: string }
+
+/** Process ids mean something only here: on this host, and in this container. */
+const PLACE = `${hostname()} ${statSync('/proc/self/ns/pid', { throwIfNoEntry: false })?.ino}`
+/** How old the lock of a process elsewhere is when that process is taken for dead, in milliseconds. */
+const STALE = 10_000
+
+/**
+ * Claims a table for this process; returns what gives it back. Every claimant adds a line to the lock file, and the first
+ * one that lives has the table: so nobody has to take over the lock of a killed process, at which two could meet.
+ * @throws {StoreError} when another process has it
+ */
+function claim(path: string): () => void {
+  const mine: Claim = { pid: process.pid, started: startOf(process.pid), place: PLACE, id: randomUUID() }
+  for (;;) {
+    const file = openSync(path, 'a+', 0o600)
+    try {
+      // The look comes before the line, which makes the file look touched.
+      const dead = readClaims(path).filter((claim) => !isAlive(claim, path))
+      const checkFirst = () => {
+        const owner = readClaims(path).find(({ id }) => !dead.some((claim) => claim.id === id))
+        if (owner !== undefined && owner.id !== mine.id) {
+          throw new StoreError(`${path}: process ${owner.pid} on ${owner.place} has this table; stop it first`)
+        }
+      }
+      checkFirst()
+      // Between two line ends: a torn line before it, from a full disk, is not glued to it.
+      writeSync(file, `\n${JSON.stringify(mine)}\n`)
+      checkFirst()
+      // An owner that stops removes the file; a claim in a file that is no longer there is none.
+      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(file).ino) break
+    } finally {
+      closeSync(file)
+    }
+  }
+  const heartbeat = setInterval(() => utimes(path, new Date(), new Date(), () => {}), STALE / 4).unref()
+  return () => {
+    clearInterval(heartbeat)
+    rmSync(path, { force: true })
+  }
+}
+
+/** The claims in a lock file, the oldest first, without lines that are empty or torn. */
+function readClaims(path: string): Claim[] {
+  return readFileSync(path, 'utf8').split('\n').flatMap(parseClaim)
+}
+
+/** The claim on a line of the lock file; none on an empty or torn one. */
+function parseClaim(line: string): Claim[] {
+  try {
+    return [JSON.parse(line)]
+  } catch {
+    return []
+  }
+}
+
+/** Tells whether a claimant is still there; one elsewhere shows it by touching the lock file. */
+function isAlive({ pid, started, place }: Claim, path: string): boolean {
+  if (place !== PLACE) return statSync(path).mtimeMs > Date.now() - STALE
+  return startOf(pid) === started
+}
+
+/** When a process was started: another one may have its id by now. Where the system does not say, whether it is there. */
+function startOf(pid: number): string {
+  try {
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
+    return `${state === 'Z'} ${fields[18]}`
+  } catch {}
+  try {
+    process.kill(pid, 0)
+    return 'alive'
+  } catch {
+    return 'dead'
+  }
 }

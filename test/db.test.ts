@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap'
 import { DB, EmailTaken, InvalidRequestError, NoResultFound } from '../db.ts'
 import { ValueError } from '../user.ts'
+import { tempDir } from './helper.ts'
 
 /** Where each engine keeps its table. */
 const ENGINES: Record<string, (t: Test) => string> = {
   memory: () => 'memory:',
-  file: (t) => `file:${t.testdir()}/users.json`,
+  file: (t) => `file:${tempDir(t)}/users.json`,
 }
 
 async function openDB(t: Test, url: string): Promise<DB> {

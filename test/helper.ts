@@ -1,12 +1,21 @@
 /** What the tests share: real servers as child processes, and raw sockets. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+/** A directory of the test's own, removed when the test and what it left running have ended. */
+export function tempDir(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'auth-test-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
 
 /** A program of the project that runs as a child process. */
 export class Program {
@@ -15,10 +24,10 @@ export class Program {
   stdout = ''
   stderr = ''
 
-  constructor(file: string, env: Record<string, string>, cwd = ROOT) {
+  constructor(file: string, env: Record<string, string>, nodeArgs: string[] = []) {
     const tsx = import.meta.resolve('tsx')
-    this.child = spawn(process.execPath, ['--import', tsx, join(ROOT, file)], {
-      cwd,
+    this.child = spawn(process.execPath, ['--import', tsx, ...nodeArgs, join(ROOT, file)], {
+      cwd: ROOT,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -51,9 +60,13 @@ export class Program {
 export type RunningServer = Program & { url: string; port: number }
 
 /** Starts the server with a store and a port of its own; it is killed at the end of the test. */
-export async function startServer(t: Test, env: Record<string, string> = {}): Promise<RunningServer> {
+export async function startServer(
+  t: Test,
+  env: Record<string, string> = {},
+  nodeArgs: string[] = [],
+): Promise<RunningServer> {
   const defaults = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', BCRYPT_COST: '4' }
-  const program = new Program('server.ts', { ...defaults, ...env })
+  const program = new Program('server.ts', { ...defaults, ...env }, nodeArgs)
   t.teardown(async () => {
     program.child.kill('SIGTERM')
     const cutOff = setTimeout(() => program.child.kill('SIGKILL'), 5000)

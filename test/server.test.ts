@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { Auth } from '../auth.ts'
 import { createService, readConfig } from '../server.ts'
-import { Program, raw, request, sessionOf, startServer } from './helper.ts'
+import { Program, raw, request, sessionOf, startServer, tempDir } from './helper.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
@@ -231,14 +231,14 @@ t.test('a bug in the service is a plain 500', async (t) => {
 })
 
 t.test('forty registrations of one email at once', async (t) => {
-  const { url } = await startServer(t, { DATABASE_URL: `file:${t.testdir()}/users.json` })
+  const { url } = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
   const answers = await Promise.all(Array.from({ length: 40 }, () => request(`${url}/users`, 'POST', BOB)))
   t.equal(answers.filter(({ status }) => status === 200).length, 1)
   t.equal(answers.filter(({ status }) => status === 400).length, 39)
 })
 
 t.test('stop and start: nothing is lost', async (t) => {
-  const env = { DATABASE_URL: `file:${t.testdir()}/users.json` }
+  const env = { DATABASE_URL: `file:${tempDir(t)}/users.json` }
   const first = await startServer(t, env)
   await request(`${first.url}/users`, 'POST', BOB)
   const session = sessionOf(await request(`${first.url}/sessions`, 'POST', BOB))
@@ -318,7 +318,7 @@ t.test('configuration', async (t) => {
 
 t.test('what keeps the server from starting is one line, and exit code 1', async (t) => {
   const running = await startServer(t)
-  const dir = t.testdir()
+  const dir = tempDir(t)
   await writeFile(`${dir}/broken.json`, '{"users":[')
   for (const [env, line] of [
     [{ PORT: 'abc' }, /^PORT=abc: expected an integer/],
@@ -326,7 +326,7 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
     [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no address to listen on \(EADDRNOTAVAIL\)/],
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
-    [{ DATABASE_URL: `file:${dir}` }, /cannot read/],
+    [{ DATABASE_URL: `file:${dir}` }, /^\S+: EISDIR/],
   ] as const) {
     const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
     t.match(await program.exited, { code: 1 })

@@ -1,0 +1,190 @@
+/** What the benchmarks share: arguments, medians, tables, users on disk, and child processes. */
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+/** The project's root. */
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The command line: `[DIRECTORY] [--users N] [--rounds N] [--memory]`. */
+export const { values: options, positionals } = parseArgs({
+  options: { users: { type: 'string' }, rounds: { type: 'string' }, memory: { type: 'boolean', default: false } },
+  allowPositionals: true,
+})
+
+/** Figures by name, as child processes send them. */
+export type Figures = ReadonlyMap<string, number>
+
+/** A server in a child process; `url` has no slash at its end. */
+export type BenchServer = { child: ChildProcess; url: string }
+
+/** The value below which the given share of the values lies. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN
+}
+
+/** The value in the middle. */
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5)
+}
+
+/** The median of the round by round ratios. */
+export function medianRatio(values: readonly number[], others: readonly number[]): number {
+  return median(values.map((value, round) => value / (others[round] ?? NaN)))
+}
+
+/** Prints a title and rows in columns, numbers to the right with the digits that matter. */
+export function printTable(title: string, rows: readonly (readonly (string | number)[])[]): void {
+  const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? format(cell) : cell)))
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  console.log(`\n${title}`)
+  for (const row of cells) {
+    const padded = row.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+    )
+    console.log(`  ${padded.join('  ')}`.trimEnd())
+  }
+}
+
+/** A number with three digits that matter, and separators. */
+function format(value: number): string {
+  if (!Number.isFinite(value)) return '-'
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
+  return value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
+}
+
+/** A new directory on the disk that the command line names, or for temporary files; it is removed at the exit. */
+export function workDirectory(): string {
+  const directory = mkdtempSync(join(positionals[0] ?? tmpdir(), 'auth-bench-'))
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  return directory
+}
+
+/** Ends the program unless the benchmarks' own packages are there. */
+export function needPackages(): void {
+  if (existsSync(new URL('./node_modules', import.meta.url))) return
+  console.error('run `npm ci --prefix test/bench` first')
+  process.exit(1)
+}
+
+/** Writes a table of users as DB lays it out; all have the same password hash. */
+export function writeUsers(path: string, count: number, hash = `$2b$12$${'a'.repeat(53)}`): void {
+  const file = openSync(path, 'w')
+  const rest = `"session_id":null,"reset_token":null,"session_expires_at":null,"reset_expires_at":null}`
+  writeSync(file, '{"users":[\n')
+  for (let id = 1; id <= count;) {
+    let rows = ''
+    for (const end = Math.min(count, id + 9999); id <= end; id++) {
+      rows += `{"id":${id},"email":"user${id}@example.com","hashed_password":"${hash}",${rest}${id < count ? ',' : ''}\n`
+    }
+    writeSync(file, rows)
+  }
+  writeSync(file, ']}\n')
+  fsyncSync(file)
+  closeSync(file)
+}
+
+/** Runs as many loops of a job as there are clients; returns how many jobs a second ended. */
+export async function jobsPerSecond(
+  clients: number,
+  milliseconds: number,
+  job: () => Promise<unknown>,
+): Promise<number> {
+  const start = performance.now()
+  let [count, last] = [0, start]
+  async function client(): Promise<void> {
+    while (performance.now() - start < milliseconds) {
+      await job()
+      const now = performance.now()
+      if (now - start < milliseconds) [count, last] = [count + 1, now]
+    }
+  }
+  await Promise.all(Array.from({ length: clients }, client))
+  return (count / (last - start)) * 1000
+}
+
+/** What runs now, and does not outlive this program. */
+const children = new Set<ChildProcess>()
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
+
+/** Starts a child program of the benchmarks that answers messages with figures. */
+export function startChild(file: string, ...args: string[]): ChildProcess {
+  const execArgv = [...process.execArgv, '--expose-gc']
+  return guard(fork(new URL(file, import.meta.url), args, { cwd: ROOT, execArgv }))
+}
+
+/** Sees to it that a child does not outlive this program. */
+function guard(child: ChildProcess): ChildProcess {
+  children.add(child)
+  return child.once('exit', () => children.delete(child))
+}
+
+/** Sends a message to a child and waits for its figures; rejects when the child ends before. */
+export async function ask(child: ChildProcess, message: object = {}): Promise<Figures> {
+  const figures: unknown = await new Promise((resolve, reject) => {
+    const ended = () => reject(new Error(`ended without an answer: ${child.spawnargs.join(' ')}`))
+    child.once('exit', ended).once('message', (answer) => {
+      child.off('exit', ended)
+      resolve(answer)
+    })
+    child.send(message)
+  })
+  return new Map(Object.entries(typeof figures === 'object' && figures !== null ? figures : {}))
+}
+
+/** Starts a child program, asks it once, and lets it end. */
+export async function askOnce(file: string, ...args: string[]): Promise<Figures> {
+  const child = startChild(file, ...args)
+  const figures = await ask(child)
+  child.disconnect()
+  await once(child, 'exit')
+  return figures
+}
+
+/** Ends a child at once; what it leaves behind is thrown away. */
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+/** One of the figures. */
+export function figure(figures: Figures, name: string): number {
+  return figures.get(name) ?? NaN
+}
+
+/** Starts the service itself, as shipped but for a free port. */
+export function startService(directory: string, env: Record<string, string>): Promise<BenchServer> {
+  return startServer(directory, ['--import', 'tsx', 'server.ts'], { LOGIN_FAILURES: '0', ...env })
+}
+
+/** Starts a server with its stdout in a file; resolves when it has printed where it listens. */
+export async function startServer(
+  directory: string,
+  command: readonly string[],
+  env: Record<string, string> = {},
+): Promise<BenchServer> {
+  const log = join(directory, `${process.pid}-${performance.now()}.log`)
+  const stdout = openSync(log, 'a')
+  const child = guard(
+    spawn(process.execPath, command, {
+      cwd: ROOT,
+      env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: '0', ...env },
+      stdio: ['ignore', stdout, 'inherit'],
+    }),
+  )
+  closeSync(stdout)
+  for (;;) {
+    const url = /istening on (http:\S+)/.exec(readFileSync(log, 'utf8'))?.[1]
+    if (url !== undefined) return { child, url }
+    if (child.exitCode !== null) throw new Error(`the server does not start: ${command.join(' ')}`)
+    await delay(2)
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The servers that http.ts compares with: `rivals.mjs bare|fastify|express SETTINGS`, where SETTINGS is JSON with the
+ * `headers`, `body`, `email` and `session` of a GET /profile. None of them writes a log.
+ */
+import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
+
+const [, , name, settings] = process.argv
+const { headers, body, email, session } = JSON.parse(settings)
+const sessions = new Map(Array.from({ length: 10_000 }, (_, i) => [randomUUID(), `user${i}@example.com`]))
+sessions.set(session, email)
+
+const starts = { bare, fastify, express }
+console.log(`listening on http://127.0.0.1:${await starts[name]()}`)
+
+/** node:http, with the same bytes for everything. */
+function bare() {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, headers)
+    response.end(body)
+  })
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
+}
+
+/** fastify with its cookie plugin. */
+async function fastify() {
+  const { default: create } = await import('fastify')
+  const { default: cookies } = await import('@fastify/cookie')
+  const app = create()
+  app.register(cookies)
+  app.get('/', async () => ({ message: 'Bienvenue' }))
+  app.get('/profile', async (request, reply) => {
+    const email = sessions.get(request.cookies.session_id)
+    return email === undefined ? reply.code(403).send({ message: 'no such session' }) : { email }
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return app.server.address().port
+}
+
+/** express with its cookie parser. */
+async function express() {
+  const { default: create } = await import('express')
+  const { default: cookieParser } = await import('cookie-parser')
+  const app = create()
+  app.use(cookieParser())
+  app.get('/', (_request, response) => response.json({ message: 'Bienvenue' }))
+  app.get('/profile', (request, response) => {
+    const email = sessions.get(request.cookies.session_id)
+    if (email === undefined) response.status(403).json({ message: 'no such session' })
+    else response.json({ email })
+  })
+  return new Promise((resolve) => {
+    const server = app.listen(0, '127.0.0.1', () => resolve(server.address().port))
+  })
+}

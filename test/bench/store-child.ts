@@ -1,0 +1,125 @@
+/** The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`; answers messages with figures. */
+import { randomInt, randomUUID } from 'node:crypto'
+import { appendFileSync, fdatasyncSync, openSync, readFileSync, statSync } from 'node:fs'
+import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
+import { DB } from '../../db.ts'
+import { jobsPerSecond, median } from './bench.ts'
+
+const [, , mode = '', path = '', users = ''] = process.argv
+const db = new DB(`file:${path}`)
+
+/** Changes the session of a random user, as a login does. */
+function update(): Promise<void> {
+  return db.updateUser(randomInt(1, Number(users) + 1), { session_id: randomUUID() })
+}
+
+/** Times a start, and weighs what it leaves in memory. */
+async function weigh(start: () => unknown): Promise<object> {
+  const began = performance.now()
+  const kept = await start()
+  const milliseconds = performance.now() - began
+  globalThis.gc?.()
+  const { rss, heapUsed } = process.memoryUsage()
+  return { milliseconds, rss: rss / 2 ** 20, heap: heapUsed / 2 ** 20, kept: kept === undefined ? 0 : 1 }
+}
+
+/** The median milliseconds of one write among a number of writes, one at a time. */
+async function timeWrites(count: number): Promise<object> {
+  const times: number[] = []
+  for (let i = 0; i < count; i++) {
+    const began = performance.now()
+    await update()
+    times.push(performance.now() - began)
+  }
+  return { milliseconds: median(times) }
+}
+
+/** Writes with 64 writers until the table was folded, or for 90 seconds; finds the longest stall of the event loop. */
+async function stall(): Promise<object> {
+  await db.open()
+  const before = statSync(path).ino
+  const collections: { start: number; duration: number; major: boolean }[] = []
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const detail = 'detail' in entry ? entry.detail : null
+      const kind = typeof detail === 'object' && detail !== null && 'kind' in detail ? detail.kind : 0
+      const major = kind === constants.NODE_PERFORMANCE_GC_MAJOR
+      collections.push({ start: entry.startTime, duration: entry.duration, major })
+    }
+  }).observe({ entryTypes: ['gc'] })
+  const began = performance.now()
+  const gaps: { start: number; duration: number }[] = []
+  let beat = began
+  const heart = setInterval(() => {
+    const now = performance.now()
+    if (now - beat > 3) gaps.push({ start: beat, duration: now - beat })
+    beat = now
+  }, 1)
+  const monitor = monitorEventLoopDelay({ resolution: 1 })
+  monitor.enable()
+  let [writes, folded] = [0, 0]
+  const watch = setInterval(() => {
+    if (folded === 0 && statSync(path).ino !== before) folded = performance.now()
+  }, 20)
+  async function writer(): Promise<void> {
+    for (let now = began; now < began + 90_000 && !(folded > 0 && now > folded + 1000); now = performance.now()) {
+      await update()
+      writes++
+    }
+  }
+  await Promise.all(Array.from({ length: 64 }, writer))
+  monitor.disable()
+  clearInterval(heart)
+  clearInterval(watch)
+  // The observer is told of the last collections a moment later.
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  return {
+    writes,
+    seconds: (performance.now() - began) / 1000,
+    folded: folded > 0 ? 1 : 0,
+    longest: monitor.max / 1e6,
+    p999: monitor.percentile(99.9) / 1e6,
+    minor: Math.max(0, ...collections.filter(({ major }) => !major).map(({ duration }) => duration)),
+    major: Math.max(0, ...collections.filter(({ major }) => major).map(({ duration }) => duration)),
+    gcSeconds: collections.reduce((sum, { duration }) => sum + duration, 0) / 1000,
+    ours: Math.max(0, ...gaps.map((gap) => gap.duration - collected(gap, collections))),
+  }
+}
+
+/** How many milliseconds of a gap were garbage collection. */
+function collected(gap: { start: number; duration: number }, all: { start: number; duration: number }[]): number {
+  return all.reduce((sum, { start, duration }) => {
+    const overlap = Math.min(gap.start + gap.duration, start + duration) - Math.max(gap.start, start)
+    return sum + Math.max(0, overlap)
+  }, 0)
+}
+
+/** Appends a line and syncs it, one at a time: what the disk allows without group commit. */
+function append(milliseconds: number): object {
+  const file = openSync(path, 'a')
+  const line = `${'x'.repeat(250)}\n`
+  const began = performance.now()
+  let count = 0
+  for (; performance.now() - began < milliseconds; count++) {
+    appendFileSync(file, line)
+    fdatasyncSync(file)
+  }
+  return { rate: (count / (performance.now() - began)) * 1000 }
+}
+
+if (mode === 'write') await db.open()
+process.on('message', async (message: { count?: number; milliseconds?: number }) => {
+  const { count = 0, milliseconds = 0 } = message
+  let figures: object = {}
+  if (mode === 'open') figures = await weigh(() => db.open())
+  else if (mode === 'parse') figures = await weigh(() => JSON.parse(readFileSync(path, 'utf8')))
+  else if (mode === 'stall') figures = await stall()
+  else if (mode === 'append') figures = append(milliseconds)
+  else if (count > 0) figures = await timeWrites(count)
+  else if (milliseconds > 0) figures = { rate: await jobsPerSecond(64, milliseconds, update) }
+  process.send?.(figures)
+})
+process.on('disconnect', async () => {
+  if (mode === 'open') await db.close()
+  process.exit()
+})

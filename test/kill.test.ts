@@ -1,0 +1,64 @@
+/** The file store under SIGKILL. */
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import t from 'tap'
+import { Program, request, sessionOf, startServer, tempDir } from './helper.ts'
+
+const row = (id: number) => ({ id, email: `user${id}@me.com`, hashed_password: 'x' })
+
+t.test('SIGKILL under load, twenty times: nothing acknowledged is lost', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  writeFileSync(path, JSON.stringify({ users: Array.from({ length: 50_000 }, (_, i) => row(i + 1)) }))
+  const acknowledged: { email: string; session?: string }[] = []
+  const refused: string[] = []
+  let inFold = 0
+  // tap's coverage slows a start down, and a killed process leaves none.
+  const env = { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0', NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
+  for (let round = 0; round < 20; round++) {
+    if (round % 2 === 1) {
+      // The start folds what the round before has left in the log; it is not to end that.
+      rmSync(`${path}-tmp`, { force: true })
+      const program = new Program('server.ts', { ...env, HOST: '127.0.0.1', PORT: '0' })
+      while (!existsSync(`${path}-tmp`) && program.child.exitCode === null) await new Promise(setImmediate)
+      await program.stop('SIGKILL')
+      if (existsSync(`${path}-tmp`)) inFold++
+      continue
+    }
+    const server = await startServer(t, env)
+    for (const { email, session } of acknowledged.slice(-30)) {
+      t.match(await request(`${server.url}/users`, 'POST', { email, password: 'p' }), { status: 400 })
+      if (session === undefined) continue
+      const profile = await request(`${server.url}/profile`, 'GET', undefined, { cookie: `session_id=${session}` })
+      t.match(profile, { status: 200, body: { email } })
+    }
+    const client = async (name: string) => {
+      for (let i = 0; ; i++) {
+        const user: (typeof acknowledged)[number] = { email: `${name}-${i}@me.com` }
+        const form = { email: user.email, password: 'p' }
+        const bad = { email: `refused-${user.email.replace('@', '')}`, password: 'p' }
+        if ((await request(`${server.url}/users`, 'POST', form)).status !== 200) throw new Error('not registered')
+        acknowledged.push(user)
+        if ((await request(`${server.url}/users`, 'POST', bad)).status === 400) refused.push(bad.email)
+        user.session = sessionOf(await request(`${server.url}/sessions`, 'POST', form))
+      }
+    }
+    const clients = Promise.allSettled(Array.from({ length: 8 }, (_, i) => client(`${round}-${i}`)))
+    await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 400))
+    await server.stop('SIGKILL')
+    await clients
+  }
+  t.not(inFold, 0, `${inFold} kills in a fold, ${acknowledged.length} users`)
+  const server = await startServer(t, { DATABASE_URL: `file:${path}` })
+  t.equal(await server.stop(), 0)
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  const stored: { email: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
+  const emails = new Set(stored.map(({ email }) => email))
+  t.equal(emails.size, stored.length)
+  t.strictSame(
+    acknowledged.filter(({ email }) => !emails.has(email)),
+    [],
+  )
+  t.strictSame(
+    refused.filter((email) => emails.has(email)),
+    [],
+  )
+})
