@@ -137,33 +137,20 @@ function engineFor(url: string): Engine {
 /** The shape of `users.json`. */
 type Data = { [TABLE]: User[] }
 
-/** The columns that are searched by; their non-null values are unique, or as good as unique. */
-const INDEXED = ['id', 'email', 'session_id', 'reset_token'] as const
-
 /** Rows in memory, every change handed to the log (if there is one) and undone should the log fail. */
 class Table implements Engine {
   readonly #log: LogFile | null
   readonly #low: Low<Data>
-  readonly #indexes: Record<(typeof INDEXED)[number], Index>
-  #lastId = 0
+  readonly #rows: Rows
 
   constructor(log: LogFile | null) {
     this.#log = log
-    this.#low = new Low<Data>(log ?? new Memory(), { [TABLE]: [] })
-    this.#indexes = {
-      id: log?.byId ?? new Index(),
-      email: log?.byEmail ?? new Index(emailKey),
-      session_id: new Index(),
-      reset_token: new Index(),
-    }
+    this.#rows = log?.rows ?? new Rows()
+    this.#low = new Low<Data>(log ?? new Memory(), { [TABLE]: this.#rows.all })
   }
 
-  async open(): Promise<void> {
-    await this.#low.read()
-    for (const user of this.#low.data[TABLE]) {
-      this.#index(user)
-      this.#lastId = Math.max(this.#lastId, user.id)
-    }
+  open(): Promise<void> {
+    return this.#low.read()
   }
 
   async close(): Promise<void> {
@@ -171,63 +158,93 @@ class Table implements Engine {
   }
 
   async insert(email: string, hashed_password: string): Promise<User> {
-    if (this.#indexes.email.get(email)) throw new EmailTaken(email)
-    const user = toUser({ id: ++this.#lastId, email, hashed_password })
-    this.#low.data[TABLE].push(user)
-    this.#index(user)
+    if (this.#rows.find({ email }) !== undefined) throw new EmailTaken(email)
+    const user = toUser({ id: this.#rows.lastId + 1, email, hashed_password })
+    this.#rows.push(user)
+    this.#rows.index(user)
     const copy = { ...user }
-    await this.#write(user, () => {
-      // Undone last first, so this row is the last one again.
-      this.#low.data[TABLE].pop()
-      this.#unindex(user)
-      this.#lastId--
-    })
+    await this.#write(user, () => this.#rows.pop(user))
     return copy
   }
 
   async find(attributes: Attributes): Promise<User | undefined> {
-    const user = this.#find(attributes)
+    const user = this.#rows.find(attributes)
     return user && { ...user }
   }
 
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
-    const user = this.#find({ ...expected, id: userId })
+    const user = this.#rows.find({ ...expected, id: userId })
     if (user === undefined) return false
     const { email } = attributes
-    if (email !== undefined && (this.#indexes.email.get(email) ?? user) !== user) throw new EmailTaken(email)
+    if (email !== undefined && (this.#rows.find({ email }) ?? user) !== user) throw new EmailTaken(email)
     const before = { ...user }
-    this.#change(user, attributes)
-    await this.#write(user, () => this.#change(user, before))
+    this.#rows.change(user, attributes)
+    await this.#write(user, () => this.#rows.change(user, before))
     return true
-  }
-
-  #find(attributes: Attributes): User | undefined {
-    for (const column of INDEXED) {
-      const value = attributes[column]
-      if (value === undefined || value === null) continue
-      const user = this.#indexes[column].get(value)
-      return user && hasAll(user, attributes) ? user : undefined
-    }
-    return this.#low.data[TABLE].find((user) => hasAll(user, attributes))
-  }
-
-  #change(user: User, attributes: Attributes): void {
-    this.#unindex(user)
-    Object.assign(user, attributes)
-    this.#index(user)
-  }
-
-  #index(user: User): void {
-    for (const column of INDEXED) if (user[column] !== null) this.#indexes[column].set(user[column], user)
-  }
-
-  #unindex(user: User): void {
-    for (const column of INDEXED) if (user[column] !== null) this.#indexes[column].delete(user[column])
   }
 
   #write(user: User, undo: () => void): Promise<void> {
     this.#log?.change(user, undo)
     return this.#low.write()
+  }
+}
+
+/** All rows, and the ways to find one at once. */
+class Rows {
+  readonly all: User[] = []
+  lastId = 0
+  /** By id, but only those that do not stand at the place of their id. */
+  readonly #strays = new Index()
+  readonly #indexes = { email: new Index(emailKey), session_id: new Index(), reset_token: new Index() }
+
+  /** Adds a row that cannot be found yet except by its id. */
+  push(user: User): void {
+    if (this.all.push(user) !== user.id) this.#strays.set(user.id, user)
+    this.lastId = Math.max(this.lastId, user.id)
+  }
+
+  /** Takes back the row that was pushed last. */
+  pop(user: User): void {
+    this.unindex(user)
+    this.#strays.delete(user.id)
+    this.all.pop()
+    this.lastId--
+  }
+
+  byId(id: number): User | undefined {
+    const user = this.all[id - 1]
+    return user?.id === id ? user : this.#strays.get(id)
+  }
+
+  /** The first row that has all of the attributes. */
+  find(attributes: Attributes): User | undefined {
+    const { id, email, session_id, reset_token } = attributes
+    let user: User | undefined
+    if (id !== undefined) user = this.byId(id)
+    else if (email !== undefined) user = this.#indexes.email.get(email)
+    else if (typeof session_id === 'string') user = this.#indexes.session_id.get(session_id)
+    else if (typeof reset_token === 'string') user = this.#indexes.reset_token.get(reset_token)
+    else return this.all.find((user) => hasAll(user, attributes))
+    return user && hasAll(user, attributes) ? user : undefined
+  }
+
+  change(user: User, attributes: Attributes): void {
+    this.unindex(user)
+    Object.assign(user, attributes)
+    this.index(user)
+  }
+
+  /** Tells whether the email is new. */
+  index(user: User): boolean {
+    if (user.session_id !== null) this.#indexes.session_id.set(user.session_id, user)
+    if (user.reset_token !== null) this.#indexes.reset_token.set(user.reset_token, user)
+    return this.#indexes.email.set(user.email, user)
+  }
+
+  unindex({ email, session_id, reset_token }: User): void {
+    this.#indexes.email.delete(email)
+    if (session_id !== null) this.#indexes.session_id.delete(session_id)
+    if (reset_token !== null) this.#indexes.reset_token.delete(reset_token)
   }
 }
 
@@ -260,9 +277,12 @@ class Index {
     return this.#shardOf(key)?.get(key)
   }
 
-  set(value: unknown, user: User): void {
+  /** Tells whether the value is new. */
+  set(value: unknown, user: User): boolean {
     const key = this.#keyOf(value)
-    this.#shardOf(key)?.set(key, user)
+    const shard = this.#shardOf(key)
+    const before = shard?.size
+    return shard?.set(key, user).size !== before
   }
 
   delete(value: unknown): void {
@@ -271,9 +291,9 @@ class Index {
   }
 
   #shardOf(key: unknown): Map<unknown, User> | undefined {
-    if (typeof key !== 'string') return this.#shards[Number(key) & 1023]
     let hash = 0
-    for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
+    if (typeof key === 'string') for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
+    else hash = Number(key)
     return this.#shards[hash & 1023]
   }
 }
@@ -299,12 +319,10 @@ const SLICE = 2
  * between any two steps loses nothing.
  */
 class LogFile implements Adapter<Data> {
-  /** The rows by what is unique; the table above goes on with them. */
-  readonly byId = new Index()
-  readonly byEmail = new Index(emailKey)
+  /** What is read; the table above goes on with it. */
+  readonly rows = new Rows()
   #path: string
   #release = () => {}
-  #users: User[] = []
   #log: FileHandle | undefined
   #logLength = 0
   #tableLength = 0
@@ -337,7 +355,7 @@ class LogFile implements Adapter<Data> {
       throw error instanceof StoreError ? error : new StoreError(`${this.#path}: ${messageOf(error)}`)
     }
     if (this.#isUnfolded()) void this.#fold()
-    return { [TABLE]: this.#users }
+    return { [TABLE]: this.rows.all }
   }
 
   /** Puts a changed row into the batch that the next `write` waits for. */
@@ -391,18 +409,14 @@ class LogFile implements Adapter<Data> {
       if (page.path === this.#wal) tornAt = page.tornAt
       page.rows.forEach((row, i) => {
         const user = toUserAt(row, page, i)
-        const known = this.byId.get(user.id)
+        const known = user.id > this.rows.lastId ? undefined : this.rows.byId(user.id)
         if (known !== undefined && page.path === this.#path) throw damaged(page, i, `a second row with id ${user.id}`)
         if (known !== undefined) return void Object.assign(known, user)
-        this.#users.push(user)
-        this.byId.set(user.id, user)
+        this.rows.push(user)
       })
     }
     // Only now: in between, a log that is replayed over a newer table may have given one email to two.
-    for (const user of this.#users) {
-      if (this.byEmail.get(user.email) !== undefined) throw this.#second(user)
-      this.byEmail.set(user.email, user)
-    }
+    for (const user of this.rows.all) if (!this.rows.index(user)) throw this.#second(user)
     this.#tableLength = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0
     return tornAt
   }
@@ -477,7 +491,7 @@ class LogFile implements Adapter<Data> {
     const temporary = `${this.#path}-tmp`
     const length = await writeTable(
       temporary,
-      this.#users,
+      this.rows.all,
       statSync(this.#path, { throwIfNoEntry: false })?.mode ?? 0o600,
     )
     // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
@@ -509,44 +523,72 @@ const PIECE = 1024 * 1024
 
 /** The rows of a table, however it is laid out. It may be longer than any string can be. */
 function* readTable(path: string): Generator<Page> {
-  /** Bytes not used yet: from the end of the last complete row on. */
+  /** Bytes not used yet, from the end of the last complete row on; the line on which they begin; whether there was a row. */
   let rest: Buffer = Buffer.alloc(0)
-  let [starts, lines]: [number[], number[]] = [[], []]
-  let [depth, line, before]: [number, number, RegExp] = [0, 1, /^\s*\{\s*"users"\s*:\s*\[\s*$/]
-  let [inString, escaped] = [false, false]
+  let line = 1
+  let isFirst = true
   for (const piece of readPieces(path)) {
     const data = Buffer.concat([rest, piece])
-    const ends: number[] = []
-    for (let i = rest.length; i < data.length; i++) {
-      const byte = data[i]
-      if (escaped) escaped = false
-      else if (inString) {
-        if (byte === 0x22) inString = false
-        else if (byte === 0x5c) escaped = true
-      } else if (byte === 0x22) inString = true
-      else if (byte === 0x0a) line++
-      else if (byte === 0x7b && ++depth === 2) {
-        starts.push(i)
-        lines.push(line)
-      } else if (byte === 0x7d && depth-- === 2) ends.push(i + 1)
-    }
-    const last = ends.at(-1) ?? 0
-    if (ends.length > 0) {
-      const page = { path, rows: [], lines: lines.slice(0, ends.length) }
-      if (!before.test(data.toString('utf8', 0, starts[0]))) throw damaged(page, 0, 'no table before this row')
-      before = /^\s*,\s*$/
-      yield parsePage(page, data, starts, ends, ',')
-    } else if (data.length > PIECE * 2)
-      throw damaged({ path, rows: [], lines: [lines[0] ?? line] }, 0, 'no end of the row')
-    ;[rest, lines, starts] = [
-      data.subarray(last),
-      lines.slice(ends.length),
-      starts.slice(ends.length).map((i) => i - last),
-    ]
+    const { page, end, lineAtEnd } =
+      readOwnLayout(path, data, line, isFirst) ?? readAnyLayout(path, data, line, isFirst)
+    if (page !== undefined) yield page
+    else if (data.length > 2 * PIECE) throw damaged({ path, rows: [], lines: [line] }, 0, 'no end of the row')
+    if (page !== undefined) isFirst = false
+    ;[rest, line] = [data.subarray(end), lineAtEnd]
   }
-  const table = before.source.includes('users') ? /^\s*\{\s*"users"\s*:\s*\[\s*\]\s*\}\s*$/ : /^\s*\]\s*\}\s*$/
-  if (!table.test(rest.toString()))
-    throw damaged({ path, rows: [], lines: [lines[0] ?? line] }, 0, 'no end of the table')
+  const tail = rest.toString()
+  if ((isFirst ? /^\s*\{\s*"users"\s*:\s*\[\s*\]\s*\}\s*$/ : /^\s*\]\s*\}\s*$/).test(tail)) return
+  // Up to the row that has no end, or else to the end of what there is.
+  const place = /^\s*,\s*(?=\{)/.exec(tail)?.[0] ?? tail.trimEnd()
+  line += place.split('\n').length - 1
+  throw damaged({ path, rows: [], lines: [line] }, 0, 'no end of the table')
+}
+
+/** The complete rows at the beginning of the data, where they end, and on which line. */
+type Layout = { page: Page | undefined; end: number; lineAtEnd: number }
+
+/** Rows that are one a line, as `writeTable` lays them out: a line end is never in a string, so the last one is a safe cut. */
+function readOwnLayout(path: string, data: Buffer, line: number, isFirst: boolean): Layout | undefined {
+  const before = isFirst ? `{"${TABLE}":[\n{"id":` : ',\n{"id":'
+  const end = data.lastIndexOf('},\n') + 1
+  if (end === 0 || data.toString('latin1', 0, before.length) !== before) return undefined
+  const bytes = data.subarray(data.indexOf('\n') + 1, end)
+  if (!isUtf8(bytes)) return undefined
+  try {
+    const rows: unknown[] = JSON.parse(`[${bytes.toString()}]`)
+    return { page: { path, rows, lines: rows.map((_, i) => line + 1 + i) }, end, lineAtEnd: line + rows.length }
+  } catch {
+    return undefined
+  }
+}
+
+/** Rows wherever their braces are. */
+function readAnyLayout(path: string, data: Buffer, line: number, isFirst: boolean): Layout {
+  const [starts, ends, lines]: [number[], number[], number[]] = [[], [], []]
+  let depth = isFirst ? 0 : 1
+  let [inString, escaped, lineAtEnd] = [false, false, line]
+  for (let i = 0; i < data.length; i++) {
+    const byte = data[i]
+    if (escaped) escaped = false
+    else if (inString) {
+      if (byte === 0x22) inString = false
+      else if (byte === 0x5c) escaped = true
+    } else if (byte === 0x22) inString = true
+    else if (byte === 0x0a) line++
+    else if (byte === 0x7b && ++depth === 2) {
+      starts.push(i)
+      lines.push(line)
+    } else if (byte === 0x7d && depth-- === 2) {
+      ends.push(i + 1)
+      lineAtEnd = line
+    }
+  }
+  const end = ends.at(-1)
+  if (end === undefined) return { page: undefined, end: 0, lineAtEnd }
+  const page = { path, rows: [], lines: lines.slice(0, ends.length) }
+  const before = isFirst ? /^\s*\{\s*"users"\s*:\s*\[\s*$/ : /^\s*,\s*$/
+  if (!before.test(data.toString('utf8', 0, starts[0]))) throw damaged(page, 0, 'no readable row')
+  return { page: parsePage(page, data, starts, ends, ','), end, lineAtEnd }
 }
 
 /** The rows of a log, one a line; a last line without an end is torn. */
@@ -594,15 +636,15 @@ function parsePage(page: Page, data: Buffer, starts: number[], ends: number[], s
   throw damaged(page, Math.max(broken, 0), 'no readable row')
 }
 
-/** The bytes of a file, piece by piece. */
+/** The bytes of a file, piece by piece; the last piece is empty. */
 function* readPieces(path: string): Generator<Buffer> {
   const file = openSync(path, 'r')
   try {
     for (;;) {
       const piece = Buffer.allocUnsafe(PIECE)
       const length = readSync(file, piece)
-      if (length === 0) return
       yield piece.subarray(0, length)
+      if (length === 0) return
     }
   } finally {
     closeSync(file)

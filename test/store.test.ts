@@ -144,11 +144,11 @@ t.test('damage: the start is refused, with the file and the line, and nothing is
   unreadableLog[unreadableLog.indexOf('user2')] = 0xff
   for (const [end, content, place] of [
     ['', '', /users.json, line 1: no end of the table/],
-    ['', '\n\n', /users.json, line 3: /],
+    ['', '\n\n', /users.json, line 1: /],
     ['', 'rubbish', /users.json, line 1: /],
     ['', '[]', /users.json, line 1: /],
     ['', '{"people":[]}', /users.json, line 1: /],
-    ['', '{"people":[{}]}', /users.json, line 1: no table before this row/],
+    ['', '{"people":[{}]}', /users.json, line 1: no readable row/],
     ['', '{"users":[]} more', /users.json, line 1: /],
     ['', `{"users":[\n${good}\n]`, /users.json, line 3: no end of the table/],
     ['', `{"users":[\n${good}`, /users.json, line 2: /],
