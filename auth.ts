@@ -1,9 +1,10 @@
 /**
  * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13 and 16 to 18). It knows nothing of HTTP, and of the store only
- * the public methods of DB.
+ * the public methods of DB. The rules follow the Copenhagen Book and OWASP's cheat sheets.
  */
-import { randomUUID } from 'node:crypto'
-import { hash, verify } from '@node-rs/bcrypt'
+import { hash as digestOf, randomUUID } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 import { DB, EmailTaken, NoResultFound, StoreError } from './db.ts'
 import { isTooLong, type User, ValueError } from './user.ts'
 
@@ -13,6 +14,22 @@ export { StoreError, ValueError }
 export class InvalidInput extends ValueError {
   override name = 'InvalidInput'
 }
+
+/** Something that is refused now and may be tried again after `retryAfter` seconds. */
+class TryLater extends Error {
+  readonly retryAfter: number
+
+  constructor(message: string, retryAfter: number) {
+    super(message)
+    this.retryAfter = retryAfter
+  }
+}
+
+/** Too many failed logins from one address. */
+export class TooManyFailures extends TryLater {}
+
+/** Too many passwords wait to be hashed. */
+export class Overloaded extends TryLater {}
 
 /** How an Auth works; see the README's table of configuration. */
 export type AuthOptions = {
@@ -24,16 +41,28 @@ export type AuthOptions = {
   sessionTtl: number
   /** Seconds that a reset token lives. */
   resetTtl: number
+  /** Failed logins that an address may have in ten minutes; 0: any number. */
+  loginFailures: number
 }
+
+/** Who asks: the address that failed logins are counted for, and a signal that aborts when the client hangs up. */
+export type Client = { address?: string; signal?: AbortSignal }
 
 /** Registers users, checks passwords, and gives out and takes back sessions and reset tokens. */
 export class Auth {
   readonly #db: DB
   readonly #options: AuthOptions
+  readonly #hashing: HashQueue
+  readonly #failures: FailedLogins
+  /** What a password is checked against for an unknown email: so that it takes as long as for a known one. */
+  readonly #nobodysHash: string
 
   constructor(options: AuthOptions) {
     this.#db = new DB(options.databaseUrl)
     this.#options = options
+    this.#hashing = new HashQueue(options.bcryptCost)
+    this.#failures = new FailedLogins(options.loginFailures)
+    this.#nobodysHash = `$2b$${String(options.bcryptCost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
   /** Opens the store. */
@@ -50,14 +79,15 @@ export class Auth {
    * Adds a user (task 5).
    * @throws {InvalidInput} when the email or the password breaks a rule
    * @throws {ValueError} when the email is taken
+   * @throws {Overloaded} when too many passwords wait to be hashed
    */
-  async registerUser(email: string, password: string): Promise<User> {
+  async registerUser(email: string, password: string, { signal }: Client = {}): Promise<User> {
     checkEmail(email)
     checkPassword(password)
     try {
       // The search spares a hash; the store decides, as another registration may come in between.
       if ((await this.findUser(email)) !== null) throw new EmailTaken()
-      return await this.#db.addUser(email, await _hashPassword(password, this.#options.bcryptCost))
+      return await this.#db.addUser(email, await this.#hash(password, signal))
     } catch (error) {
       if (error instanceof EmailTaken) throw new ValueError(`User ${email} already exists`)
       throw error
@@ -69,30 +99,49 @@ export class Auth {
     return this.#find({ email })
   }
 
-  /** Tells whether there is a user with this email and this password (task 8). */
-  async validLogin(email: string, password: string): Promise<boolean> {
+  /**
+   * Tells whether there is a user with this email and this password (task 8).
+   * @throws {TooManyFailures} when too many logins from the client's address have failed, even if this one would not
+   * @throws {Overloaded} when too many passwords wait to be hashed
+   */
+  async validLogin(email: string, password: string, { address = '', signal }: Client = {}): Promise<boolean> {
+    this.#failures.check(address)
     const user = await this.findUser(email)
-    return user !== null && fitsBcrypt(password) && (await verify(password, user.hashed_password))
+    const stored = user?.hashed_password ?? this.#nobodysHash
+    const matches = await this.#hashing.run(async () => {
+      this.#failures.check(address)
+      return fitsBcrypt(password) && (await verify(password, stored))
+    }, signal)
+    // Again: of many guesses at once, none is answered beyond those that one after the other would have been.
+    this.#failures.check(address)
+    if (user === null || !matches) {
+      this.#failures.add(address)
+      return false
+    }
+    if (parseOptions(stored).cost !== this.#options.bcryptCost) await this.#rehash(user, password)
+    return true
   }
 
   /** Begins a session (task 10) in place of an older one: its ID, or `null` for an unknown email. */
   async createSession(email: string): Promise<string | null> {
     const user = await this.findUser(email)
     if (user === null) return null
-    const session_id = _generateUuid()
-    await this.#db.updateUser(user.id, { session_id, session_expires_at: now() + this.#options.sessionTtl })
-    return session_id
+    const sessionId = _generateUuid()
+    const session_expires_at = now() + this.#options.sessionTtl
+    await this.#db.updateUser(user.id, { session_id: digest(sessionId), session_expires_at })
+    return sessionId
   }
 
-  /** The user whose session this is (task 12), or `null`. */
+  /** The user whose session this is (task 12), or `null`; also when it has expired. */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (!sessionId) return null
-    return this.#find({ session_id: sessionId })
+    const user = await this.#find({ session_id: digest(sessionId) })
+    return isLive(user?.session_expires_at) ? user : null
   }
 
   /** Ends a user's session (task 13). */
   async destroySession(userId: number): Promise<void> {
-    await this.#db.updateUser(userId, { session_id: null, session_expires_at: null })
+    await this.#db.updateUser(userId, NO_SESSION)
   }
 
   /**
@@ -102,31 +151,29 @@ export class Auth {
   async getResetPasswordToken(email: string): Promise<string> {
     const user = await this.findUser(email)
     if (user === null) throw new ValueError(`User ${email} does not exist`)
-    const reset_token = _generateUuid()
-    await this.#db.updateUser(user.id, { reset_token, reset_expires_at: now() + this.#options.resetTtl })
-    return reset_token
+    const resetToken = _generateUuid()
+    const reset_expires_at = now() + this.#options.resetTtl
+    await this.#db.updateUser(user.id, { reset_token: digest(resetToken), reset_expires_at })
+    return resetToken
   }
 
   /**
-   * Sets a new password (task 18). The token works once: of several uses at once, one wins.
+   * Sets a new password (task 18) and ends the user's session, which may be a thief's. The token works once: of several uses
+   * at once, one wins.
+   * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
-   * @throws {ValueError} when the token is unknown
+   * @throws {ValueError} when the token is unknown, used, replaced or expired
+   * @throws {Overloaded} when too many passwords wait to be hashed
    */
-  async updatePassword(resetToken: string, password: string): Promise<void> {
+  async updatePassword(resetToken: string, password: string, email?: string, { signal }: Client = {}): Promise<void> {
     checkPassword(password)
-    const user = await this.#find({ reset_token: resetToken })
-    if (user === null) throw new ValueError('reset token is unknown')
-    const hashed_password = await _hashPassword(password, this.#options.bcryptCost)
-    try {
-      await this.#db.updateUser(
-        user.id,
-        { hashed_password, reset_token: null, reset_expires_at: null },
-        { reset_token: resetToken },
-      )
-    } catch (error) {
-      if (error instanceof NoResultFound) throw new ValueError('reset token is unknown')
-      throw error
-    }
+    const unknown = new ValueError('reset token is unknown')
+    const reset_token = digest(resetToken)
+    const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
+    if (user === null || !isLive(user.reset_expires_at)) throw unknown
+    const hashed_password = await this.#hash(password, signal)
+    const changes = { hashed_password, reset_token: null, reset_expires_at: null, ...NO_SESSION }
+    if (!(await this.#update(user.id, changes, { reset_token }))) throw unknown
   }
 
   /** `findUserBy`, with `null` for nobody. */
@@ -138,7 +185,35 @@ export class Auth {
       throw error
     }
   }
+
+  /** `updateUser`, with `false` for a row that is not as expected. */
+  async #update(userId: number, changes: Partial<User>, expected: Partial<User>): Promise<boolean> {
+    try {
+      await this.#db.updateUser(userId, changes, expected)
+      return true
+    } catch (error) {
+      if (error instanceof NoResultFound) return false
+      throw error
+    }
+  }
+
+  #hash(password: string, signal: AbortSignal | undefined): Promise<string> {
+    return this.#hashing.run(() => _hashPassword(password, this.#options.bcryptCost), signal)
+  }
+
+  /** Gives a password the cost that is configured now; a login is the only time when it is there to be hashed. */
+  async #rehash({ id, hashed_password }: User, password: string): Promise<void> {
+    try {
+      await this.#update(id, { hashed_password: await this.#hash(password, undefined) }, { hashed_password })
+    } catch (error) {
+      // Under load it waits for the next login.
+      if (!(error instanceof Overloaded)) throw error
+    }
+  }
 }
+
+/** The columns of a user without a session. */
+const NO_SESSION = { session_id: null, session_expires_at: null }
 
 /**
  * A salted bcrypt hash of the password, `$2b$12$…` (task 4).
@@ -151,6 +226,24 @@ export function _hashPassword(password: string, cost = 12): Promise<string> {
 /** A new random UUID, version 4 (task 9): 122 bits from the system's random generator. */
 export function _generateUuid(): string {
   return randomUUID()
+}
+
+/**
+ * What the store holds of a token: who reads the store cannot use it. SHA-256 is enough, as nobody can go through 2^122
+ * tokens (Copenhagen Book, Server-side tokens).
+ */
+function digest(token: string): string {
+  return digestOf('sha256', token)
+}
+
+/** Tells whether an expiry lies ahead. Without one, a token has expired. */
+function isLive(expiresAt: number | null | undefined): boolean {
+  return typeof expiresAt === 'number' && expiresAt > now()
+}
+
+/** The time in Unix seconds. */
+function now(): number {
+  return Math.floor(Date.now() / 1000)
 }
 
 /** Throws `InvalidInput` unless somebody can register with this email. */
@@ -170,7 +263,119 @@ function fitsBcrypt(password: string): boolean {
   return Buffer.byteLength(password) <= 72
 }
 
-/** The time in Unix seconds. */
-function now(): number {
-  return Math.floor(Date.now() / 1000)
+/** How long a password may have to wait for its turn, in milliseconds. */
+const LONGEST_WAIT = 10_000
+
+/**
+ * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. Hashing takes place on libuv's
+ * threads, which the file system needs too: one of them is always left to it.
+ */
+class HashQueue {
+  readonly #places = Math.min(availableParallelism(), Number(process.env['UV_THREADPOOL_SIZE'] || 4) - 1) || 1
+  readonly #waiting = new Set<() => void>()
+  #running = 0
+  /** What a hash takes, in milliseconds: at first a guess, then a running mean. */
+  #duration: number
+
+  constructor(cost: number) {
+    this.#duration = 250 * 2 ** (cost - 12)
+  }
+
+  /**
+   * Runs a task when its turn has come.
+   * @throws {Overloaded} at once, when it would have to wait too long
+   * @throws the signal's reason, when that aborts while the task waits
+   */
+  async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted()
+    if (this.#running >= this.#places) await this.#wait(signal)
+    else this.#running++
+    const start = performance.now()
+    try {
+      return await task()
+    } finally {
+      this.#duration += (performance.now() - start - this.#duration) / 10
+      // The place goes to the one that has waited longest, or is free again.
+      const [next] = this.#waiting
+      if (next === undefined) this.#running--
+      else next()
+    }
+  }
+
+  #wait(signal: AbortSignal | undefined): Promise<void> {
+    const wait = (this.#waiting.size / this.#places) * this.#duration
+    if (wait > LONGEST_WAIT) throw new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        this.#waiting.delete(enter)
+        reject(signal?.reason)
+      }
+      const enter = () => {
+        this.#waiting.delete(enter)
+        signal?.removeEventListener('abort', leave)
+        resolve()
+      }
+      this.#waiting.add(enter)
+      signal?.addEventListener('abort', leave, { once: true })
+    })
+  }
+}
+
+/** For how long a failed login counts, in milliseconds. */
+const WINDOW = 10 * 60 * 1000
+/** How many failed logins are remembered in all: ten million addresses need no more memory than this. */
+const MOST_REMEMBERED = 100_000
+
+/**
+ * Counts failed logins per address (OWASP, Authentication Cheat Sheet, "Login Throttling"). A success does not take anything
+ * back, or a guesser could log in to an account of his own in between.
+ */
+class FailedLogins {
+  readonly #limit: number
+  /** The times of the latest failures by address; the address that failed last comes last. */
+  readonly #times = new Map<string, number[]>()
+  #remembered = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Throws `TooManyFailures` while the address has no try left. */
+  check(address: string): void {
+    const oldest = this.#times.get(networkOf(address))?.at(-this.#limit)
+    if (this.#limit === 0 || oldest === undefined) return
+    const wait = oldest + WINDOW - Date.now()
+    if (wait > 0) throw new TooManyFailures('too many failed logins from your address', Math.ceil(wait / 1000))
+  }
+
+  add(address: string): void {
+    if (this.#limit === 0) return
+    const network = networkOf(address)
+    const before = this.#times.get(network) ?? []
+    const times = [...before, Date.now()].slice(-this.#limit)
+    this.#forget(network, before)
+    this.#times.set(network, times)
+    this.#remembered += times.length
+    for (const [first, times] of this.#times) {
+      if (this.#remembered <= MOST_REMEMBERED) break
+      this.#forget(first, times)
+    }
+  }
+
+  #forget(network: string, times: number[]): void {
+    this.#times.delete(network)
+    this.#remembered -= times.length
+  }
+}
+
+/** What one client has to itself: an IPv4 address, or the /64 of an IPv6 address, all of which is one subscriber's. */
+function networkOf(address: string): string {
+  const v4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
+  if (v4 !== undefined || !address.includes(':')) return v4 ?? address
+  const [head = [], tail = []] = address.split('::').map((part) => part.split(':').filter(Boolean))
+  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0')
+  return [...head, ...zeros, ...tail]
+    .slice(0, 4)
+    .map((group) => parseInt(group, 16).toString(16))
+    .join(':')
 }

@@ -5,9 +5,9 @@
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { Auth, InvalidInput, StoreError, ValueError } from './auth.ts'
+import { Auth, type Client, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
 
 /** What a handler returns. Without a body, none is sent. */
 type Answer = { status: number; body?: object; headers?: Record<string, string> }
@@ -56,9 +56,10 @@ async function welcome(): Promise<Answer> {
 }
 
 /** `POST /users` (task 7): registers a user. */
-async function users({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+async function users({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
   const form = await readForm(request)
-  const registered = auth.registerUser(field(form, 'email'), field(form, 'password'))
+  const client = clientOf(config, request)
+  const registered = auth.registerUser(field(form, 'email'), field(form, 'password'), client)
   const { email } = await refuse(registered, 400, 'email already registered')
   return { status: 200, body: { email, message: 'user created' } }
 }
@@ -67,7 +68,8 @@ async function users({ auth }: Service, request: IncomingMessage): Promise<Answe
 async function login({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
   const form = await readForm(request)
   const email = field(form, 'email')
-  const sessionId = (await auth.validLogin(email, field(form, 'password'))) ? await auth.createSession(email) : null
+  const isValid = await auth.validLogin(email, field(form, 'password'), clientOf(config, request))
+  const sessionId = isValid ? await auth.createSession(email) : null
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.sessionTtl) }
   return { status: 200, body: { email: await asRegistered(auth, email), message: 'logged in' }, headers }
@@ -97,10 +99,11 @@ async function getResetPasswordToken({ auth }: Service, request: IncomingMessage
 }
 
 /** `PUT /reset_password` (task 19): sets a new password. */
-async function updatePassword({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+async function updatePassword({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
   const form = await readForm(request)
   const email = field(form, 'email')
-  const updated = auth.updatePassword(field(form, 'reset_token'), field(form, 'new_password'))
+  const [resetToken, password] = [field(form, 'reset_token'), field(form, 'new_password')]
+  const updated = auth.updatePassword(resetToken, password, email, clientOf(config, request))
   await refuse(updated, 403, 'no such reset token')
   return { status: 200, body: { email: await asRegistered(auth, email), message: 'Password updated' } }
 }
@@ -118,6 +121,26 @@ async function refuse<T>(promise: Promise<T>, status: number, message: string): 
 /** An email is answered as it was registered, in whatever case it was sent. */
 async function asRegistered(auth: Auth, email: string): Promise<string> {
   return (await auth.findUser(email))?.email ?? email
+}
+
+/** Who asks: behind a proxy the right-most address of `X-Forwarded-For`, the only one that the proxy itself has written. */
+function clientOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): Required<Client> {
+  const forwarded = headers['x-forwarded-for']
+  const last = trustProxy ? String(forwarded).split(',').at(-1)?.trim() : undefined
+  return { address: last !== undefined && isIP(last) ? last : (socket.remoteAddress ?? '-'), signal: hangUpOf(socket) }
+}
+
+const hangUps = new WeakMap<Socket, AbortSignal>()
+
+/** Aborts when the client is gone, so that nothing is hashed for nobody. */
+function hangUpOf(socket: Socket): AbortSignal {
+  let signal = hangUps.get(socket)
+  if (signal === undefined) {
+    const controller = new AbortController()
+    socket.once('close', () => controller.abort())
+    hangUps.set(socket, (signal = controller.signal))
+  }
+  return signal
 }
 
 /** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
@@ -226,7 +249,7 @@ function readBody(request: IncomingMessage): Promise<Uint8Array> {
 /** The text before the first separator, and the text behind it. */
 function cut(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator)
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)]
 }
 
 /** The path of a request target, which may be absolute (RFC 9112, section 3.2), without its query. */
@@ -239,6 +262,7 @@ function pathOf(request: IncomingMessage): string {
 async function answer(service: Service, request: IncomingMessage): Promise<Answer> {
   const { method = '', httpVersion, headers } = request
   if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
+  if (isFromElsewhere(request)) throw new HttpError(403, 'a request from another site')
   const path = pathOf(request)
   const methods = path === '*' ? new Map() : ROUTES.get(path)
   if (methods === undefined) throw new HttpError(404, 'no such path')
@@ -249,11 +273,26 @@ async function answer(service: Service, request: IncomingMessage): Promise<Answe
   throw new HttpError(405, `use one of ${Allow}`, { Allow })
 }
 
+/**
+ * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does: a browser says so
+ * itself, and who sends neither header, like curl, is none.
+ */
+function isFromElsewhere({ method = '', headers }: IncomingMessage): boolean {
+  if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return false
+  const { 'sec-fetch-site': site, origin, host = '' } = headers
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+  return origin !== undefined && cut(origin, '://')[1].toLowerCase() !== host.toLowerCase()
+}
+
 /** The answer to a request that failed. */
 function failure(error: unknown): Answer {
   if (error instanceof HttpError)
     return { status: error.status, body: { message: error.message }, headers: error.headers }
   if (error instanceof InvalidInput) return { status: 400, body: { message: error.message } }
+  if (error instanceof TooManyFailures || error instanceof Overloaded) {
+    const status = error instanceof Overloaded ? 503 : 429
+    return { status, body: { message: error.message }, headers: { 'Retry-After': `${error.retryAfter}` } }
+  }
   if (error instanceof StoreError) {
     console.error(error.message)
     return { status: 503, body: { message: 'the store is not available' }, headers: { 'Retry-After': '1' } }
@@ -280,11 +319,11 @@ class AccessLog {
   #lines = ''
 
   /** Adds the line of a request, or of what node's parser could not read as one. */
-  add(address: string | undefined, request: IncomingMessage | null, status: number, bytes: number): void {
+  add(address: string, request: IncomingMessage | null, status: number, bytes: number): void {
     if (this.#lines === '') setTimeout(() => this.flush(), 100).unref()
     const line = request === null ? '-' : `${request.method} ${pathOf(request)} HTTP/${request.httpVersion}`
     const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-    this.#lines += `${address ?? '-'} - - [${date}] "${line.replace(/["\\]|[^ -~]/g, '?')}" ${status} ${bytes || '-'}\n`
+    this.#lines += `${address} - - [${date}] "${line.replace(/["\\]|[^ -~]/g, '?')}" ${status} ${bytes || '-'}\n`
   }
 
   /** Writes what has come together. */
@@ -315,7 +354,7 @@ export function createService(service: Service): Server {
     if (!server.listening) response.shouldKeepAlive = false
     const request = response.req.method ? response.req : null
     const bytes = send(response, result)
-    log?.add(response.req.socket.remoteAddress, request, result.status, bytes)
+    log?.add(clientOf(service.config, response.req).address, request, result.status, bytes)
   }
 
   /** Answers what is no request in node's eyes, on a connection that ends with it. */
@@ -391,6 +430,8 @@ export function readConfig(env: Record<string, string | undefined>) {
     bcryptCost: integer('BCRYPT_COST', 12, 4, 31),
     sessionTtl: integer('SESSION_TTL', 604800, 1, MAX_TTL),
     resetTtl: integer('RESET_TTL', 3600, 1, MAX_TTL),
+    loginFailures: integer('LOGIN_FAILURES', 10, 0, 1000),
+    trustProxy: integer('TRUST_PROXY', 0, 0, 1) === 1,
     cookieSecure: integer('COOKIE_SECURE', 0, 0, 1) === 1,
     accessLog: integer('ACCESS_LOG', 1, 0, 1) === 1,
   }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { _generateUuid, _hashPassword, Auth, InvalidInput, ValueError } from '../auth.ts'
 
-const OPTIONS = { databaseUrl: 'memory:', bcryptCost: 4, sessionTtl: 100, resetTtl: 100 }
+const OPTIONS = { databaseUrl: 'memory:', bcryptCost: 4, sessionTtl: 100, resetTtl: 100, loginFailures: 0 }
 
 async function newAuth(options: Partial<typeof OPTIONS> = {}): Promise<Auth> {
   const auth = new Auth({ ...OPTIONS, ...options })

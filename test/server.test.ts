@@ -291,6 +291,8 @@ t.test('configuration', async (t) => {
     bcryptCost: 12,
     sessionTtl: 604800,
     resetTtl: 3600,
+    loginFailures: 10,
+    trustProxy: false,
     cookieSecure: false,
     accessLog: true,
   })
@@ -306,6 +308,8 @@ t.test('configuration', async (t) => {
     ['SESSION_TTL', '0'],
     ['RESET_TTL', '1.5'],
     ['COOKIE_SECURE', 'yes'],
+    ['LOGIN_FAILURES', '-1'],
+    ['TRUST_PROXY', 'true'],
     ['ACCESS_LOG', '2'],
   ] as const) {
     t.throws(() => readConfig({ [name]: value }), { message: new RegExp(`^${name}.*${value}`) }, `${name}=${value}`)

@@ -1,0 +1,214 @@
+/** Attempts that would succeed against the plain exercise, each over real HTTP against the real server. */
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import t from 'tap'
+import { request, type RunningServer, sessionOf, startServer, tempDir } from './helper.ts'
+
+const BOB = { email: 'bob@me.com', password: 'right' }
+const EVE = { email: 'eve@me.com', password: 'evil' }
+const sha256 = (token: string) => createHash('sha256').update(token).digest('hex')
+const now = () => Math.floor(Date.now() / 1000)
+
+const register = (server: RunningServer, user: Record<string, string>) => request(`${server.url}/users`, 'POST', user)
+const login = (server: RunningServer, user: Record<string, string>, headers = {}) =>
+  request(`${server.url}/sessions`, 'POST', user, headers)
+const profile = (server: RunningServer, session: string) =>
+  request(`${server.url}/profile`, 'GET', undefined, { cookie: `session_id=${session}` })
+const resetToken = async (server: RunningServer, email: string) =>
+  String(Object((await request(`${server.url}/reset_password`, 'POST', { email })).body).reset_token)
+const reset = (server: RunningServer, email: string, reset_token: string, new_password: string) =>
+  request(`${server.url}/reset_password`, 'PUT', { email, reset_token, new_password })
+
+t.test('who reads the store cannot log in with what is in it', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const server = await startServer(t, { DATABASE_URL: `file:${path}` })
+  await register(server, BOB)
+  const session = sessionOf(await login(server, BOB))
+  const token = await resetToken(server, BOB.email)
+  const log = readFileSync(`${path}-wal`, 'utf8')
+  t.notMatch(log, session)
+  t.notMatch(log, token)
+  t.match(log, sha256(session))
+  t.match(log, sha256(token))
+  t.match(await profile(server, sha256(session)), { status: 403 })
+  t.match(await reset(server, BOB.email, sha256(token), 'stolen'), { status: 403 })
+  t.match(await profile(server, session), { status: 200 })
+  await server.stop()
+  t.notMatch(server.stdout + server.stderr, new RegExp(`${session}|${token}|${BOB.password}`), 'nor what is in the log')
+})
+
+t.test('an expired session, an expired token, and those without an expiry', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const row = (id: number, expires: number | null) => ({
+    id,
+    email: `user${id}@me.com`,
+    hashed_password: 'x',
+    session_id: sha256(`session${id}`),
+    reset_token: sha256(`token${id}`),
+    session_expires_at: expires,
+    reset_expires_at: expires,
+  })
+  const users = [row(1, now() - 1), row(2, null), row(3, now() + 100)]
+  writeFileSync(path, JSON.stringify({ users }))
+  const server = await startServer(t, { DATABASE_URL: `file:${path}`, SESSION_TTL: '50', RESET_TTL: '20' })
+  for (const [id, status] of [
+    [1, 403],
+    [2, 403],
+    [3, 200],
+  ] as const) {
+    t.match(await profile(server, `session${id}`), { status })
+    t.match(await reset(server, `user${id}@me.com`, `token${id}`, 'new'), { status })
+  }
+  const answered = await login(server, { email: 'user3@me.com', password: 'new' })
+  t.match(answered.headers.get('set-cookie'), /; Max-Age=50$/)
+  await resetToken(server, 'user3@me.com')
+  await server.stop()
+  const stored = JSON.parse(readFileSync(path, 'utf8')).users[2]
+  t.ok(Math.abs(stored.session_expires_at - now() - 50) < 10, 'the server itself ends it with the cookie')
+  t.ok(Math.abs(stored.reset_expires_at - now() - 20) < 10)
+})
+
+t.test('a reset token: once, the last one, and only with its own user’s email', async (t) => {
+  const server = await startServer(t)
+  await register(server, BOB)
+  await register(server, EVE)
+  const stolen = sessionOf(await login(server, BOB))
+  const replaced = await resetToken(server, BOB.email)
+  const token = await resetToken(server, BOB.email)
+  t.match(await reset(server, BOB.email, replaced, 'x'), { status: 403 }, 'replaced')
+  t.match(await reset(server, EVE.email, token, 'x'), { status: 403 }, 'with another email')
+  t.match(await login(server, EVE), { status: 200 })
+  const answers = await Promise.all(
+    ['a', 'b', 'c', 'd'].map((password) => reset(server, 'BOB@me.com', token, password)),
+  )
+  t.strictSame(answers.map(({ status }) => status).sort(), [200, 403, 403, 403], 'four uses at once')
+  t.match(await reset(server, BOB.email, token, 'x'), { status: 403 }, 'used')
+  t.match(await profile(server, stolen), { status: 403 }, 'a reset ends the session')
+})
+
+t.test('guessing: a limit for each address, whatever else succeeds', async (t) => {
+  const server = await startServer(t, { LOGIN_FAILURES: '5' })
+  await register(server, BOB)
+  await register(server, EVE)
+  for (let i = 0; i < 4; i++) t.match(await login(server, { ...BOB, password: `guess${i}` }), { status: 401 })
+  t.match(await login(server, EVE), { status: 200 })
+  t.match(await login(server, { ...BOB, email: 'nobody@me.com' }), { status: 401 }, 'an unknown email counts too')
+  const refused = await login(server, BOB, { 'x-forwarded-for': '1.2.3.4' })
+  t.match(refused, { status: 429, body: { message: 'too many failed logins from your address' } }, 'the right one too')
+  const wait = Number(refused.headers.get('retry-after'))
+  t.ok(wait > 590 && wait <= 600, `Retry-After: ${wait}`)
+  t.match(await profile(server, 'x'), { status: 403 }, 'only logins are refused')
+})
+
+t.test('guessing many at once gets no more answers', async (t) => {
+  const server = await startServer(t, { LOGIN_FAILURES: '5' })
+  await register(server, BOB)
+  const guesses = [...Array.from({ length: 60 }, (_, i) => `guess${i}`), BOB.password]
+  const answers = await Promise.all(guesses.map((password) => login(server, { ...BOB, password })))
+  t.equal(answers.filter(({ status }) => status === 401).length, 5)
+  t.equal(answers.filter(({ status }) => status === 429).length, 56)
+})
+
+t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by its /64', async (t) => {
+  const server = await startServer(t, { LOGIN_FAILURES: '1', TRUST_PROXY: '1' })
+  await register(server, BOB)
+  for (const [address, first, second] of [
+    ['1.2.3.4', 401, 429],
+    ['9.9.9.9, 1.2.3.4', 429, 429],
+    ['1.2.3.4, 9.9.9.9', 401, 429],
+    ['::ffff:9.9.9.9', 429, 429],
+    ['2001:db8::1', 401, 429],
+    ['2001:db8:0:0:ffff::2', 429, 429],
+    ['2001:0DB8:0000::', 429, 429],
+    ['2001:db8:0:1::1', 401, 429],
+    ['1::2:3:4:5:6:7', 401, 429],
+    ['1:0:2:3:9:9:9:9', 429, 429],
+    ['rubbish', 401, 429],
+    ['', 429, 429],
+  ] as const) {
+    for (const status of [first, second]) {
+      t.match(await login(server, { ...BOB, password: 'x' }, { 'x-forwarded-for': address }), { status }, address)
+    }
+  }
+  await server.stop()
+  t.match(server.stdout, /^2001:db8::1 - - .* 401 /m, 'the log has it too')
+  const off = await startServer(t, { LOGIN_FAILURES: '0' })
+  for (let i = 0; i < 15; i++) t.match(await login(off, BOB), { status: 401 })
+})
+
+t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up leaves it', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '15' })
+  const body = 'email=bob%40me.com&password=x'
+  const head = 'POST /sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
+  const sockets = Array.from({ length: 60 }, () => connect({ port: server.port, host: '127.0.0.1' }))
+  const refused = new Promise<string>((resolve) => {
+    for (const socket of sockets) {
+      socket.on('data', (data) => resolve(String(data)))
+      socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
+    }
+  })
+  t.match(await refused, /^HTTP\/1.1 503 .*Retry-After: \d+\r\n.*"too many passwords to check"/s)
+  t.match(await request(server.url, 'GET'), { status: 200 }, 'all else goes on')
+  for (const socket of sockets) {
+    socket.destroy()
+    await once(socket, 'close')
+  }
+  // Only what runs on the cores now, one check each, may be before this one in the queue.
+  t.match(await login(server, BOB), { status: 401 })
+})
+
+t.test('a request that another site makes a browser send', async (t) => {
+  const server = await startServer(t)
+  await register(server, BOB)
+  const session = sessionOf(await login(server, BOB))
+  const cookie = `session_id=${session}`
+  const host = `127.0.0.1:${server.port}`
+  for (const [headers, status] of [
+    [{ 'sec-fetch-site': 'cross-site' }, 403],
+    [{ 'sec-fetch-site': 'same-site' }, 403],
+    [{ 'sec-fetch-site': 'cross-site', origin: `http://${host}` }, 403],
+    [{ origin: 'https://evil.example' }, 403],
+    [{ origin: 'null' }, 403],
+    [{ origin: `http://${host}.evil.example` }, 403],
+    [{ origin: `http://${host}` }, 200],
+    [{ 'sec-fetch-site': 'same-origin', origin: 'https://behind.proxy' }, 200],
+    [{ 'sec-fetch-site': 'none' }, 200],
+    [{}, 200],
+  ] as const) {
+    // Not fetch, which writes Sec-Fetch headers of its own.
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+    const form = `email=${encodeURIComponent(BOB.email)}`
+    const socket = connect({ port: server.port, host: '127.0.0.1' })
+    socket.end(
+      `POST /reset_password HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nCookie: ${cookie}\r\n${lines.join('')}` +
+        `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form}`,
+    )
+    let received = ''
+    for await (const data of socket) received += data
+    t.equal(Number(received.slice(9, 12)), status, JSON.stringify(headers))
+    if (status === 403) t.match(received, /\{"message":"a request from another site"\}\n$/)
+  }
+  const elsewhere = { 'sec-fetch-site': 'cross-site', cookie }
+  t.match(await request(`${server.url}/profile`, 'GET', undefined, elsewhere), { status: 200 }, 'reading is safe')
+})
+
+t.test('hashes of other programs, damaged ones, and ones of another cost', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const python = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
+  const hashes = [python, python.replace('2b', '2a'), python.replace('2b', '2y'), 'damaged', '', python.slice(0, -1)]
+  const users = hashes.map((hashed_password, i) => ({ id: i + 1, email: `user${i}@me.com`, hashed_password }))
+  writeFileSync(path, JSON.stringify({ users }))
+  const server = await startServer(t, { DATABASE_URL: `file:${path}`, BCRYPT_COST: '5', LOGIN_FAILURES: '0' })
+  for (const [i, status] of [200, 200, 200, 401, 401, 401].entries()) {
+    for (let twice = 0; twice < 2; twice++) {
+      const answered = await login(server, { email: `user${i}@me.com`, password: 'Hello Holberton' })
+      t.match(answered, { status }, hashes[i] ?? '')
+    }
+  }
+  await server.stop()
+  const stored: { hashed_password: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
+  for (const { hashed_password } of stored.slice(0, 3)) t.match(hashed_password, /^\$2b\$05\$/)
+  t.equal(stored[3]?.hashed_password, 'damaged')
+})
