@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hash, verify } from '@node-rs/bcrypt'
+import { Auth } from '../../auth.ts'
 import { DB } from '../../db.ts'
 import { request, sessionOf } from '../helper.ts'
 import {
@@ -41,6 +42,7 @@ await rates()
 await latencies()
 await end(server)
 await storeShare()
+await unknownEmail()
 agent.destroy()
 
 /** Sends a request on a kept connection; resolves when the answer is there, rejects when it is not 200. */
@@ -130,6 +132,25 @@ async function storeShare(): Promise<void> {
     ['', 'ms', '% of both'],
     ['DB.updateUser in a file', update, (update / (update + check)) * 100],
     [`verify() at cost ${COST}`, check, (check / (update + check)) * 100],
+  ])
+}
+
+/** What a stopwatch tells of whether an email is known: the times of wrong passwords, one after the other. */
+async function unknownEmail(): Promise<void> {
+  const [bcryptCost, ttl] = [9, 1000]
+  const settings = { databaseUrl: 'memory:', bcryptCost, sessionTtl: ttl, resetTtl: ttl, loginFailures: 0 }
+  const auth = new Auth(settings)
+  await auth.registerUser('known@example.com', PASSWORD)
+  const known: number[] = []
+  const unknown: number[] = []
+  for (let i = 0; i < 100; i++) {
+    known.push(await time(() => auth.validLogin('known@example.com', 'wrong')))
+    unknown.push(await time(() => auth.validLogin('unknown@example.com', 'wrong')))
+  }
+  printTable(`A wrong password at cost ${bcryptCost} (median of 100)`, [
+    ['', 'ms', 'ratio'],
+    ['known email', median(known), 1],
+    ['unknown email', median(unknown), median(unknown) / median(known)],
   ])
 }
 
