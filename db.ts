@@ -1,7 +1,8 @@
 /**
  * The store (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. `DB` is its face; behind it
  * is `Table`, the rows in memory with an index for each column that is searched by, over lowdb's `Low`; and behind that, for
- * `file:`, `LogFile`, which makes every change durable at the cost of one row.
+ * `file:`, `LogFile`, which makes every change durable at the cost of one row. `Postgres`, at the end, is `Table`'s equal for
+ * more than one machine.
  */
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
@@ -21,8 +22,10 @@ import {
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type Adapter, Low, Memory } from 'lowdb'
-import { checkValue, isColumn, TABLE, toUser, type User, ValueError } from './user.ts'
+import type { Sql } from 'postgres'
+import { checkValue, COLUMNS, isColumn, TABLE, toUser, type User, ValueError } from './user.ts'
 
 /** No row has all of the attributes; named after SQLAlchemy's exception. */
 export class NoResultFound extends Error {
@@ -63,8 +66,8 @@ export class DB {
   readonly #engine: Engine
 
   /**
-   * @param url `file:PATH` or `memory:`
-   * @throws {ValueError} when it is neither
+   * @param url `file:PATH`, `memory:` or `postgres://…`
+   * @throws {ValueError} when it is none of these
    */
   constructor(url: string) {
     this.#engine = engineFor(url)
@@ -129,8 +132,10 @@ export class DB {
 /** The store for a URL; nothing is opened yet. */
 function engineFor(url: string): Engine {
   if (url === 'memory:') return new Table(null)
+  if (/^postgres(ql)?:\/\//.test(url)) return new Postgres(url)
   const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
-  if (path === undefined) throw new ValueError('expected file:PATH or memory:')
+  if (path === undefined)
+    throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
   return new Table(new LogFile(path))
 }
 
@@ -788,5 +793,165 @@ function startOf(pid: number): string {
     return 'alive'
   } catch {
     return 'dead'
+  }
+}
+
+const NAMES = Object.keys(COLUMNS)
+
+/** How long a statement may take, in milliseconds, before the database gives it up, */
+const STATEMENT_TIMEOUT = 3000
+/** and before its connection is given up, as nothing comes back on it any more. */
+const HANG_TIMEOUT = 4000
+
+/** The same three methods over SQL, for any number of processes: the database decides who comes first. */
+class Postgres implements Engine {
+  readonly #url: string
+  readonly #connections: number
+  #sql: Sql | undefined
+  #connect: () => Sql | undefined = () => undefined
+
+  /** @param url the driver's, with `?max=N` for the number of connections (10 if there is none) */
+  constructor(url: string) {
+    const max = URL.canParse(url) ? (new URL(url).searchParams.get('max') ?? '10') : ''
+    if (!/^[1-9]\d{0,2}$/.test(max)) throw new ValueError('expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10')
+    this.#url = url
+    this.#connections = Number(max)
+  }
+
+  /** Makes the table unless it is there; to one that the Python original made, it adds what is missing. */
+  async open(): Promise<void> {
+    const { default: postgres } = await import('postgres').catch(() => {
+      throw new StoreError('the driver for PostgreSQL is missing: get it with npm install postgres')
+    })
+    this.#connect = () =>
+      postgres(this.#url, {
+        max: this.#connections,
+        connect_timeout: STATEMENT_TIMEOUT / 1000,
+        backoff: () => 0.5,
+        fetch_types: false,
+        onnotice: () => {},
+        connection: { statement_timeout: STATEMENT_TIMEOUT },
+        // The expiries: Unix seconds are exact as numbers.
+        types: { bigint: { to: 20, from: [20], serialize: String, parse: Number } },
+      })
+    this.#sql = this.#connect()
+    try {
+      await this.#sql?.begin(async (sql) => {
+        // An index on a large table takes its time. One process makes it, as IF NOT EXISTS fails where two of them meet.
+        await sql`set local statement_timeout = 0`
+        await sql`select pg_advisory_xact_lock(hashtext('users'))`
+        await sql`create table if not exists users (id serial primary key, email varchar(250) not null,
+          hashed_password varchar(250) not null, session_id varchar(250), reset_token varchar(250))`
+        await sql`alter table users add column if not exists session_expires_at bigint,
+          add column if not exists reset_expires_at bigint`
+        await sql`create unique index if not exists users_email on users (lower(email))`
+        await sql`create index if not exists users_session_id on users (session_id)`
+        await sql`create index if not exists users_reset_token on users (reset_token)`
+      })
+    } catch (error) {
+      await this.close()
+      throw new StoreError(`cannot open the database: ${messageOf(error)}`)
+    }
+  }
+
+  /** Adds rows as they are to an empty table, all or none. */
+  async fill(users: User[]): Promise<void> {
+    await this.#sql?.begin(async (sql) => {
+      await sql`lock table users`
+      const [some] = await sql`select from users limit 1`
+      if (some !== undefined) throw new StoreError('the database has users already; nothing was changed')
+      for (let i = 0; i < users.length; i += 1000) await sql`insert into users ${sql(users.slice(i, i + 1000))}`
+      await sql`select setval(pg_get_serial_sequence('users', 'id'), max(id)) from users`
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#sql?.end({ timeout: HANG_TIMEOUT / 1000 })
+  }
+
+  async insert(email: string, hashed_password: string): Promise<User> {
+    const row = { email, hashed_password }
+    const rows = await this.#run((sql) => sql`insert into users ${sql(row)} returning ${sql(NAMES)}`)
+    return toUser(rows[0])
+  }
+
+  async find(attributes: Attributes): Promise<User | undefined> {
+    // No text in PostgreSQL holds a NUL, so no row has it.
+    if (attributes.email?.includes('\0')) return undefined
+    const [user] = await this.#run(
+      (sql) => sql<User[]>`select ${sql(NAMES)} from users where ${all(sql, attributes)} order by id limit 1`,
+    )
+    return user && { ...user }
+  }
+
+  async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
+    const changes = { id: userId, ...attributes }
+    const where = { ...expected, id: userId }
+    const rows = await this.#run((sql) => sql`update users set ${sql(changes)} where ${all(sql, where)} returning id`)
+    return rows.length > 0
+  }
+
+  /**
+   * Runs a statement. One that hangs is given up with all connections: what they waited for might never come.
+   * @throws {StoreError} when the database is away or does not answer in time
+   */
+  async #run<T>(statement: (sql: Sql) => Promise<T>): Promise<T> {
+    const sql = this.#sql
+    if (sql === undefined) throw new StoreError('the database is not open')
+    let timer: NodeJS.Timeout | undefined
+    const hang = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        if (this.#sql === sql) this.#sql = this.#connect()
+        void sql.end({ timeout: 0 })
+        reject(new StoreError(`the database has not answered for ${HANG_TIMEOUT / 1000} seconds`))
+      }, HANG_TIMEOUT)
+    })
+    try {
+      return await Promise.race([statement(sql), hang])
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === '23505') throw new EmailTaken()
+      throw error instanceof StoreError ? error : new StoreError(`the database: ${messageOf(error)}`)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** The condition that a row has all of the attributes; no value ever stands in the SQL text. */
+function all(sql: Sql, attributes: Attributes) {
+  return Object.entries(attributes).map(([name, value], i) => {
+    const and = i === 0 ? sql`` : sql`and`
+    if (value === null) return sql`${and} ${sql(name)} is null`
+    return name === 'email' ? sql`${and} lower(email) = lower(${value})` : sql`${and} ${sql(name)} = ${value}`
+  })
+}
+
+/**
+ * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
+ * @returns how many they are
+ * @throws {StoreError} when the file cannot be read, or the database has users already
+ */
+export async function moveUsers(path: string, url: string): Promise<number> {
+  if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
+  const log = new LogFile(path)
+  const { users } = await log.read()
+  const database = new Postgres(url)
+  try {
+    await database.open()
+    await database.fill(users)
+    return users.length
+  } finally {
+    await database.close()
+    await log.close()
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    const [path = '', url = ''] = process.argv.slice(2)
+    console.log(`${await moveUsers(path, url)} users moved from ${path} into the database`)
+  } catch (error) {
+    console.error(messageOf(error))
+    process.exitCode = 1
   }
 }

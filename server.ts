@@ -463,7 +463,8 @@ function createAuth(config: Config): Auth {
   try {
     return new Auth(config)
   } catch (error) {
-    throw new ValueError(`DATABASE_URL=${config.databaseUrl}: ${error instanceof Error ? error.message : error}`)
+    const url = config.databaseUrl.replace(/:[^:@/]*@/, ':***@')
+    throw new ValueError(`DATABASE_URL=${url}: ${error instanceof Error ? error.message : error}`)
   }
 }
 

@@ -1,13 +1,15 @@
 import t, { type Test } from 'tap'
 import { DB, EmailTaken, InvalidRequestError, NoResultFound } from '../db.ts'
 import { ValueError } from '../user.ts'
-import { tempDir } from './helper.ts'
+import { createDatabase, NEEDS_POSTGRES, tempDir } from './helper.ts'
 
 /** Where each engine keeps its table. */
-const ENGINES: Record<string, (t: Test) => string> = {
-  memory: () => 'memory:',
-  file: (t) => `file:${tempDir(t)}/users.json`,
-}
+const ENGINES: Record<string, { urlFor: (t: Test) => string | Promise<string>; options?: { skip: string | boolean } }> =
+  {
+    memory: { urlFor: () => 'memory:' },
+    file: { urlFor: (t) => `file:${tempDir(t)}/users.json` },
+    postgres: { urlFor: async (t) => (await createDatabase(t)).url, options: NEEDS_POSTGRES },
+  }
 
 async function openDB(t: Test, url: string): Promise<DB> {
   const db = new DB(url)
@@ -16,9 +18,9 @@ async function openDB(t: Test, url: string): Promise<DB> {
   return db
 }
 
-for (const [engine, urlFor] of Object.entries(ENGINES)) {
-  t.test(`${engine}: addUser`, async (t) => {
-    const db = await openDB(t, urlFor(t))
+for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
+  t.test(`${engine}: addUser`, options, async (t) => {
+    const db = await openDB(t, await urlFor(t))
     t.match(await db.addUser('test@test.com', 'SuperHashedPwd'), {
       id: 1,
       email: 'test@test.com',
@@ -32,8 +34,8 @@ for (const [engine, urlFor] of Object.entries(ENGINES)) {
     t.equal(race.filter(({ status }) => status === 'fulfilled').length, 1)
   })
 
-  t.test(`${engine}: findUserBy`, async (t) => {
-    const db = await openDB(t, urlFor(t))
+  t.test(`${engine}: findUserBy`, options, async (t) => {
+    const db = await openDB(t, await urlFor(t))
     const user = await db.addUser('Test@test.com', 'PwdHashed')
     await db.addUser('other@test.com', 'PwdHashed')
     await db.updateUser(2, { session_id: 's', session_expires_at: 5 })
@@ -45,6 +47,8 @@ for (const [engine, urlFor] of Object.entries(ENGINES)) {
     await t.rejects(db.findUserBy({ email: 'test2@test.com' }), NoResultFound)
     await t.rejects(db.findUserBy({ id: 1, email: 'other@test.com' }), NoResultFound)
     await t.rejects(db.findUserBy({ id: 3 }), NoResultFound)
+    await t.rejects(db.findUserBy({ email: 'nul\0@me.com' }), NoResultFound)
+    await t.rejects(db.findUserBy({ email: "' or '1'='1" }), NoResultFound)
     await t.rejects(db.findUserBy({}), InvalidRequestError)
     for (const attributes of [{ no_email: 'x' }, { toString: 'x' }, JSON.parse('{"__proto__":"x"}')]) {
       await t.rejects(db.findUserBy(attributes), InvalidRequestError)
@@ -54,8 +58,8 @@ for (const [engine, urlFor] of Object.entries(ENGINES)) {
     t.equal((await db.findUserBy({ id: 1 })).email, 'Test@test.com', 'a row is a copy')
   })
 
-  t.test(`${engine}: updateUser`, async (t) => {
-    const db = await openDB(t, urlFor(t))
+  t.test(`${engine}: updateUser`, options, async (t) => {
+    const db = await openDB(t, await urlFor(t))
     const { id } = await db.addUser('test@test.com', 'PwdHashed')
     await db.addUser('other@test.com', 'x')
     t.equal(await db.updateUser(id, { hashed_password: 'NewPwd', reset_token: 'token' }), undefined)
@@ -69,6 +73,7 @@ for (const [engine, urlFor] of Object.entries(ENGINES)) {
     t.equal((await db.findUserBy({ id })).hashed_password, 'NewPwd', 'nothing changed')
     await db.updateUser(id, { id, email: 'Test@test.com' })
     t.equal((await db.findUserBy({ email: 'test@TEST.com' })).email, 'Test@test.com')
+    await db.updateUser(id, {})
     await t.rejects(db.updateUser(99, { hashed_password: 'x' }), NoResultFound)
     const race = await Promise.allSettled(
       [1, 2, 3].map((n) => db.updateUser(id, { reset_token: null, session_id: `${n}` }, { reset_token: 'token' })),
@@ -79,5 +84,14 @@ for (const [engine, urlFor] of Object.entries(ENGINES)) {
 }
 
 t.test('a URL of no engine', async (t) => {
-  for (const url of ['', 'file:', 'mysql://x', 'users.json']) t.throws(() => new DB(url), ValueError, url)
+  for (const url of [
+    '',
+    'file:',
+    'mysql://x',
+    'users.json',
+    'postgres://x?max=0',
+    'postgres://x?max=many',
+    'postgres://:x:',
+  ])
+    t.throws(() => new DB(url), ValueError, url)
 })

@@ -1,11 +1,13 @@
 /** What the tests share: real servers as child processes, and raw sockets. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import postgres, { type Sql } from 'postgres'
 import type { Test } from 'tap'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -17,6 +19,39 @@ export function tempDir(t: Test): string {
   return directory
 }
 
+/** The server for the tests that need PostgreSQL; they make databases of their own on it. */
+const POSTGRES = process.env['TEST_DATABASE_URL'] ?? 'postgres://root@127.0.0.1:5432/root'
+
+/** Options of a test that needs PostgreSQL: where there is none it is skipped, but in CI it fails. */
+export const NEEDS_POSTGRES = {
+  skip:
+    process.env['CI'] === undefined && !(await hasPostgres())
+      ? 'no PostgreSQL: set TEST_DATABASE_URL=postgres://… to run this test'
+      : false,
+}
+
+/** Tells whether the server for the tests is there. */
+export async function hasPostgres(): Promise<boolean> {
+  const sql = postgres(POSTGRES, { connect_timeout: 3 })
+  const answered = await sql`select 1`.catch(() => [])
+  await sql.end({ timeout: 0 })
+  return answered.length > 0
+}
+
+/** Makes a database of the test's own; returns its URL, and a connection to another database of the same server. */
+export async function createDatabase(t: Test): Promise<{ url: string; name: string; admin: Sql }> {
+  const name = `auth_test_${randomUUID().replaceAll('-', '')}`
+  const admin = postgres(POSTGRES, { onnotice: () => {} })
+  await admin`create database ${admin(name)}`
+  t.teardown(async () => {
+    await admin`drop database ${admin(name)} with (force)`
+    await admin.end()
+  })
+  const url = new URL(POSTGRES)
+  url.pathname = name
+  return { url: url.href, name, admin }
+}
+
 /** A program of the project that runs as a child process. */
 export class Program {
   readonly child: ChildProcess
@@ -24,9 +59,9 @@ export class Program {
   stdout = ''
   stderr = ''
 
-  constructor(file: string, env: Record<string, string>, nodeArgs: string[] = []) {
+  constructor(file: string, env: Record<string, string>, nodeArgs: string[] = [], args: string[] = []) {
     const tsx = import.meta.resolve('tsx')
-    this.child = spawn(process.execPath, ['--import', tsx, ...nodeArgs, join(ROOT, file)], {
+    this.child = spawn(process.execPath, ['--import', tsx, ...nodeArgs, join(ROOT, file), ...args], {
       cwd: ROOT,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,157 @@
+/** The service over a real PostgreSQL: several processes, races, and a database that goes away. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import postgres from 'postgres'
+import t from 'tap'
+import { DB } from '../db.ts'
+import { createDatabase, NEEDS_POSTGRES, Program, request, sessionOf, startServer, tempDir } from './helper.ts'
+
+const BOB = { email: 'bob@me.com', password: 'right' }
+
+/** Asks again and again until the answer has this status; how long that may take is up to tap's own limit. */
+async function until(status: number, ask: () => Promise<{ status: number }>): Promise<void> {
+  while ((await ask()).status !== status) await new Promise((resolve) => setTimeout(resolve, 100))
+}
+
+t.test('several processes, one table', NEEDS_POSTGRES, async (t) => {
+  const { url: DATABASE_URL } = await createDatabase(t)
+  const starting = Array.from({ length: 4 }, () => startServer(t, { DATABASE_URL, LOGIN_FAILURES: '0' }))
+  const [one, two] = await Promise.all(starting)
+  if (one === undefined || two === undefined) return
+  const both = (i: number) => (i % 2 === 0 ? one.url : two.url)
+
+  const tries = Array.from({ length: 40 }, (_, i) => request(`${both(i)}/users`, 'POST', BOB))
+  const registered = (await Promise.all(tries)).map(({ status }) => status).sort()
+  t.strictSame(registered, [200, ...Array.from({ length: 39 }, () => 400)], 'one registration wins')
+
+  const cookie = `session_id=${sessionOf(await request(`${one.url}/sessions`, 'POST', BOB))}`
+  const profile = await request(`${two.url}/profile`, 'GET', undefined, { cookie })
+  t.match(profile, { status: 200, body: { email: BOB.email } }, 'a session of one is seen by the other')
+  t.match(await request(`${two.url}/sessions`, 'DELETE', undefined, { cookie }), { status: 302 })
+  t.match(await request(`${one.url}/profile`, 'GET', undefined, { cookie }), { status: 403 })
+
+  const { body } = await request(`${one.url}/reset_password`, 'POST', { email: 'BOB@me.com' })
+  const form = { email: BOB.email, reset_token: String(Object(body).reset_token) }
+  const resets = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => request(`${both(i)}/reset_password`, 'PUT', { ...form, new_password: `${i}` })),
+  )
+  t.equal(resets.filter(({ status }) => status === 200).length, 1, 'one use of a reset token wins')
+  t.match(await request(`${one.url}/sessions`, 'POST', { ...BOB, email: 'nul\0@me.com' }), { status: 401 })
+})
+
+t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const sql = postgres(url)
+  await sql`CREATE TABLE users (id SERIAL NOT NULL, email VARCHAR(250) NOT NULL, hashed_password VARCHAR(250) NOT NULL,
+    session_id VARCHAR(250), reset_token VARCHAR(250), PRIMARY KEY (id))`
+  const hashed_password = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
+  await sql`insert into users ${sql({ email: BOB.email, hashed_password, session_id: 'old', reset_token: 'old' })}`
+  const server = await startServer(t, { DATABASE_URL: url })
+  const login = { email: BOB.email, password: 'Hello Holberton' }
+  t.match(await request(`${server.url}/sessions`, 'POST', login), { status: 200, body: { email: BOB.email } })
+  t.match(await request(`${server.url}/users`, 'POST', { ...BOB, email: 'second@me.com' }), { status: 200 })
+  const plan = JSON.stringify(
+    await sql`set enable_seqscan = off`.then(() => sql`explain select * from users where lower(email) = 'x'`),
+  )
+  t.match(plan, /users_email/)
+  t.match(await sql`select id, email from users order by id`, [{ id: 1 }, { id: 2, email: 'second@me.com' }])
+
+  await server.stop()
+  await sql`drop index users_email`
+  await sql`insert into users (email, hashed_password) values ('BOB@me.com', 'x')`
+  await sql.end()
+  const refused = new Program('server.ts', { DATABASE_URL: url, HOST: '127.0.0.1', PORT: '0' })
+  t.match(await refused.exited, { code: 1 })
+  t.match(refused.stderr, /^cannot open the database: could not create unique index "users_email"\n$/)
+})
+
+t.test('connections that are cut, a database that is away and comes back', NEEDS_POSTGRES, async (t) => {
+  const { url, name, admin } = await createDatabase(t)
+  const server = await startServer(t, { DATABASE_URL: `${url}?max=3` })
+  const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
+  const cut = () => admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`
+  t.match(await register('a@me.com'), { status: 200 })
+  const [{ count } = { count: '' }] = await admin`select count(*) from pg_stat_activity where datname = ${name}`
+  t.ok(Number(count) <= 3, 'the pool is bounded')
+  await cut()
+  await until(200, () => register('b@me.com'))
+
+  await admin`alter database ${admin(name)} allow_connections false`
+  await cut()
+  const away = await register('c@me.com')
+  t.match(away, { status: 503, body: { message: 'the store is not available' } })
+  t.equal(away.headers.get('retry-after'), '1')
+  t.match(await request(server.url, 'GET'), { status: 200 })
+  await admin`alter database ${admin(name)} allow_connections true`
+  await until(200, () => register('d@me.com'))
+  t.match(await register('c@me.com'), { status: 200 })
+  t.notMatch(server.stderr, /\n\s+at /)
+})
+
+t.test('a statement that hangs is given up', NEEDS_POSTGRES, async (t) => {
+  const { url, name, admin } = await createDatabase(t)
+  const server = await startServer(t, { DATABASE_URL: url })
+  const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
+  const other = postgres(url)
+  await other.begin(async (sql) => {
+    await sql`lock table users in access exclusive mode`
+    t.match(await register('locked@me.com'), { status: 503 }, 'by the database')
+  })
+  await other.end()
+  t.match(await register('locked@me.com'), { status: 200 })
+  const backends = await admin`select pid from pg_stat_activity where datname = ${name}`
+  try {
+    for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
+    t.match(await register('stopped@me.com'), { status: 503 }, 'by the service, when nothing comes back at all')
+    t.match(await register('stopped@me.com'), { status: 200 }, 'the next one has a new connection')
+  } catch (error) {
+    t.match(error, { code: 'EPERM' }, 'not allowed to stop a process of the database')
+  } finally {
+    for (const { pid } of backends) spawnSync('kill', ['-CONT', `${pid}`])
+  }
+})
+
+t.test('no database, no driver, no open', async (t) => {
+  const env = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'postgres://root:secret@127.0.0.1:1/root' }
+  const away = new Program('server.ts', env)
+  t.match(await away.exited, { code: 1 })
+  t.match(away.stderr, /^cannot open the database: connect ECONNREFUSED 127.0.0.1:1\n$/)
+  const hook = `export async function resolve(name, context, next) { return next(name === 'postgres' ? 'no-postgres' : name, context) }`
+  const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)})`
+  const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
+  t.match(await driverless.exited, { code: 1 })
+  t.equal(driverless.stderr, 'the driver for PostgreSQL is missing: get it with npm install postgres\n')
+  const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:secret@127.0.0.1/root?max=x' })
+  t.match(await bad.exited, { code: 1 })
+  t.match(bad.stderr, /^DATABASE_URL=postgres:\/\/root:\*\*\*@127.0.0.1\/root\?max=x: expected /)
+  await t.rejects(new DB(env.DATABASE_URL).findUserBy({ id: 1 }), { name: 'StoreError' })
+})
+
+t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const path = `${tempDir(t)}/users.json`
+  const file = await startServer(t, { DATABASE_URL: `file:${path}` })
+  for (let i = 0; i < 3; i++) await request(`${file.url}/users`, 'POST', { ...BOB, email: `${i}@me.com` })
+  const login = { ...BOB, email: '1@me.com' }
+  const cookie = `session_id=${sessionOf(await request(`${file.url}/sessions`, 'POST', login))}`
+  const move = async (from: string) => {
+    const program = new Program('db.ts', {}, [], [from, url])
+    return { code: (await program.exited).code, said: program.stdout + program.stderr }
+  }
+  t.match(await move(path), { code: 1, said: /has this table; stop it first\n$/ }, 'not while a server has it')
+  await file.stop()
+  const before = readFileSync(path, 'utf8')
+  t.match(await move(path), { code: 0, said: `3 users moved from ${path} into the database\n` })
+  t.equal(readFileSync(path, 'utf8'), before)
+  const server = await startServer(t, { DATABASE_URL: url })
+  t.match(await request(`${server.url}/profile`, 'GET', undefined, { cookie }), {
+    status: 200,
+    body: { email: '1@me.com' },
+  })
+  t.match(await request(`${server.url}/sessions`, 'POST', { ...BOB, email: '2@me.com' }), { status: 200 })
+  t.match(await request(`${server.url}/users`, 'POST', { ...BOB, email: 'new@me.com' }), { status: 200 })
+  t.match(await move(path), { code: 1, said: 'the database has users already; nothing was changed\n' })
+  t.match(await move(`${path}.no`), { code: 1, said: /no such file\n$/ })
+  writeFileSync(`${path}2`, '{')
+  t.match(await move(`${path}2`), { code: 1, said: /line 1/ })
+})
