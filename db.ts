@@ -54,9 +54,10 @@ export type Attributes = Partial<User>
 interface Engine {
   open(): Promise<void>
   close(): Promise<void>
+  count(): Promise<number> | number
   /** Throws `EmailTaken`. */
   insert(email: string, hashedPassword: string): Promise<User>
-  find(attributes: Attributes): Promise<User | undefined>
+  find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /** Tells whether there was such a row; throws `EmailTaken`. */
   update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
 }
@@ -86,6 +87,11 @@ export class DB {
     return this.#engine.close()
   }
 
+  /** How many rows there are. */
+  async countUsers(): Promise<number> {
+    return this.#engine.count()
+  }
+
   /**
    * Adds a row (task 1).
    * @throws {EmailTaken} when the email is there already: of two registrations at once, one wins
@@ -103,11 +109,14 @@ export class DB {
    * @throws {InvalidRequestError} when an attribute is no column, or when there is no attribute
    */
   async findUserBy(attributes: Attributes): Promise<User> {
-    const names = Object.keys(attributes)
-    if (names.length === 0) throw new InvalidRequestError('nothing to search by')
-    for (const name of names) if (!isColumn(name)) throw new InvalidRequestError(`${name} is no column`)
+    let isEmpty = true
+    for (const name of Object.keys(attributes)) {
+      if (!isColumn(name)) throw new InvalidRequestError(`${name} is no column`)
+      isEmpty = false
+    }
+    if (isEmpty) throw new InvalidRequestError('nothing to search by')
     const user = await this.#engine.find(attributes)
-    if (user === undefined) throw new NoResultFound(`no user with this ${names.join(', ')}`)
+    if (user === undefined) throw new NoResultFound(`no user with this ${Object.keys(attributes).join(', ')}`)
     return user
   }
 
@@ -162,6 +171,10 @@ class Table implements Engine {
     await this.#log?.close()
   }
 
+  count(): number {
+    return this.#rows.all.length
+  }
+
   async insert(email: string, hashed_password: string): Promise<User> {
     if (this.#rows.find({ email }) !== undefined) throw new EmailTaken(email)
     const user = toUser({ id: this.#rows.lastId + 1, email, hashed_password })
@@ -172,7 +185,7 @@ class Table implements Engine {
     return copy
   }
 
-  async find(attributes: Attributes): Promise<User | undefined> {
+  find(attributes: Attributes): User | undefined {
     const user = this.#rows.find(attributes)
     return user && { ...user }
   }
@@ -255,9 +268,12 @@ class Rows {
 
 /** Tells whether a row has all of the attributes. */
 function hasAll(user: User, attributes: Attributes): boolean {
-  return Object.entries(attributes).every(([name, value]) =>
-    name === 'email' ? emailKey(user.email) === emailKey(value) : isColumn(name) && user[name] === value,
-  )
+  for (const name in attributes) {
+    if (!isColumn(name)) return false
+    if (user[name] !== attributes[name] && (name !== 'email' || emailKey(user.email) !== emailKey(attributes.email)))
+      return false
+  }
+  return true
 }
 
 /** The form in which emails are compared: whatever their case. */
@@ -796,7 +812,7 @@ function startOf(pid: number): string {
   }
 }
 
-const NAMES = Object.keys(COLUMNS)
+const NAMES = Object.keys(COLUMNS).join(', ')
 
 /** How long a statement may take, in milliseconds, before the database gives it up, */
 const STATEMENT_TIMEOUT = 3000
@@ -808,6 +824,9 @@ class Postgres implements Engine {
   readonly #url: string
   readonly #connections: number
   #sql: Sql | undefined
+  /** The sessions that wait for a statement that looks for them, and the statement before it. */
+  #lookup: { ids: string[]; found: Promise<Map<string | null, User>> } | undefined
+  #lastLookup: Promise<unknown> = Promise.resolve()
   #connect: () => Sql | undefined = () => undefined
 
   /** @param url the driver's, with `?max=N` for the number of connections (10 if there is none) */
@@ -869,33 +888,57 @@ class Postgres implements Engine {
     await this.#sql?.end({ timeout: HANG_TIMEOUT / 1000 })
   }
 
+  async count(): Promise<number> {
+    return (await this.#run('select count(*) as id from users', []))[0]?.id ?? 0
+  }
+
   async insert(email: string, hashed_password: string): Promise<User> {
-    const row = { email, hashed_password }
-    const rows = await this.#run((sql) => sql`insert into users ${sql(row)} returning ${sql(NAMES)}`)
-    return toUser(rows[0])
+    const text = `insert into users (email, hashed_password) values ($1, $2) returning ${NAMES}`
+    return toUser((await this.#run(text, [email, hashed_password]))[0])
   }
 
   async find(attributes: Attributes): Promise<User | undefined> {
     // No text in PostgreSQL holds a NUL, so no row has it.
     if (attributes.email?.includes('\0')) return undefined
-    const [user] = await this.#run(
-      (sql) => sql<User[]>`select ${sql(NAMES)} from users where ${all(sql, attributes)} order by id limit 1`,
-    )
+    const { session_id, ...others } = attributes
+    if (typeof session_id === 'string' && Object.keys(others).length === 0) return this.#findSession(session_id)
+    const values: Value[] = []
+    const where = allOf(attributes, values)
+    const [user] = await this.#run(`select ${NAMES} from users where ${where} order by id limit 1`, values)
+    return user && { ...user }
+  }
+
+  /** Every request looks for a session: those that come while such a statement runs share the next one. */
+  async #findSession(session_id: string): Promise<User | undefined> {
+    if (this.#lookup === undefined) {
+      const ids: string[] = []
+      const found = this.#lastLookup.then(async () => {
+        this.#lookup = undefined
+        const text = `select ${NAMES} from users where session_id = any(string_to_array($1, ',')) order by id desc`
+        const users = await this.#run(text, [ids.join()])
+        return new Map(users.map((user) => [user.session_id, user]))
+      })
+      this.#lastLookup = found.catch(() => {})
+      this.#lookup = { ids, found }
+    }
+    this.#lookup.ids.push(session_id)
+    const user = (await this.#lookup.found).get(session_id)
     return user && { ...user }
   }
 
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
-    const changes = { id: userId, ...attributes }
-    const where = { ...expected, id: userId }
-    const rows = await this.#run((sql) => sql`update users set ${sql(changes)} where ${all(sql, where)} returning id`)
-    return rows.length > 0
+    const values: Value[] = []
+    const set = Object.entries({ id: userId, ...attributes }).map(([name, value]) => `${name} = $${values.push(value)}`)
+    const where = allOf({ ...expected, id: userId }, values)
+    return (await this.#run(`update users set ${set} where ${where} returning id`, values)).length > 0
   }
 
   /**
-   * Runs a statement. One that hangs is given up with all connections: what they waited for might never come.
+   * Runs a statement, prepared once for each connection. One that hangs is given up with all connections: what they wait for
+   * might never come.
    * @throws {StoreError} when the database is away or does not answer in time
    */
-  async #run<T>(statement: (sql: Sql) => Promise<T>): Promise<T> {
+  async #run(text: string, values: Value[]): Promise<User[]> {
     const sql = this.#sql
     if (sql === undefined) throw new StoreError('the database is not open')
     let timer: NodeJS.Timeout | undefined
@@ -907,7 +950,7 @@ class Postgres implements Engine {
       }, HANG_TIMEOUT)
     })
     try {
-      return await Promise.race([statement(sql), hang])
+      return await Promise.race([sql.unsafe<User[]>(text, values, { prepare: true }), hang])
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === '23505') throw new EmailTaken()
       throw error instanceof StoreError ? error : new StoreError(`the database: ${messageOf(error)}`)
@@ -917,13 +960,17 @@ class Postgres implements Engine {
   }
 }
 
-/** The condition that a row has all of the attributes; no value ever stands in the SQL text. */
-function all(sql: Sql, attributes: Attributes) {
-  return Object.entries(attributes).map(([name, value], i) => {
-    const and = i === 0 ? sql`` : sql`and`
-    if (value === null) return sql`${and} ${sql(name)} is null`
-    return name === 'email' ? sql`${and} lower(email) = lower(${value})` : sql`${and} ${sql(name)} = ${value}`
+/** What a column may hold, as a parameter of a statement. */
+type Value = string | number | null
+
+/** The condition that a row has all of the attributes. The text has the names of columns in it, and never a value. */
+function allOf(attributes: Attributes, values: Value[]): string {
+  const conditions = Object.entries(attributes).map(([name, value]) => {
+    if (value === null) return `${name} is null`
+    const parameter = `$${values.push(value)}`
+    return name === 'email' ? `lower(email) = lower(${parameter})` : `${name} = ${parameter}`
   })
+  return conditions.join(' and ')
 }
 
 /**

@@ -16,7 +16,7 @@ type Answer = { status: number; body?: object; headers?: Record<string, string> 
 type Handler = (service: Service, request: IncomingMessage) => Promise<Answer>
 
 /** What the handlers work with. */
-type Service = { auth: Auth; config: Config }
+type Service = { auth: Auth; config: Config; webhook: Webhook | null }
 
 /** A failure on purpose: its status, its message for the client, and the headers that go with it. */
 class HttpError extends Error {
@@ -88,12 +88,18 @@ async function logout({ auth, config }: Service, request: IncomingMessage): Prom
 async function profile({ auth }: Service, request: IncomingMessage): Promise<Answer> {
   const user = await auth.getUserFromSessionId(sessionIdOf(request))
   if (user === null) throw new HttpError(403, 'no such session')
-  return { status: 200, body: { email: user.email } }
+  // For a proxy that asks on behalf of an app. No address may break out of its header, so it is percent-encoded.
+  const headers = { 'Remote-User': `${user.id}`, 'Remote-Email': encodeURI(user.email.toWellFormed()) }
+  return { status: 200, body: { email: user.email }, headers }
 }
 
-/** `POST /reset_password` (task 17): hands out a reset token. */
-async function getResetPasswordToken({ auth }: Service, request: IncomingMessage): Promise<Answer> {
+/** `POST /reset_password` (task 17): hands out a reset token, or has it sent to its owner. */
+async function getResetPasswordToken({ auth, webhook }: Service, request: IncomingMessage): Promise<Answer> {
   const email = field(await readForm(request), 'email')
+  if (webhook !== null) {
+    webhook.send(email)
+    return { status: 200, body: { email, message: 'reset token sent' } }
+  }
   const reset_token = await refuse(auth.getResetPasswordToken(email), 403, 'no such user')
   return { status: 200, body: { email: await asRegistered(auth, email), reset_token } }
 }
@@ -123,11 +129,20 @@ async function asRegistered(auth: Auth, email: string): Promise<string> {
   return (await auth.findUser(email))?.email ?? email
 }
 
-/** Who asks: behind a proxy the right-most address of `X-Forwarded-For`, the only one that the proxy itself has written. */
-function clientOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): Required<Client> {
-  const forwarded = headers['x-forwarded-for']
-  const last = trustProxy ? String(forwarded).split(',').at(-1)?.trim() : undefined
-  return { address: last !== undefined && isIP(last) ? last : (socket.remoteAddress ?? '-'), signal: hangUpOf(socket) }
+/** Who asks. */
+function clientOf(config: Config, request: IncomingMessage): Required<Client> {
+  return { address: addressOf(config, request), signal: hangUpOf(request.socket) }
+}
+
+/** The client's address: behind a proxy the right-most of `X-Forwarded-For`, the only one that the proxy itself has written. */
+function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
+  const last = trustProxy ? cutLast(String(headers['x-forwarded-for'])) : ''
+  return isIP(last) ? last : (socket.remoteAddress ?? '-')
+}
+
+/** The last one of a list's members (RFC 9110, section 5.6.1). */
+function cutLast(list: string): string {
+  return list.slice(list.lastIndexOf(',') + 1).trim()
 }
 
 const hangUps = new WeakMap<Socket, AbortSignal>()
@@ -152,8 +167,10 @@ function sessionCookie(config: Config, sessionId: string, maxAge: number): strin
 /** The value, without quotes, of the first cookie that is named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
 function sessionIdOf(request: IncomingMessage): string | undefined {
   for (const pair of request.headers.cookie?.split(';') ?? []) {
-    const [name, value] = cut(pair, '=')
-    if (name.trim() === 'session_id') return value.trim().replace(/^"(.*)"$/, '$1')
+    const at = pair.indexOf('=')
+    if (at < 0 || pair.slice(0, at).trim() !== 'session_id') continue
+    const value = pair.slice(at + 1).trim()
+    return value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
   }
   return undefined
 }
@@ -194,7 +211,7 @@ async function readForm(request: IncomingMessage): Promise<Form> {
       if (!form.has(name)) form.set(name, value)
     }
   } catch (error) {
-    throw new HttpError(400, `broken body: ${error instanceof Error ? error.message : error}`)
+    throw new HttpError(400, `broken body: ${messageOf(error)}`)
   }
   return form
 }
@@ -254,12 +271,12 @@ function cut(text: string, separator: string): [string, string] {
 
 /** The path of a request target, which may be absolute (RFC 9112, section 3.2), without its query. */
 function pathOf(request: IncomingMessage): string {
-  const target = (request.url ?? '').replace(/^https?:\/\/[^/?]*/i, '')
-  return cut(target, '?')[0] || '/'
+  const { url = '' } = request
+  return cut(url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0] || '/'
 }
 
 /** Finds the handler for a request and lets it answer. */
-async function answer(service: Service, request: IncomingMessage): Promise<Answer> {
+function answer(service: Service, request: IncomingMessage): Promise<Answer> | Answer {
   const { method = '', httpVersion, headers } = request
   if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
   if (isFromElsewhere(request)) throw new HttpError(403, 'a request from another site')
@@ -278,7 +295,7 @@ async function answer(service: Service, request: IncomingMessage): Promise<Answe
  * itself, and who sends neither header, like curl, is none.
  */
 function isFromElsewhere({ method = '', headers }: IncomingMessage): boolean {
-  if (['GET', 'HEAD', 'OPTIONS'].includes(method)) return false
+  if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return false
   const { 'sec-fetch-site': site, origin, host = '' } = headers
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   return origin !== undefined && cut(origin, '://')[1].toLowerCase() !== host.toLowerCase()
@@ -301,29 +318,32 @@ function failure(error: unknown): Answer {
   return { status: 500, body: { message: 'internal error' } }
 }
 
-/** Sends an answer; returns the number of bytes in its body. */
-function send(response: ServerResponse, { status, body, headers }: Answer): number {
+/** Sends an answer, its head and body in one write; returns the number of bytes in its body. */
+function send(response: ServerResponse, { status, body, headers = {} }: Answer): number {
   const text = body === undefined ? '' : `${JSON.stringify(body)}\n`
-  response.writeHead(status, {
-    ...(body && { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    ...headers,
-  })
-  response.end(text)
-  return response.req.method === 'HEAD' ? 0 : Buffer.byteLength(text)
+  const length = Buffer.byteLength(text)
+  const head = body === undefined ? [] : ['Content-Type', 'application/json', 'Content-Length', `${length}`]
+  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
+  for (const name in headers) head.push(name, headers[name] ?? '')
+  response.writeHead(status, head).end(text)
+  return response.req.method === 'HEAD' ? 0 : length
 }
 
 /** Request lines on stdout in the Common Log Format, in batches: a write for every line would cost more than the answer. */
 class AccessLog {
   #lines = ''
+  /** The date of the lines in this batch, in the log's form. */
+  #date = ''
 
   /** Adds the line of a request, or of what node's parser could not read as one. */
   add(address: string, request: IncomingMessage | null, status: number, bytes: number): void {
-    if (this.#lines === '') setTimeout(() => this.flush(), 100).unref()
-    const line = request === null ? '-' : `${request.method} ${pathOf(request)} HTTP/${request.httpVersion}`
-    const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-    this.#lines += `${address} - - [${date}] "${line.replace(/["\\]|[^ -~]/g, '?')}" ${status} ${bytes || '-'}\n`
+    if (this.#lines === '') {
+      this.#date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
+      setTimeout(() => this.flush(), 100).unref()
+    }
+    let line = request === null ? '-' : `${request.method} ${pathOf(request)} HTTP/${request.httpVersion}`
+    if (/["\\]|[^ -~]/.test(line)) line = line.replace(/["\\]|[^ -~]/g, '?')
+    this.#lines += `${address} - - [${this.#date}] "${line}" ${status} ${bytes || '-'}\n`
   }
 
   /** Writes what has come together. */
@@ -331,6 +351,67 @@ class AccessLog {
     if (this.#lines !== '') process.stdout.write(this.#lines)
     this.#lines = ''
   }
+}
+
+/** How often a reset token is sent before it is given up. */
+const WEBHOOK_TRIES = 4
+/** How long the receiver may take to answer, and how long after the first failure the next try comes, in milliseconds. */
+const WEBHOOK_TIMEOUT = 5000
+const WEBHOOK_PAUSE = 500
+/** How many reset tokens may be on their way at once. */
+const WEBHOOK_LIMIT = 100
+
+/** Sends reset tokens to the operator's mailer, in the background: an answer tells nobody whether an email is known. */
+class Webhook {
+  readonly #auth: Auth
+  readonly #url: string
+  readonly #sending = new Set<Promise<void>>()
+
+  constructor(auth: Auth, url: string) {
+    this.#auth = auth
+    this.#url = url
+  }
+
+  /** Makes a token for the email, if it is known, and sends it. */
+  send(email: string): void {
+    if (this.#sending.size >= WEBHOOK_LIMIT)
+      return console.error(`RESET_WEBHOOK: dropped, ${WEBHOOK_LIMIT} are waiting`)
+    const sending = this.#send(email)
+      .catch((error) => console.error(`RESET_WEBHOOK: ${messageOf(error)}`))
+      .finally(() => this.#sending.delete(sending))
+    this.#sending.add(sending)
+  }
+
+  /** Resolves when nothing is on its way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#sending)
+  }
+
+  async #send(asked: string): Promise<void> {
+    if ((await this.#auth.findUser(asked)) === null) return
+    const reset_token = await this.#auth.getResetPasswordToken(asked)
+    const user = await this.#auth.findUser(asked)
+    const body = JSON.stringify({ email: user?.email, reset_token, expires_at: user?.reset_expires_at })
+    for (let tries = 1; ; tries++) {
+      try {
+        const signal = AbortSignal.timeout(WEBHOOK_TIMEOUT)
+        const headers = { 'Content-Type': 'application/json' }
+        const { ok, status } = await fetch(this.#url, { method: 'POST', headers, body, signal, redirect: 'error' })
+        if (ok) return
+        throw new Error(`the receiver answered ${status}`)
+      } catch (error) {
+        const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
+        if (tries === WEBHOOK_TRIES) throw new Error(`given up after try ${tries}: ${messageOf(reason)}`)
+        console.error(`RESET_WEBHOOK: try ${tries} of ${WEBHOOK_TRIES}: ${messageOf(reason)}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, WEBHOOK_PAUSE * 2 ** (tries - 1)))
+    }
+  }
+}
+
+/** The message of whatever was thrown, for people. */
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || String(error) : String(error)
 }
 
 /** The server; it does not listen yet. */
@@ -354,7 +435,7 @@ export function createService(service: Service): Server {
     if (!server.listening) response.shouldKeepAlive = false
     const request = response.req.method ? response.req : null
     const bytes = send(response, result)
-    log?.add(clientOf(service.config, response.req).address, request, result.status, bytes)
+    log?.add(addressOf(service.config, response.req), request, result.status, bytes)
   }
 
   /** Answers what is no request in node's eyes, on a connection that ends with it. */
@@ -423,6 +504,10 @@ export function readConfig(env: Record<string, string | undefined>) {
     if (/^\d{1,10}$/.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
     throw new ValueError(`${name}=${value}: expected an integer from ${min} to ${max}`)
   }
+  const webhook = env['RESET_WEBHOOK']
+  if (webhook !== undefined && !(/^https?:\/\//.test(webhook) && URL.canParse(webhook))) {
+    throw new ValueError(`RESET_WEBHOOK=${webhook}: expected http://… or https://…`)
+  }
   return {
     host: text('HOST', '0.0.0.0'),
     port: integer('PORT', 5000, 0, 65535),
@@ -432,6 +517,7 @@ export function readConfig(env: Record<string, string | undefined>) {
     resetTtl: integer('RESET_TTL', 3600, 1, MAX_TTL),
     loginFailures: integer('LOGIN_FAILURES', 10, 0, 1000),
     trustProxy: integer('TRUST_PROXY', 0, 0, 1) === 1,
+    resetWebhook: webhook ?? null,
     cookieSecure: integer('COOKIE_SECURE', 0, 0, 1) === 1,
     accessLog: integer('ACCESS_LOG', 1, 0, 1) === 1,
   }
@@ -443,19 +529,39 @@ async function main(): Promise<void> {
     const config = readConfig(process.env)
     const auth = createAuth(config)
     await auth.open()
-    const server = createService({ auth, config })
+    const webhook = config.resetWebhook === null ? null : new Webhook(auth, config.resetWebhook)
+    const server = createService({ auth, config, webhook })
     const connections = new Set<Socket>()
     server.on('connection', (socket) => {
       connections.add(socket)
       socket.once('close', () => connections.delete(socket))
     })
     await listen(server, config)
-    const stopping = () => stop(server, connections, auth)
+    console.log(await summary(auth, config))
+    const stopping = () => stop(server, connections, auth, webhook)
     process.once('SIGINT', stopping).once('SIGTERM', stopping)
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error)
+    console.error(messageOf(error))
     process.exit(1)
   }
+}
+
+/** What an operator wants to see at a start: the store, and what is set that matters. */
+async function summary(auth: Auth, config: Config): Promise<string> {
+  const settings = [
+    `bcrypt cost ${config.bcryptCost}`,
+    `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
+    config.trustProxy ? 'X-Forwarded-For is believed' : 'no proxy is trusted',
+    config.loginFailures === 0 ? 'guessing is not limited' : `${config.loginFailures} failed logins in 10 minutes`,
+  ]
+  const tokens = config.resetWebhook === null ? 'handed to whoever asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
+  return `${await auth.countUsers()} users in ${withoutPassword(config.databaseUrl)}; ${settings.join(', ')}
+Reset tokens are ${tokens}`
+}
+
+/** A URL as it may be shown. */
+function withoutPassword(url: string): string {
+  return url.replace(/:[^:@/]*@/, ':***@')
 }
 
 /** An Auth over the configured store; whether it exists is not known yet. */
@@ -463,8 +569,7 @@ function createAuth(config: Config): Auth {
   try {
     return new Auth(config)
   } catch (error) {
-    const url = config.databaseUrl.replace(/:[^:@/]*@/, ':***@')
-    throw new ValueError(`DATABASE_URL=${url}: ${error instanceof Error ? error.message : error}`)
+    throw new ValueError(`DATABASE_URL=${withoutPassword(config.databaseUrl)}: ${messageOf(error)}`)
   }
 }
 
@@ -484,18 +589,19 @@ async function listen(server: Server, { host, port }: Config): Promise<void> {
 }
 
 /** No new connections; work in flight is finished, the store is closed, and the process exits. */
-async function stop(server: Server, connections: Set<Socket>, auth: Auth): Promise<void> {
+async function stop(server: Server, connections: Set<Socket>, auth: Auth, webhook: Webhook | null): Promise<void> {
   const cutOff = setTimeout(() => server.closeAllConnections(), STOP_TIMEOUT)
   const closed = new Promise((resolve) => server.close(resolve))
   // A connection on which nothing was ever sent is no work in flight, though node waits for it.
   for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
   await closed
+  await Promise.race([webhook?.settled(), new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT))])
   clearTimeout(cutOff)
   try {
     await auth.close()
     process.exit(0)
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error)
+    console.error(messageOf(error))
     process.exit(1)
   }
 }

@@ -29,6 +29,7 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     })
     t.equal((await db.addUser('test1@test.com', 'SuperHashedPwd1')).id, 2)
     await t.rejects(db.addUser('TEST@test.com', 'x'), EmailTaken)
+    t.equal(await db.countUsers(), 2)
     await t.rejects(db.addUser('x'.repeat(251), 'x'), ValueError)
     const race = await Promise.allSettled(['a@b', 'A@b', 'a@B'].map((email) => db.addUser(email, 'x')))
     t.equal(race.filter(({ status }) => status === 'fulfilled').length, 1)

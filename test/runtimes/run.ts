@@ -1,0 +1,156 @@
+/**
+ * Runs the service as it is, without tsx and without a build, under each runtime of this folder, after `npm ci --prefix
+ * test/runtimes`, by `node --import tsx test/runtimes/run.ts`: prints a line for each runtime and check, and exits 1
+ * where one does not start, fails main.ts, does not stop cleanly or loses its user.
+ */
+import { deepEqual, equal } from 'node:assert/strict'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { raw, request, ROOT } from '../helper.ts'
+
+/** A runtime: where its program is, and what comes before the name of the file to run. */
+type Runtime = { name: string; program: string; args: string[] }
+
+/** Not the programs in `node_modules/.bin`, of which deno's is a script that passes no signal on. */
+const RUNTIMES: Runtime[] = [
+  { name: 'node', program: 'node/bin/node', args: [] },
+  { name: 'deno', program: 'deno/deno', args: ['run', '-A'] },
+  { name: 'bun', program: 'bun/bin/bun.exe', args: [] },
+]
+
+/** How long a program may run, in milliseconds. */
+const PROGRAM_TIMEOUT = 60_000
+/** How long an answer may take, in milliseconds. */
+const ANSWER_TIMEOUT = 5000
+
+/** The user of main.ts, and the password that main.ts leaves it with. */
+const USER = { email: 'guillaume@holberton.io', password: 't4rt1fl3tt3' }
+
+/** The last headers of a request after which the server closes. */
+const CLOSE = 'Host: x\r\nConnection: close\r\n'
+/** Requests whose answers are compared with those that node gives, for the parser of HTTP is each runtime's own. */
+const REQUESTS = new Map([
+  ['404', `GET /nope HTTP/1.1\r\n${CLOSE}\r\n`],
+  ['413', `POST /users HTTP/1.1\r\n${CLOSE}Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n`],
+  ['not HTTP', 'rubbish\r\n\r\n'],
+  ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${CLOSE}\r\n`],
+])
+
+/** What has been started, to be killed at the end where a check failed before. */
+const children: ChildProcess[] = []
+
+/** Tells the outcome of a check. */
+type Say = (check: string, outcome: string) => void
+
+/** The path of a runtime's program. */
+function programOf(runtime: Runtime): string {
+  return join(ROOT, 'test/runtimes/node_modules', runtime.program)
+}
+
+/** Runs a file of the project with a runtime; it is killed where it hangs. */
+function run(runtime: Runtime, file: string, env: Record<string, string>) {
+  const child = spawn(programOf(runtime), [...runtime.args, file], {
+    cwd: ROOT,
+    env: { ...process.env, NO_COLOR: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: PROGRAM_TIMEOUT,
+    killSignal: 'SIGKILL',
+  })
+  children.push(child)
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (data) => (stdout += data))
+  child.stderr.on('data', (data) => (stderr += data))
+  const ended = once(child, 'close').then(([code]) => ({ code, stdout, stderr }))
+  return { child, ended }
+}
+
+/** Starts the server; resolves with its address when it listens, and rejects when it ends before. */
+async function start(runtime: Runtime, env: Record<string, string>) {
+  const server = run(runtime, 'server.ts', env)
+  const listening = new Promise<string>((resolve) => {
+    let lines = ''
+    server.child.stdout.on('data', (data) => {
+      const url = /http:\/\/\S+:\d+(?=\s)/.exec((lines += data))
+      if (url !== null) resolve(url[0])
+    })
+  })
+  const ended = server.ended.then(({ code, stderr }) => Promise.reject(new Error(`ended with ${code}: ${stderr}`)))
+  return { ...server, url: await Promise.race([listening, ended]) }
+}
+
+/** Stops the server as systemd does, and checks that it ends well and leaves one file, with one user on one line. */
+async function stop({ child, ended }: Awaited<ReturnType<typeof start>>, directory: string): Promise<void> {
+  child.kill('SIGTERM')
+  const { code, stderr } = await ended
+  equal(code, 0, `exit code ${code} at the stop: ${stderr}`)
+  deepEqual(readdirSync(directory), ['users.json'], `left behind: ${readdirSync(directory).join(' ')}`)
+  const [, row = '', end] = readFileSync(join(directory, 'users.json'), 'utf8').split('\n')
+  equal(end, ']}', 'more or less than one user')
+  equal(JSON.parse(row).email, USER.email)
+}
+
+/** Tells what comes back for each of the requests. */
+async function answers(url: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  for (const [name, bytes] of REQUESTS) {
+    const received = raw(Number(new URL(url).port), bytes)
+    const none = setTimeout(ANSWER_TIMEOUT, 'no end of the answer', { ref: false })
+    found.set(name, (await Promise.race([received, none])).replace(/\r\nDate: .*/, ''))
+  }
+  return found
+}
+
+/** Puts a runtime through the essentials, and throws at the first that fails; returns its answers to the requests. */
+async function check(runtime: Runtime, directory: string, say: Say): Promise<Map<string, string>> {
+  const store = {
+    DATABASE_URL: `file:${join(directory, 'users.json')}`,
+    BCRYPT_COST: '4',
+    HOST: '127.0.0.1',
+    PORT: '0',
+  }
+  const first = await start(runtime, store)
+  say('start', 'ok')
+  const main = await run(runtime, 'main.ts', { BASE_URL: first.url }).ended
+  deepEqual(
+    main,
+    { code: 0, stdout: '', stderr: '' },
+    `exit code ${main.code} of main.ts: ${main.stdout}${main.stderr}`,
+  )
+  say('main.ts', 'ok')
+  const found = await answers(first.url)
+  await stop(first, directory)
+  say('stop', 'ok')
+  const second = await start(runtime, store)
+  equal((await request(`${second.url}/users`, 'POST', USER)).status, 400, 'registered once more')
+  equal((await request(`${second.url}/sessions`, 'POST', USER)).status, 200, 'cannot log in')
+  await stop(second, directory)
+  say('restart', 'ok')
+  return found
+}
+
+let reference: Map<string, string> | undefined
+for (const runtime of RUNTIMES) {
+  const directory = mkdtempSync(join(tmpdir(), 'runtime-'))
+  let label = runtime.name
+  const say: Say = (check, outcome) => console.log(`${label.padEnd(13)} ${check.padEnd(9)} ${outcome}`)
+  try {
+    const version = execFileSync(programOf(runtime), ['--version'], { encoding: 'utf8' })
+    label += ` ${/\d+\.\d+\.\d+/.exec(version)?.[0]}`
+    const found = await check(runtime, directory, say)
+    if (runtime.name === 'node') reference = found
+    for (const [name, answer] of found) {
+      const [head = '', body = ''] = answer.split('\r\n\r\n')
+      const difference = reference !== undefined && answer !== reference.get(name) ? '(unlike node)' : ''
+      say(name, [head.split('\r\n', 1), body.trim(), difference].join(' ').trim())
+    }
+  } catch (error) {
+    say('FAILED', String(error).replace(/\s+/g, ' '))
+    process.exitCode = 1
+  }
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+  rmSync(directory, { recursive: true, force: true })
+}
