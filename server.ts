@@ -555,7 +555,7 @@ async function summary(auth: Auth, config: Config): Promise<string> {
     config.loginFailures === 0 ? 'guessing is not limited' : `${config.loginFailures} failed logins in 10 minutes`,
   ]
   const tokens = config.resetWebhook === null ? 'handed to whoever asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
-  return `${await auth.countUsers()} users in ${withoutPassword(config.databaseUrl)}; ${settings.join(', ')}
+  return `Users: ${await auth.countUsers()} in ${withoutPassword(config.databaseUrl)}; ${settings.join(', ')}
 Reset tokens are ${tokens}`
 }
 

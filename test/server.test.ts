@@ -282,7 +282,7 @@ t.test('the access log', async (t) => {
   const quiet = await startServer(t, { ACCESS_LOG: '0' })
   await request(quiet.url, 'GET')
   await quiet.stop()
-  t.match(quiet.stdout, /^Listening on \S+\n0 users in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n$/)
+  t.match(quiet.stdout, /^Listening on \S+\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n$/)
 })
 
 t.test('configuration', async (t) => {
