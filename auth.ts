@@ -19,6 +19,7 @@ export class InvalidInput extends ValueError {
 class TryLater extends Error {
   readonly retryAfter: number
 
+  /** `retryAfter` is in whole seconds. */
   constructor(message: string, retryAfter: number) {
     super(message)
     this.retryAfter = retryAfter
@@ -57,6 +58,7 @@ export class Auth {
   /** What a password is checked against for an unknown email: so that it takes as long as for a known one. */
   readonly #nobodysHash: string
 
+  /** Nothing is opened yet; `open` comes first. */
   constructor(options: AuthOptions) {
     this.#db = new DB(options.databaseUrl)
     this.#options = options
@@ -202,6 +204,7 @@ export class Auth {
     }
   }
 
+  /** Hashes a password when its turn has come. */
   #hash(password: string, signal: AbortSignal | undefined): Promise<string> {
     return this.#hashing.run(() => _hashPassword(password, this.#options.bcryptCost), signal)
   }
@@ -248,6 +251,7 @@ function digest(token: string): string {
 
 /** Digests of tokens that came in lately: a live session comes again and again. */
 const digests = new Map<string, string>()
+/** How many digests are kept, and of what length the tokens are: others are not worth a place. */
 const MOST_DIGESTS = 10_000
 const UUID_LENGTH = 36
 
@@ -292,6 +296,7 @@ class HashQueue {
   /** What a hash takes, in milliseconds: at first a guess, then a running mean. */
   #duration: number
 
+  /** `cost` is bcrypt's work factor. */
   constructor(cost: number) {
     this.#duration = 250 * 2 ** (cost - 12)
   }
@@ -317,6 +322,7 @@ class HashQueue {
     }
   }
 
+  /** Resolves when a place is free. */
   #wait(signal: AbortSignal | undefined): Promise<void> {
     const wait = (this.#waiting.size / this.#places) * this.#duration
     if (wait > LONGEST_WAIT) throw new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
@@ -351,6 +357,7 @@ class FailedLogins {
   readonly #times = new Map<string, number[]>()
   #remembered = 0
 
+  /** `limit` is how many failures an address may have; 0: any number. */
   constructor(limit: number) {
     this.#limit = limit
   }
@@ -363,6 +370,7 @@ class FailedLogins {
     if (wait > 0) throw new TooManyFailures('too many failed logins from your address', Math.ceil(wait / 1000))
   }
 
+  /** Remembers a failure; the failures longest ago are forgotten when there are too many. */
   add(address: string): void {
     if (this.#limit === 0) return
     const network = networkOf(address)
@@ -377,6 +385,7 @@ class FailedLogins {
     }
   }
 
+  /** Forgets the failures of an address. */
   #forget(network: string, times: number[]): void {
     this.#times.delete(network)
     this.#remembered -= times.length

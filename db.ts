@@ -157,24 +157,29 @@ class Table implements Engine {
   readonly #low: Low<Data>
   readonly #rows: Rows
 
+  /** Without a log the rows are in memory only. */
   constructor(log: LogFile | null) {
     this.#log = log
     this.#rows = log?.rows ?? new Rows()
     this.#low = new Low<Data>(log ?? new Memory(), { [TABLE]: this.#rows.all })
   }
 
+  /** Reads what the log and its table hold. */
   open(): Promise<void> {
     return this.#low.read()
   }
 
+  /** Closes the log. */
   async close(): Promise<void> {
     await this.#log?.close()
   }
 
+  /** How many rows there are. */
   count(): number {
     return this.#rows.all.length
   }
 
+  /** Adds a row, with the next id. */
   async insert(email: string, hashed_password: string): Promise<User> {
     if (this.#rows.find({ email }) !== undefined) throw new EmailTaken(email)
     const user = toUser({ id: this.#rows.lastId + 1, email, hashed_password })
@@ -185,11 +190,13 @@ class Table implements Engine {
     return copy
   }
 
+  /** A copy of the first row that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
     const user = this.#rows.find(attributes)
     return user && { ...user }
   }
 
+  /** Changes a row at once, so that who comes next sees it, and waits for the disk. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const user = this.#rows.find({ ...expected, id: userId })
     if (user === undefined) return false
@@ -201,6 +208,7 @@ class Table implements Engine {
     return true
   }
 
+  /** Resolves when the row is durable; should that fail, it is undone. */
   #write(user: User, undo: () => void): Promise<void> {
     this.#log?.change(user, undo)
     return this.#low.write()
@@ -229,6 +237,7 @@ class Rows {
     this.lastId--
   }
 
+  /** The row with this id, most often at the place of its id. */
   byId(id: number): User | undefined {
     const user = this.all[id - 1]
     return user?.id === id ? user : this.#strays.get(id)
@@ -246,6 +255,7 @@ class Rows {
     return user && hasAll(user, attributes) ? user : undefined
   }
 
+  /** Changes a row, and how it is found. */
   change(user: User, attributes: Attributes): void {
     this.unindex(user)
     Object.assign(user, attributes)
@@ -259,6 +269,7 @@ class Rows {
     return this.#indexes.email.set(user.email, user)
   }
 
+  /** Makes a row one that is found by its id only. */
   unindex({ email, session_id, reset_token }: User): void {
     this.#indexes.email.delete(email)
     if (session_id !== null) this.#indexes.session_id.delete(session_id)
@@ -289,10 +300,12 @@ class Index {
   readonly #shards = Array.from({ length: 1024 }, () => new Map<unknown, User>())
   readonly #keyOf: (value: unknown) => unknown
 
+  /** `keyOf` gives the form in which values are compared. */
   constructor(keyOf = (value: unknown) => value) {
     this.#keyOf = keyOf
   }
 
+  /** The row that has the value. */
   get(value: unknown): User | undefined {
     const key = this.#keyOf(value)
     return this.#shardOf(key)?.get(key)
@@ -306,11 +319,13 @@ class Index {
     return shard?.set(key, user).size !== before
   }
 
+  /** Forgets a value. */
   delete(value: unknown): void {
     const key = this.#keyOf(value)
     this.#shardOf(key)?.delete(key)
   }
 
+  /** The small Map that a key belongs to. */
   #shardOf(key: unknown): Map<unknown, User> | undefined {
     let hash = 0
     if (typeof key === 'string') for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
@@ -357,6 +372,7 @@ class LogFile implements Adapter<Data> {
   #quiet: NodeJS.Timeout | undefined
   #noFoldBefore = 0
 
+  /** Nothing is read yet. */
   constructor(path: string) {
     this.#path = path
   }
@@ -405,6 +421,7 @@ class LogFile implements Adapter<Data> {
     this.#release()
   }
 
+  /** The log's path. */
   get #wal(): string {
     return `${this.#path}-wal`
   }
@@ -414,10 +431,12 @@ class LogFile implements Adapter<Data> {
     return `${this.#path}-wal-old`
   }
 
+  /** Tells whether the table is not all there is. */
   #isUnfolded(): boolean {
     return this.#logLength > 0 || existsSync(this.#oldWal)
   }
 
+  /** All rows that are stored, in the order in which they count. */
   *#pages(): Generator<Page> {
     if (existsSync(this.#path)) yield* readTable(this.#path)
     for (const path of [this.#oldWal, this.#wal]) if (existsSync(path)) yield* readLog(path)
@@ -487,6 +506,7 @@ class LogFile implements Adapter<Data> {
     for (const { undo } of changes.reverse()) undo()
   }
 
+  /** Has the log folded when it is long enough, or soon. */
   #scheduleFold(): void {
     clearTimeout(this.#quiet)
     if (this.#logLength >= Math.max(SMALL, this.#tableLength)) {
@@ -500,21 +520,21 @@ class LogFile implements Adapter<Data> {
       .catch((error) => {
         this.#failures++
         this.#noFoldBefore = Date.now() + FOLD_AGAIN
+        // On a full disk, half a table is what others could use.
+        rmSync(`${this.#path}-tmp`, { force: true })
         console.error(`cannot fold ${this.#wal} into the table, trying again later: ${messageOf(error)}`)
       })
       .finally(() => (this.#folding = undefined))
     return this.#folding
   }
 
+  /** Writes a new table in place of the old one and the old log. */
   async #foldOnce(): Promise<void> {
     await this.#inTurn(() => this.#rotate())
     const failures = this.#failures
     const temporary = `${this.#path}-tmp`
-    const length = await writeTable(
-      temporary,
-      this.rows.all,
-      statSync(this.#path, { throwIfNoEntry: false })?.mode ?? 0o600,
-    )
+    const mode = statSync(this.#path, { throwIfNoEntry: false })?.mode ?? 0o600
+    const length = await writeTable(temporary, this.rows.all, mode)
     // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
     await this.#inTurn(async () => {})
     if (failures !== this.#failures) throw new Error('a change that may be in it was undone')
@@ -812,6 +832,7 @@ function startOf(pid: number): string {
   }
 }
 
+/** The columns, as a statement lists them. */
 const NAMES = Object.keys(COLUMNS).join(', ')
 
 /** How long a statement may take, in milliseconds, before the database gives it up, */
@@ -884,19 +905,23 @@ class Postgres implements Engine {
     })
   }
 
+  /** Closes the connections when what runs on them has ended. */
   async close(): Promise<void> {
     await this.#sql?.end({ timeout: HANG_TIMEOUT / 1000 })
   }
 
+  /** How many rows there are. */
   async count(): Promise<number> {
     return (await this.#run('select count(*) as id from users', []))[0]?.id ?? 0
   }
 
+  /** Adds a row; the unique index decides whether the email is new. */
   async insert(email: string, hashed_password: string): Promise<User> {
     const text = `insert into users (email, hashed_password) values ($1, $2) returning ${NAMES}`
     return toUser((await this.#run(text, [email, hashed_password]))[0])
   }
 
+  /** The first row that has all of the attributes. */
   async find(attributes: Attributes): Promise<User | undefined> {
     // No text in PostgreSQL holds a NUL, so no row has it.
     if (attributes.email?.includes('\0')) return undefined
@@ -926,6 +951,7 @@ class Postgres implements Engine {
     return user && { ...user }
   }
 
+  /** Changes a row in one statement, so that the condition still holds when it does. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const values: Value[] = []
     const set = Object.entries({ id: userId, ...attributes }).map(([name, value]) => `${name} = $${values.push(value)}`)

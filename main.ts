@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 
+/** The exercise's user, with the old and the new password. */
 const EMAIL = 'guillaume@holberton.io'
 const PASSWD = 'b4l0u'
 const NEW_PASSWD = 't4rt1fl3tt3'

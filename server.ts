@@ -23,6 +23,7 @@ class HttpError extends Error {
   readonly status: number
   readonly headers: Record<string, string>
 
+  /** An answer in the form of an error. */
   constructor(status: number, message: string, headers: Record<string, string> = {}) {
     super(message)
     this.status = status
@@ -188,6 +189,7 @@ function field(form: Form, name: string): string {
 /** The names and values in a body of one media type; throws where the body is broken. */
 type Parser = (text: string, contentType: string) => Iterable<[string, unknown]> | Promise<Iterable<[string, unknown]>>
 
+/** The media types that a body may have. */
 const PARSERS = new Map<string, Parser>([
   ['application/x-www-form-urlencoded', parseUrlencoded],
   ['multipart/form-data', parseMultipart],
@@ -355,8 +357,9 @@ class AccessLog {
 
 /** How often a reset token is sent before it is given up. */
 const WEBHOOK_TRIES = 4
-/** How long the receiver may take to answer, and how long after the first failure the next try comes, in milliseconds. */
+/** How long the receiver may take to answer, in milliseconds. */
 const WEBHOOK_TIMEOUT = 5000
+/** How long after the first failure the next try comes, in milliseconds; the pause doubles each time. */
 const WEBHOOK_PAUSE = 500
 /** How many reset tokens may be on their way at once. */
 const WEBHOOK_LIMIT = 100
@@ -367,6 +370,7 @@ class Webhook {
   readonly #url: string
   readonly #sending = new Set<Promise<void>>()
 
+  /** Sends what `auth` makes to `url`. */
   constructor(auth: Auth, url: string) {
     this.#auth = auth
     this.#url = url
@@ -387,6 +391,7 @@ class Webhook {
     await Promise.all(this.#sending)
   }
 
+  /** One token's way; ends when it was received, or throws when it is given up. */
   async #send(asked: string): Promise<void> {
     if ((await this.#auth.findUser(asked)) === null) return
     const reset_token = await this.#auth.getResetPasswordToken(asked)
@@ -421,6 +426,7 @@ export function createService(service: Service): Server {
   /** The last response of each connection. */
   const pending = new WeakMap<Socket, ServerResponse>()
 
+  /** Answers a request, whatever happens. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     pending.set(request.socket, response)
     try {
@@ -431,6 +437,7 @@ export function createService(service: Service): Server {
     }
   }
 
+  /** Sends a response and logs it; the last one of a connection when the server stops. */
   function finish(response: ServerResponse, result: Answer): void {
     if (!server.listening) response.shouldKeepAlive = false
     const request = response.req.method ? response.req : null

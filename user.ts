@@ -40,6 +40,7 @@ export const COLUMNS: Readonly<Record<keyof User, { type: 'integer' | 'string'; 
   reset_expires_at: { type: 'integer', nullable: true },
 }
 
+/** The columns' names, typed. */
 const COLUMN_NAMES = Object.keys(COLUMNS).filter(isColumn)
 
 /** Tells whether the table has a column of this name. */
