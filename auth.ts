@@ -111,32 +111,20 @@ export class Auth {
    * @throws {TooManyFailures} when too many logins from the client's address have failed, even if this one would not
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
-  async validLogin(email: string, password: string, { address = '', signal }: Client = {}): Promise<boolean> {
-    this.#failures.check(address)
-    const user = await this.findUser(email)
-    const stored = user?.hashed_password ?? this.#nobodysHash
-    const matches = await this.#hashing.run(async () => {
-      this.#failures.check(address)
-      return fitsBcrypt(password) && (await verify(password, stored))
-    }, signal)
-    // Again: of many guesses at once, none is answered beyond those that one after the other would have been.
-    this.#failures.check(address)
-    if (user === null || !matches) {
-      this.#failures.add(address)
-      return false
-    }
-    if (parseOptions(stored).cost !== this.#options.bcryptCost) await this.#rehash(user, password)
-    return true
+  async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
+    return (await this.#authenticate(email, password, client)) !== null
   }
 
   /** Begins a session (task 10) in place of an older one: its ID, or `null` for an unknown email. */
   async createSession(email: string): Promise<string | null> {
     const user = await this.findUser(email)
-    if (user === null) return null
-    const sessionId = _generateUuid()
-    const session_expires_at = now() + this.#options.sessionTtl
-    await this.#db.updateUser(user.id, { session_id: digest(sessionId), session_expires_at })
-    return sessionId
+    return user && this.#beginSession(user)
+  }
+
+  /** Both in one (task 11): the session's ID, or `null`; a password that is changed meanwhile begins none. */
+  async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
+    const user = await this.#authenticate(email, password, client)
+    return user && this.#beginSession(user)
   }
 
   /** The user whose session this is (task 12), or `null`; also when it has expired. */
@@ -183,6 +171,32 @@ export class Auth {
     if (!(await this.#update(user.id, changes, { reset_token }))) throw unknown
   }
 
+  /** The user whose email and password these are, or `null`; throws as `validLogin` does. */
+  async #authenticate(email: string, password: string, { address = '', signal }: Client): Promise<User | null> {
+    this.#failures.check(address)
+    const user = await this.findUser(email)
+    const stored = user?.hashed_password ?? this.#nobodysHash
+    const matches = await this.#hashing.run(async () => {
+      this.#failures.check(address)
+      return fitsBcrypt(password) && (await verify(password, stored))
+    }, signal)
+    // Again: of many guesses at once, none is answered beyond those that one after the other would have been.
+    this.#failures.check(address)
+    if (user === null || !matches) {
+      this.#failures.add(address)
+      return null
+    }
+    return parseOptions(stored).cost === this.#options.bcryptCost ? user : this.#rehash(user, password)
+  }
+
+  /** A new session for a user whose password is still the same: a reset meanwhile is to shut out who knew the old one. */
+  async #beginSession({ id, hashed_password }: User): Promise<string | null> {
+    const sessionId = _generateUuid()
+    const session_expires_at = now() + this.#options.sessionTtl
+    const changes = { session_id: digest(sessionId), session_expires_at }
+    return (await this.#update(id, changes, { hashed_password })) ? sessionId : null
+  }
+
   /** `findUserBy`, with `null` for nobody. */
   async #find(attributes: Partial<User>): Promise<User | null> {
     try {
@@ -210,12 +224,15 @@ export class Auth {
   }
 
   /** Gives a password the cost that is configured now; a login is the only time when it is there to be hashed. */
-  async #rehash({ id, hashed_password }: User, password: string): Promise<void> {
+  async #rehash(user: User, password: string): Promise<User | null> {
     try {
-      await this.#update(id, { hashed_password: await this.#hash(password, undefined) }, { hashed_password })
+      const hashed_password = await this.#hash(password, undefined)
+      const isStill = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
+      return isStill ? { ...user, hashed_password } : null
     } catch (error) {
       // Under load it waits for the next login.
-      if (!(error instanceof Overloaded)) throw error
+      if (error instanceof Overloaded) return user
+      throw error
     }
   }
 }
@@ -274,12 +291,15 @@ function checkEmail(email: string): void {
 
 /** Throws `InvalidInput` unless somebody can register with this password. */
 function checkPassword(password: string): void {
-  if (!fitsBcrypt(password)) throw new InvalidInput('password is longer than 72 bytes')
+  if (!fitsBcrypt(password)) throw new InvalidInput('password is longer than 72 bytes, or has a NUL in it')
 }
 
-/** bcrypt reads 72 bytes: longer passwords that begin alike would all be one (OWASP, Password Storage Cheat Sheet). */
+/**
+ * bcrypt reads 72 bytes: longer passwords that begin alike would all be one (OWASP, Password Storage Cheat Sheet). And it
+ * repeats a shorter one with a NUL behind it: "x" would be "x\0x" too.
+ */
 function fitsBcrypt(password: string): boolean {
-  return Buffer.byteLength(password) <= 72
+  return Buffer.byteLength(password) <= 72 && !password.includes('\0')
 }
 
 /** How long a password may have to wait for its turn, in milliseconds. */

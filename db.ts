@@ -10,8 +10,10 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  lstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   readSync,
   realpathSync,
   rmSync,
@@ -21,7 +23,7 @@ import {
 } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Adapter, Low, Memory } from 'lowdb'
 import type { Sql } from 'postgres'
@@ -289,7 +291,8 @@ function hasAll(user: User, attributes: Attributes): boolean {
 
 /** The form in which emails are compared: whatever their case. */
 function emailKey(value: unknown): unknown {
-  return typeof value === 'string' ? value.toLowerCase() : value
+  // Lower case has two small sigmas, of which the capital one means both.
+  return typeof value === 'string' ? value.toLowerCase().replaceAll('ς', 'σ') : value
 }
 
 /**
@@ -380,7 +383,7 @@ class LogFile implements Adapter<Data> {
   /** Reads the table and replays the logs over it. */
   async read(): Promise<Data> {
     try {
-      if (existsSync(this.#path)) this.#path = realpathSync(this.#path)
+      this.#path = followLinks(this.#path)
       this.#release = claim(`${this.#path}-lock`)
       const tornAt = this.#load()
       this.#log = await open(this.#wal, 'a', 0o600)
@@ -556,6 +559,13 @@ class LogFile implements Adapter<Data> {
   }
 }
 
+/** Where a path leads, also when there is nothing yet: whoever takes another way there has to meet the same lock. */
+function followLinks(path: string): string {
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()
+  if (existsSync(path)) return realpathSync(path)
+  return isLink ? resolve(dirname(path), readlinkSync(path)) : path
+}
+
 /** Some rows of a file, and the line where each begins. `tornAt`: the offset of a torn record behind them. */
 type Page = { path: string; rows: unknown[]; lines: number[]; tornAt?: number }
 
@@ -721,6 +731,8 @@ async function writeTable(path: string, users: User[], mode: number): Promise<nu
     }
     text += '\n]}\n'
     await file.appendFile(text)
+    // Whatever the umask is, and whatever a crash has left behind under this name.
+    await file.chmod(mode & 0o777)
     await sync(file, path)
     return length + text.length
   } finally {
@@ -806,7 +818,8 @@ function readClaims(path: string): Claim[] {
 /** The claim on a line of the lock file; none on an empty or torn one. */
 function parseClaim(line: string): Claim[] {
   try {
-    return [JSON.parse(line)]
+    const claim: Claim | null = JSON.parse(line)
+    return typeof claim?.id === 'string' ? [claim] : []
   } catch {
     return []
   }

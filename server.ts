@@ -69,8 +69,7 @@ async function users({ auth, config }: Service, request: IncomingMessage): Promi
 async function login({ auth, config }: Service, request: IncomingMessage): Promise<Answer> {
   const form = await readForm(request)
   const email = field(form, 'email')
-  const isValid = await auth.validLogin(email, field(form, 'password'), clientOf(config, request))
-  const sessionId = isValid ? await auth.createSession(email) : null
+  const sessionId = await auth.logIn(email, field(form, 'password'), clientOf(config, request))
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.sessionTtl) }
   return { status: 200, body: { email: await asRegistered(auth, email), message: 'logged in' }, headers }
@@ -200,7 +199,8 @@ const PARSERS = new Map<string, Parser>([
 async function readForm(request: IncomingMessage): Promise<Form> {
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
   const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
-  if (parse === undefined || encoding !== 'identity') {
+  const transfer = request.headers['transfer-encoding'] ?? 'chunked'
+  if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
     if (!hasBody(request)) return new Map()
     throw new HttpError(415, `send the fields uncompressed, as one of ${[...PARSERS.keys()].join(', ')}`)
   }
@@ -226,16 +226,21 @@ function parseUrlencoded(text: string): [string, string][] {
   })
 }
 
-/** The form that `curl -F` sends (RFC 7578). */
-function parseMultipart(text: string, contentType: string): Promise<FormData> {
-  return new Response(text, { headers: { 'content-type': contentType } }).formData()
+/** The form that `curl -F` sends (RFC 7578); files in it are none of ours. */
+async function parseMultipart(text: string, contentType: string): Promise<[string, unknown][]> {
+  const form = await new Response(text, { headers: { 'content-type': contentType } }).formData()
+  return [...form].filter(([, value]) => typeof value === 'string')
 }
 
-/** A JSON object, whose values have to be strings. */
+/** A JSON object of strings, pair by pair, as an object would have the last value of a repeated name. */
 function parseJson(text: string): [string, unknown][] {
   const value: unknown = JSON.parse(text)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not a JSON object')
-  return Object.entries(value)
+  const pairs = Object.entries(value).filter(([, value]) => typeof value !== 'string')
+  for (const [, name = '', string = ''] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:\s*("(?:[^"\\]|\\.)*")/g)) {
+    pairs.push([JSON.parse(name), JSON.parse(string)])
+  }
+  return pairs
 }
 
 /** Tells whether a body comes with the request (RFC 9112, section 6.3). */
@@ -428,7 +433,10 @@ export function createService(service: Service): Server {
 
   /** Answers a request, whatever happens. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const previous = pending.get(request.socket)
     pending.set(request.socket, response)
+    // Of pipelined requests, each may need what the one before it does (RFC 9112, section 9.3.2).
+    if (previous?.writableFinished === false) await new Promise((resolve) => previous.once('close', resolve))
     try {
       finish(response, await answer(service, request))
     } catch (error) {
@@ -532,6 +540,8 @@ export function readConfig(env: Record<string, string | undefined>) {
 
 /** Runs the service until SIGINT or SIGTERM. What keeps it from starting is one line on stderr, and exit code 1. */
 async function main(): Promise<void> {
+  // Who reads what is printed may go; the service goes on.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
     const config = readConfig(process.env)
     const auth = createAuth(config)
@@ -543,10 +553,13 @@ async function main(): Promise<void> {
       connections.add(socket)
       socket.once('close', () => connections.delete(socket))
     })
-    await listen(server, config)
-    console.log(await summary(auth, config))
+    const listening = await listen(server, config).catch(async (error) => {
+      await auth.close()
+      throw error
+    })
     const stopping = () => stop(server, connections, auth, webhook)
     process.once('SIGINT', stopping).once('SIGTERM', stopping)
+    console.log(`${listening}\n${await summary(auth, config)}`)
   } catch (error) {
     console.error(messageOf(error))
     process.exit(1)
@@ -568,7 +581,7 @@ Reset tokens are ${tokens}`
 
 /** A URL as it may be shown. */
 function withoutPassword(url: string): string {
-  return url.replace(/:[^:@/]*@/, ':***@')
+  return url.replace(/^(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
 }
 
 /** An Auth over the configured store; whether it exists is not known yet. */
@@ -580,8 +593,8 @@ function createAuth(config: Config): Auth {
   }
 }
 
-/** Resolves when the server listens. */
-async function listen(server: Server, { host, port }: Config): Promise<void> {
+/** Resolves when the server listens, with where that is. */
+async function listen(server: Server, { host, port }: Config): Promise<string> {
   try {
     server.listen({ host, port })
     await once(server, 'listening')
@@ -592,7 +605,7 @@ async function listen(server: Server, { host, port }: Config): Promise<void> {
   }
   const address = server.address()
   const at = typeof address === 'object' && address !== null ? address.port : port
-  console.log(`Listening on http://${host.includes(':') ? `[${host}]` : host}:${at}`)
+  return `Listening on http://${host.includes(':') ? `[${host}]` : host}:${at}`
 }
 
 /** No new connections; work in flight is finished, the store is closed, and the process exits. */

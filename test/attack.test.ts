@@ -88,6 +88,26 @@ t.test('a reset token: once, the last one, and only with its own user’s email'
   t.match(await profile(server, stolen), { status: 403 }, 'a reset ends the session')
 })
 
+t.test('the old password, sent while it is being reset', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '10' })
+  await register(server, BOB)
+  const token = await resetToken(server, BOB.email)
+  const [changed, ...logins] = await Promise.all([
+    reset(server, BOB.email, token, 'new'),
+    ...Array.from({ length: 6 }, () => login(server, BOB)),
+  ])
+  t.equal(changed.status, 200)
+  for (const late of logins) {
+    t.match(await profile(server, sessionOf(late) || 'none'), { status: 403 }, `the login was answered ${late.status}`)
+  }
+})
+
+t.test('a password that bcrypt would take for another', async (t) => {
+  const server = await startServer(t)
+  await register(server, { ...BOB, password: 'x' })
+  for (const password of ['x\0x', 'x\0x\0x', 'x\0']) t.match(await login(server, { ...BOB, password }), { status: 401 })
+})
+
 t.test('guessing: a limit for each address, whatever else succeeds', async (t) => {
   const server = await startServer(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)

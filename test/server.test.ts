@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { Auth } from '../auth.ts'
@@ -88,6 +89,16 @@ t.test('forms, multipart and JSON', async (t) => {
   const login = { email: 'a+1@b', password: 'x y' }
   t.match(await request(`${url}/sessions`, 'POST', login), { status: 200 }, 'the first value counts, + is a space')
 
+  t.match(
+    await post('{"email":"f\\u0040b", "password" : "\\"x\\"", "email":"second@b"}', 'application/json'),
+    created('f@b'),
+  )
+  const avatar = new FormData()
+  avatar.append('avatar', new Blob(['pixels']), 'ü.png')
+  avatar.append('email', 'avatar@b')
+  avatar.append('password', 'x')
+  t.match(await post(avatar), created('avatar@b'), 'a file that nobody has asked for')
+
   const file = new FormData()
   file.append('email', new Blob(['f@b']), 'f.txt')
   const json = 'application/json'
@@ -105,7 +116,8 @@ t.test('forms, multipart and JSON', async (t) => {
     ['{"email":1,"password":"x"}', json, /email is not a text/],
     ['{"email":"\\ud800@b","password":"x"}', json, /email is not a text/],
     ['{}', json, /^email is missing$/],
-    [file, undefined, /email is not a text/],
+    [file, undefined, /^email is missing$/],
+    ['email=a@b&password=x%00x', form, /NUL/],
     ['--x\r\n', 'multipart/form-data; boundary=x', /^broken body/],
     ['x', 'multipart/form-data', /^broken body/],
   ] as const) {
@@ -189,6 +201,14 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
   }
   const pipelined = await raw(port, 'GET /profile HTTP/1.1\r\nHost: x\r\n\r\nrubbish\r\n\r\n')
   t.match(pipelined, /^HTTP\/1.1 403 .*HTTP\/1.1 400 /s, 'the answer to the request before comes first')
+  const body = 'email=pipe%40me.com&password=p'
+  const post = (path: string, more = '') =>
+    `${HEAD.replace('/users', path)}Content-Length: ${body.length}\r\n${more}\r\n${body}`
+  const inOrder = await raw(port, post('/users') + post('/users') + post('/sessions', close))
+  t.match(inOrder, /^HTTP\/1.1 200 .*HTTP\/1.1 400 .*HTTP\/1.1 200 .*logged in/s, 'each after the one before it')
+  t.match(parseRaw(t, await raw(port, `${HEAD}Transfer-Encoding: gzip, chunked\r\n${close}\r\n0\r\n\r\n`)), {
+    status: 415,
+  })
   const gentle = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
   t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
@@ -270,6 +290,24 @@ t.test('a stop finishes what is in flight', async (t) => {
   t.match(server.stdout, /"POST \/users HTTP\/1.1" 200 48\n/, 'the access log is flushed')
 })
 
+t.test('SIGTERM as soon as the server says that it listens', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const server = await startServer(t, { DATABASE_URL: `file:${path}` })
+  t.equal(await server.stop(), 0)
+  t.strictSame(readdirSync(path.replace('users.json', '')), [])
+})
+
+t.test('who reads stdout and stderr may go, the server goes on', async (t) => {
+  const server = await startServer(t)
+  server.child.stdout?.destroy()
+  server.child.stderr?.destroy()
+  for (let i = 0; i < 3; i++) {
+    t.match(await request(server.url, 'GET'), { status: 200 })
+    await new Promise((resolve) => setTimeout(resolve, 110))
+  }
+  t.equal(await server.stop(), 0)
+})
+
 t.test('the access log', async (t) => {
   const server = await startServer(t)
   await request(`${server.url}/?secret=1`, 'GET')
@@ -331,7 +369,10 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
   await writeFile(`${dir}/broken.json`, '{"users":[')
   for (const [env, line] of [
     [{ PORT: 'abc' }, /^PORT=abc: expected an integer/],
-    [{ PORT: `${running.port}` }, /^HOST=127\.0\.0\.1 PORT=\d+: taken already; set HOST or PORT/],
+    [
+      { PORT: `${running.port}`, DATABASE_URL: `file:${dir}/new.json` },
+      /^HOST=127\.0\.0\.1 PORT=\d+: taken already; set HOST or PORT/,
+    ],
     [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no address to listen on \(EADDRNOTAVAIL\)/],
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
@@ -343,4 +384,5 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
     t.equal(program.stderr.trim().split('\n').length, 1, program.stderr)
   }
   t.equal(await readFile(`${dir}/broken.json`, 'utf8'), '{"users":[')
+  t.strictSame(readdirSync(dir), ['broken.json'], 'nothing is left behind')
 })

@@ -1,6 +1,17 @@
 /** The file store under real faults: killed processes, full disks, damaged files, two owners. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, symlinkSync, utimesSync, watch, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  watch,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import t, { type Test } from 'tap'
 import { DB, StoreError } from '../db.ts'
@@ -272,6 +283,26 @@ t.test('a link to a table stays a link', async (t) => {
   t.equal(JSON.parse(readFileSync(target, 'utf8')).users.length, 2)
 })
 
+t.test('a link to a table that is not there yet leads to the same table, and its lock', async (t) => {
+  const directory = tempDir(t)
+  mkdirSync(`${directory}/data`)
+  symlinkSync('data/users.json', `${directory}/users.json`)
+  const [one, two] = ['users.json', 'data/users.json'].map((path) => new DB(`file:${directory}/${path}`))
+  await one?.open()
+  await t.rejects(two?.open() ?? Promise.resolve(), { message: /has this table/ })
+  await one?.addUser('a@b', 'x')
+  await one?.close()
+  t.strictSame(readdirSync(`${directory}/data`), ['users.json'])
+})
+
+t.test('the table stays as private as it was, whatever a crash has left behind', async (t) => {
+  const { db, path } = await openWith(t, { '-tmp': 'rest of a fold' })
+  chmodSync(`${path}-tmp`, 0o644)
+  await db.addUser('a@b', 'x')
+  await db.close()
+  t.equal(statSync(path).mode & 0o777, 0o600)
+})
+
 t.test('one process owns a table', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0' }
@@ -289,7 +320,7 @@ t.test('one process owns a table', async (t) => {
 
   const elsewhere = { pid: 1, started: 'false 1', place: 'elsewhere', id: 'x' }
   const here = { ...elsewhere, pid: 2 ** 22 + 1, place, id: 'y' }
-  writeFileSync(`${path}-lock`, `torn {\n${JSON.stringify(elsewhere)}\n${JSON.stringify(here)}`)
+  writeFileSync(`${path}-lock`, `torn {\nnull\n1\n${JSON.stringify(elsewhere)}\n${JSON.stringify(here)}`)
   const db = new DB(`file:${path}`)
   await t.rejects(db.open(), { message: /process 1 on elsewhere has this table/ }, 'it touched the file just now')
   utimesSync(`${path}-lock`, 0, 0)
