@@ -364,8 +364,8 @@ class HashQueue {
 
 /** For how long a failed login counts, in milliseconds. */
 const WINDOW = 10 * 60 * 1000
-/** How many failed logins are remembered in all: ten million addresses need no more memory than this. */
-const MOST_REMEMBERED = 100_000
+/** After how many failures what was remembered before them is forgotten: any number of addresses needs no more memory. */
+const GENERATION = 50_000
 
 /**
  * Counts failed logins per address (OWASP, Authentication Cheat Sheet, "Login Throttling"). A success does not take anything
@@ -373,9 +373,10 @@ const MOST_REMEMBERED = 100_000
  */
 class FailedLogins {
   readonly #limit: number
-  /** The times of the latest failures by address; the address that failed last comes last. */
-  readonly #times = new Map<string, number[]>()
-  #remembered = 0
+  /** The times of the latest failures by address: this generation's, and the one's before, which is dropped as a whole. */
+  #times = new Map<string, number[]>()
+  #before = new Map<string, number[]>()
+  #added = 0
 
   /** `limit` is how many failures an address may have; 0: any number. */
   constructor(limit: number) {
@@ -384,31 +385,25 @@ class FailedLogins {
 
   /** Throws `TooManyFailures` while the address has no try left. */
   check(address: string): void {
-    const oldest = this.#times.get(networkOf(address))?.at(-this.#limit)
+    const oldest = this.#of(networkOf(address)).at(-this.#limit)
     if (this.#limit === 0 || oldest === undefined) return
     const wait = oldest + WINDOW - Date.now()
     if (wait > 0) throw new TooManyFailures('too many failed logins from your address', Math.ceil(wait / 1000))
   }
 
-  /** Remembers a failure; the failures longest ago are forgotten when there are too many. */
+  /** Remembers a failure. */
   add(address: string): void {
     if (this.#limit === 0) return
     const network = networkOf(address)
-    const before = this.#times.get(network) ?? []
-    const times = [...before, Date.now()].slice(-this.#limit)
-    this.#forget(network, before)
-    this.#times.set(network, times)
-    this.#remembered += times.length
-    for (const [first, times] of this.#times) {
-      if (this.#remembered <= MOST_REMEMBERED) break
-      this.#forget(first, times)
-    }
+    this.#times.set(network, [...this.#of(network), Date.now()].slice(-this.#limit))
+    if (++this.#added % GENERATION > 0) return
+    this.#before = this.#times
+    this.#times = new Map()
   }
 
-  /** Forgets the failures of an address. */
-  #forget(network: string, times: number[]): void {
-    this.#times.delete(network)
-    this.#remembered -= times.length
+  /** The times of an address's latest failures, the oldest first. */
+  #of(network: string): number[] {
+    return this.#times.get(network) ?? this.#before.get(network) ?? []
   }
 }
 

@@ -78,3 +78,17 @@ t.test('reset tokens', async (t) => {
   t.equal(await auth.validLogin('a@b', 'new'), true)
   t.equal(await auth.validLogin('a@b', 'old'), false)
 })
+
+t.test('failed logins of any number of addresses: the latest are remembered, the oldest are forgotten', async (t) => {
+  const auth = await newAuth({ loginFailures: 1 })
+  const tooLong = 'x'.repeat(73)
+  const fail = (address: string) => auth.validLogin('a@b', tooLong, { address })
+  const failMany = async (network: number) => {
+    for (let i = 0; i < 50_000; i++) await fail(`${network}.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
+  }
+  t.equal(await fail('first'), false)
+  await failMany(1)
+  await t.rejects(fail('first'), { name: 'Error', message: /too many failed logins/ })
+  await failMany(2)
+  t.equal(await fail('first'), false, 'forgotten')
+})
