@@ -34,7 +34,7 @@ export class Overloaded extends TryLater {}
 
 /** How an Auth works; see the README's table of configuration. */
 export type AuthOptions = {
-  /** `file:PATH` or `memory:` */
+  /** `file:PATH`, `memory:` or `postgres://…` */
   databaseUrl: string
   /** bcrypt's work factor, 4 to 31: each step doubles the time. */
   bcryptCost: number
