@@ -175,8 +175,10 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up l
     socket.destroy()
     await once(socket, 'close')
   }
-  // Only what runs on the cores now, one check each, may be before this one in the queue.
-  t.match(await login(server, BOB), { status: 401 })
+  // The server needs a few turns to see them all gone. Then only what runs on the cores now may be before this one.
+  let answer = await login(server, BOB)
+  for (let tries = 0; answer.status === 503 && tries < 10; tries++) answer = await login(server, BOB)
+  t.match(answer, { status: 401 })
 })
 
 t.test('a request that another site makes a browser send', async (t) => {
