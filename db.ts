@@ -117,7 +117,8 @@ export class DB {
       isEmpty = false
     }
     if (isEmpty) throw new InvalidRequestError('nothing to search by')
-    const user = await this.#engine.find(attributes)
+    const found = this.#engine.find(attributes)
+    const user = found instanceof Promise ? await found : found
     if (user === undefined) throw new NoResultFound(`no user with this ${Object.keys(attributes).join(', ')}`)
     return user
   }

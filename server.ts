@@ -2,6 +2,7 @@
  * The HTTP side (tasks 6, 7, 11, 14, 15, 17 and 19) on node:http: a request is parsed into plain values at the door, a
  * handler returns its answer, and an error carries its status. Configuration, start and stop are at the end.
  */
+import { executionAsyncResource } from 'node:async_hooks'
 import { once } from 'node:events'
 import { realpathSync } from 'node:fs'
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
@@ -9,11 +10,11 @@ import { isIP, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Auth, type Client, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
 
-/** What a handler returns. Without a body, none is sent. */
-type Answer = { status: number; body?: object; headers?: Record<string, string> }
+/** What a handler returns; `headers` are names and values in turn. Without a body, none is sent. */
+type Answer = { status: number; body?: object; headers?: readonly string[] }
 
 /** Answers one method of one path, or throws. */
-type Handler = (service: Service, request: IncomingMessage) => Promise<Answer>
+type Handler = (service: Service, request: IncomingMessage) => Promise<Answer> | Answer
 
 /** What the handlers work with. */
 type Service = { auth: Auth; config: Config; webhook: Webhook | null }
@@ -21,10 +22,10 @@ type Service = { auth: Auth; config: Config; webhook: Webhook | null }
 /** A failure on purpose: its status, its message for the client, and the headers that go with it. */
 class HttpError extends Error {
   readonly status: number
-  readonly headers: Record<string, string>
+  readonly headers: readonly string[]
 
   /** An answer in the form of an error. */
-  constructor(status: number, message: string, headers: Record<string, string> = {}) {
+  constructor(status: number, message: string, headers: readonly string[] = []) {
     super(message)
     this.status = status
     this.headers = headers
@@ -50,9 +51,12 @@ const STOP_TIMEOUT = 10_000
 const MAX_TTL = 315_360_000
 /** How long a client may take to read the last answer on its connection, in milliseconds. */
 const LINGER = 1000
+/** How long a line of the log may wait for others, in milliseconds, and how many lines wait at most. */
+const LOG_DELAY = 100
+const LOG_ENTRIES = 512
 
 /** `GET /` (task 6). */
-async function welcome(): Promise<Answer> {
+function welcome(): Answer {
   return { status: 200, body: { message: 'Bienvenue' } }
 }
 
@@ -71,7 +75,7 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
   const email = field(form, 'email')
   const sessionId = await auth.logIn(email, field(form, 'password'), clientOf(config, request))
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.sessionTtl) }
+  const headers = ['Set-Cookie', sessionCookie(config, sessionId, config.sessionTtl)]
   return { status: 200, body: { email: await asRegistered(auth, email), message: 'logged in' }, headers }
 }
 
@@ -80,7 +84,7 @@ async function logout({ auth, config }: Service, request: IncomingMessage): Prom
   const user = await auth.getUserFromSessionId(sessionIdOf(request))
   if (user === null) throw new HttpError(403, 'no such session')
   await auth.destroySession(user.id)
-  const headers = { Location: '/', 'Set-Cookie': sessionCookie(config, '', 0) }
+  const headers = ['Location', '/', 'Set-Cookie', sessionCookie(config, '', 0)]
   return { status: 302, body: { message: 'logged out' }, headers }
 }
 
@@ -89,7 +93,7 @@ async function profile({ auth }: Service, request: IncomingMessage): Promise<Ans
   const user = await auth.getUserFromSessionId(sessionIdOf(request))
   if (user === null) throw new HttpError(403, 'no such session')
   // For a proxy that asks on behalf of an app. No address may break out of its header, so it is percent-encoded.
-  const headers = { 'Remote-User': `${user.id}`, 'Remote-Email': encodeURI(user.email.toWellFormed()) }
+  const headers = ['Remote-User', `${user.id}`, 'Remote-Email', encodeURI(user.email.toWellFormed())]
   return { status: 200, body: { email: user.email }, headers }
 }
 
@@ -136,8 +140,8 @@ function clientOf(config: Config, request: IncomingMessage): Required<Client> {
 
 /** The client's address: behind a proxy the right-most of `X-Forwarded-For`, the only one that the proxy itself has written. */
 function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
-  const last = trustProxy ? cutLast(String(headers['x-forwarded-for'])) : ''
-  return isIP(last) ? last : (socket.remoteAddress ?? '-')
+  const last = trustProxy && cutLast(String(headers['x-forwarded-for']))
+  return last && isIP(last) ? last : (socket.remoteAddress ?? '-')
 }
 
 /** The last one of a list's members (RFC 9110, section 5.6.1). */
@@ -166,13 +170,8 @@ function sessionCookie(config: Config, sessionId: string, maxAge: number): strin
 
 /** The value, without quotes, of the first cookie that is named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
 function sessionIdOf(request: IncomingMessage): string | undefined {
-  for (const pair of request.headers.cookie?.split(';') ?? []) {
-    const at = pair.indexOf('=')
-    if (at < 0 || pair.slice(0, at).trim() !== 'session_id') continue
-    const value = pair.slice(at + 1).trim()
-    return value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
-  }
-  return undefined
+  const value = /(?:^|;)[ \t]*session_id[ \t]*=([^;]*)/.exec(request.headers.cookie ?? '')?.[1]?.trim()
+  return value?.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
 }
 
 /** The fields of a body, by name. */
@@ -277,24 +276,23 @@ function cut(text: string, separator: string): [string, string] {
 }
 
 /** The path of a request target, which may be absolute (RFC 9112, section 3.2), without its query. */
-function pathOf(request: IncomingMessage): string {
-  const { url = '' } = request
-  return cut(url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0] || '/'
+function pathOf(target: string): string {
+  return cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0] || '/'
 }
 
 /** Finds the handler for a request and lets it answer. */
 function answer(service: Service, request: IncomingMessage): Promise<Answer> | Answer {
-  const { method = '', httpVersion, headers } = request
+  const { method = '', url = '', httpVersion, headers } = request
   if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
   if (isFromElsewhere(request)) throw new HttpError(403, 'a request from another site')
-  const path = pathOf(request)
+  const path = pathOf(url)
   const methods = path === '*' ? new Map() : ROUTES.get(path)
   if (methods === undefined) throw new HttpError(404, 'no such path')
   const handler = methods.get(method === 'HEAD' ? 'GET' : method)
   if (handler !== undefined) return handler(service, request)
-  const Allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
-  if (method === 'OPTIONS') return { status: 204, headers: { Allow } }
-  throw new HttpError(405, `use one of ${Allow}`, { Allow })
+  const allowed = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+  if (method === 'OPTIONS') return { status: 204, headers: ['Allow', allowed] }
+  throw new HttpError(405, `use one of ${allowed}`, ['Allow', allowed])
 }
 
 /**
@@ -315,49 +313,57 @@ function failure(error: unknown): Answer {
   if (error instanceof InvalidInput) return { status: 400, body: { message: error.message } }
   if (error instanceof TooManyFailures || error instanceof Overloaded) {
     const status = error instanceof Overloaded ? 503 : 429
-    return { status, body: { message: error.message }, headers: { 'Retry-After': `${error.retryAfter}` } }
+    return { status, body: { message: error.message }, headers: ['Retry-After', `${error.retryAfter}`] }
   }
   if (error instanceof StoreError) {
     console.error(error.message)
-    return { status: 503, body: { message: 'the store is not available' }, headers: { 'Retry-After': '1' } }
+    return { status: 503, body: { message: 'the store is not available' }, headers: ['Retry-After', '1'] }
   }
   console.error('a bug:', error)
   return { status: 500, body: { message: 'internal error' } }
 }
 
 /** Sends an answer, its head and body in one write; returns the number of bytes in its body. */
-function send(response: ServerResponse, { status, body, headers = {} }: Answer): number {
+function send(response: ServerResponse, { status, body, headers = [] }: Answer): number {
   const text = body === undefined ? '' : `${JSON.stringify(body)}\n`
   const length = Buffer.byteLength(text)
   const head = body === undefined ? [] : ['Content-Type', 'application/json', 'Content-Length', `${length}`]
-  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
-  for (const name in headers) head.push(name, headers[name] ?? '')
+  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...headers)
   response.writeHead(status, head).end(text)
   return response.req.method === 'HEAD' ? 0 : length
 }
 
-/** Request lines on stdout in the Common Log Format, in batches: a write for every line would cost more than the answer. */
-class AccessLog {
-  #lines = ''
-  /** The date of the lines in this batch, in the log's form. */
-  #date = ''
+/** What the log says of a request. */
+type LogEntry = { address: string; method: string; target: string; version: string; status: number; bytes: number }
 
-  /** Adds the line of a request, or of what node's parser could not read as one. */
-  add(address: string, request: IncomingMessage | null, status: number, bytes: number): void {
-    if (this.#lines === '') {
-      this.#date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-      setTimeout(() => this.flush(), 100).unref()
-    }
-    let line = request === null ? '-' : `${request.method} ${pathOf(request)} HTTP/${request.httpVersion}`
-    if (/["\\]|[^ -~]/.test(line)) line = line.replace(/["\\]|[^ -~]/g, '?')
-    this.#lines += `${address} - - [${this.#date}] "${line}" ${status} ${bytes || '-'}\n`
+/** Request lines on stdout in the Common Log Format, made and written in batches: each on its own costs ten times as much. */
+class AccessLog {
+  #entries: LogEntry[] = []
+
+  /** Adds a request. */
+  add(entry: LogEntry): void {
+    const waiting = this.#entries.push(entry)
+    if (waiting === 1) setTimeout(() => this.flush(), LOG_DELAY).unref()
+    else if (waiting === LOG_ENTRIES) this.flush()
   }
 
   /** Writes what has come together. */
   flush(): void {
-    if (this.#lines !== '') process.stdout.write(this.#lines)
-    this.#lines = ''
+    if (this.#entries.length === 0) return
+    const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
+    const lines = this.#entries.map(({ address, method, target, version, status, bytes }) => {
+      // What node's parser could not read has no method.
+      const request = method === '' ? '-' : `${method} ${printable(pathOf(target))} HTTP/${version}`
+      return `${address} - - [${date}] "${request}" ${status} ${bytes || '-'}\n`
+    })
+    this.#entries = []
+    process.stdout.write(lines.join(''))
   }
+}
+
+/** A text with nothing in it that could break a line of the log. */
+function printable(text: string): string {
+  return /["\\]|[^ -~]/.test(text) ? text.replace(/["\\]|[^ -~]/g, '?') : text
 }
 
 /** How often a reset token is sent before it is given up. */
@@ -438,7 +444,8 @@ export function createService(service: Service): Server {
     // Of pipelined requests, each may need what the one before it does (RFC 9112, section 9.3.2).
     if (previous?.writableFinished === false) await new Promise((resolve) => previous.once('close', resolve))
     try {
-      finish(response, await answer(service, request))
+      const result = answer(service, request)
+      finish(response, result instanceof Promise ? await result : result)
     } catch (error) {
       // Who has hung up, or has been told already that the request is broken, gets no answer.
       if (!response.headersSent && !request.socket.destroyed) finish(response, failure(error))
@@ -448,9 +455,11 @@ export function createService(service: Service): Server {
   /** Sends a response and logs it; the last one of a connection when the server stops. */
   function finish(response: ServerResponse, result: Answer): void {
     if (!server.listening) response.shouldKeepAlive = false
-    const request = response.req.method ? response.req : null
     const bytes = send(response, result)
-    log?.add(addressOf(service.config, response.req), request, result.status, bytes)
+    if (log === null) return
+    const { method, url, httpVersion: version } = response.req
+    const address = addressOf(service.config, response.req)
+    log.add({ address, method: method ?? '', target: url ?? '', version, status: result.status, bytes })
   }
 
   /** Answers what is no request in node's eyes, on a connection that ends with it. */
@@ -469,6 +478,7 @@ export function createService(service: Service): Server {
     requireHostHeader: false,
   })
   server.on('request', handle)
+  server.on('connection', writeTogether)
   server.on('checkContinue', (request, response) => {
     if (!saysTooLarge(request)) response.writeContinue()
     handle(request, response)
@@ -477,7 +487,7 @@ export function createService(service: Service): Server {
     finish(response, failure(new HttpError(417, 'only 100-continue can be expected')))
   })
   server.on('connect', (_request, socket: Socket) => {
-    reject(socket, failure(new HttpError(405, 'this is no proxy', { Allow: 'GET, HEAD, POST, PUT, DELETE, OPTIONS' })))
+    reject(socket, failure(new HttpError(405, 'this is no proxy', ['Allow', 'GET, HEAD, POST, PUT, DELETE, OPTIONS'])))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const response = pending.get(socket)
@@ -494,6 +504,41 @@ export function createService(service: Service): Server {
   })
   return server
 }
+
+/** What is to be written at the end of this turn of the event loop. */
+let writes: (() => void)[] = []
+
+/**
+ * Writes the answers of one turn of the event loop one right after the other, so that who reads them is woken up once, not
+ * for each. And node hands an answer to its socket as two texts, of which the second is empty: one plain write will do.
+ * Either takes a tenth less of all that a busy server does.
+ */
+function writeTogether(socket: Socket): void {
+  const writeAll = socket._writev
+  socket._writev = (chunks, done) => {
+    const [first, second] = chunks
+    const isOne = chunks.length === 2 && first !== undefined && second?.chunk === ''
+    const waiting = writes.push(() => {
+      if (isOne) socket._write(first.chunk, first.encoding, done)
+      else writeAll?.call(socket, chunks, done)
+    })
+    if (waiting === 1) setImmediate(writeNow)
+  }
+}
+
+/** Writes what waits. */
+function writeNow(): void {
+  const now = writes
+  writes = []
+  for (const write of now) write()
+}
+
+/**
+ * One of the objects that node makes for each process.nextTick. V8 forgets their shape when it collects garbage while
+ * there is none, and from then on nextTick is slow, which takes a quarter of all that a busy server does (node 20).
+ */
+const kept: object[] = []
+process.nextTick(() => kept.push(executionAsyncResource()))
 
 /** What node's parser and its timer find, by the code of their error. */
 const PARSE_ERRORS = new Map([
