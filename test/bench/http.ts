@@ -24,13 +24,15 @@ import {
 import { load, type Load, TOOL } from './load.ts'
 
 const USERS = 10_000
-const SECONDS = 2
+const FEW_USERS = 1000
+const SECONDS = 4
 const RIVALS = ['bare', 'fastify', 'express']
 
 needPackages()
 const directory = workDirectory()
 const hashed = await hash('a password', { cost: 4 })
-const ours = await startOurs(USERS)
+const users = options.memory ? FEW_USERS : USERS
+const ours = await startOurs(users)
 const answered = await request(`${ours.url}/sessions`, 'POST', { email: 'user1@example.com', password: 'a password' })
 const session = sessionOf(answered)
 const headers = { Cookie: `session_id=${session}` }
@@ -102,7 +104,7 @@ async function starts(): Promise<void> {
   for (let round = 0; round < 5; round++) {
     for (const [name, list] of times) {
       const began = performance.now()
-      const { child, url } = await (name === 'ours' ? startOurs(1000) : startRival(name))
+      const { child, url } = await (name === 'ours' ? startOurs(FEW_USERS) : startRival(name))
       await fetch(url)
       list.push(performance.now() - began)
       await end(child)
@@ -114,31 +116,32 @@ async function starts(): Promise<void> {
   ])
 }
 
-/** The memory of ours and of the bare server, at rest and after a million requests. */
+/** The memory of ours and of the bare server at rest, and after more and more requests. */
 async function memory(): Promise<void> {
-  const total = 1_000_000
+  const marks = [0, 100_000, 500_000, 1_000_000, 2_000_000]
   const servers = new Map([
     ['ours', ours],
     ['bare', await startRival('bare')],
   ])
   const rows: (string | number)[][] = []
   for (const [name, { child, url }] of servers) {
-    await delay(2000)
-    const rest = residentMiB(child.pid)
+    const row: (string | number)[] = [name]
     let sent = 0
-    while (sent < total) sent += (await load(`${url}/profile`, headers, 10)).requests
-    const loaded = residentMiB(child.pid)
-    await delay(5000)
-    rows.push([name, sent.toLocaleString('en'), rest, loaded, residentMiB(child.pid)])
+    for (const mark of marks) {
+      while (sent < mark) sent += (await load(`${url}/profile`, headers, 1)).requests
+      await delay(2000)
+      row.push(residentMB(child.pid))
+    }
+    rows.push(row)
     await end(child)
   }
-  printTable(`Resident memory in MiB, ours with tsx and ${USERS.toLocaleString('en')} users`, [
-    ['', 'requests', 'at rest', 'at their end', '5 s later'],
+  printTable(`Resident memory in MB after so many requests, ours with tsx and ${users.toLocaleString('en')} users`, [
+    ['', ...marks.map((mark) => mark.toLocaleString('en'))],
     ...rows,
   ])
 }
 
-/** The resident memory of a process. */
-function residentMiB(pid: number | undefined): number {
-  return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) / 1024
+/** The resident memory of a process, in millions of bytes. */
+function residentMB(pid: number | undefined): number {
+  return (Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) * 1024) / 1e6
 }

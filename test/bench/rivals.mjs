@@ -2,6 +2,7 @@
  * The servers that http.ts compares with: `rivals.mjs bare|fastify|express SETTINGS`, where SETTINGS is JSON with the
  * `headers`, `body`, `email` and `session` of a GET /profile. None of them writes a log.
  */
+import { executionAsyncResource } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 
@@ -10,11 +11,15 @@ const { headers, body, email, session } = JSON.parse(settings)
 const sessions = new Map(Array.from({ length: 10_000 }, (_, i) => [randomUUID(), `user${i}@example.com`]))
 sessions.set(session, email)
 
+/** What keeps process.nextTick fast in the bare server, as in server.ts. */
+const kept = []
+
 const starts = { bare, fastify, express }
 console.log(`listening on http://127.0.0.1:${await starts[name]()}`)
 
-/** node:http, with the same bytes for everything. */
+/** node:http, with the same bytes for everything. It is the limit, so nothing may slow it down in the course of the run. */
 function bare() {
+  process.nextTick(() => kept.push(executionAsyncResource()))
   const server = createServer((_request, response) => {
     response.writeHead(200, headers)
     response.end(body)
