@@ -571,7 +571,7 @@ function followLinks(path: string): string {
 type Page = { path: string; rows: unknown[]; lines: number[]; tornAt?: number }
 
 /** How much is read at a time; no row is longer. In bytes. */
-const PIECE = 1024 * 1024
+const PIECE = 64 * 1024
 
 /** The rows of a table, however it is laid out. It may be longer than any string can be. */
 function* readTable(path: string): Generator<Page> {

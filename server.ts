@@ -515,12 +515,14 @@ let writes: (() => void)[] = []
  */
 function writeTogether(socket: Socket): void {
   const writeAll = socket._writev
+  // Other runtimes have sockets of their own.
+  if (writeAll === undefined) return
   socket._writev = (chunks, done) => {
     const [first, second] = chunks
     const isOne = chunks.length === 2 && first !== undefined && second?.chunk === ''
     const waiting = writes.push(() => {
       if (isOne) socket._write(first.chunk, first.encoding, done)
-      else writeAll?.call(socket, chunks, done)
+      else writeAll.call(socket, chunks, done)
     })
     if (waiting === 1) setImmediate(writeNow)
   }

@@ -130,18 +130,18 @@ async function memory(): Promise<void> {
     for (const mark of marks) {
       while (sent < mark) sent += (await load(`${url}/profile`, headers, 1)).requests
       await delay(2000)
-      row.push(residentMB(child.pid))
+      row.push(residentMiB(child.pid))
     }
     rows.push(row)
     await end(child)
   }
-  printTable(`Resident memory in MB after so many requests, ours with tsx and ${users.toLocaleString('en')} users`, [
+  printTable(`Resident memory in MiB after so many requests, ours with tsx and ${users.toLocaleString('en')} users`, [
     ['', ...marks.map((mark) => mark.toLocaleString('en'))],
     ...rows,
   ])
 }
 
-/** The resident memory of a process, in millions of bytes. */
-function residentMB(pid: number | undefined): number {
-  return (Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) * 1024) / 1e6
+/** The resident memory of a process, in MiB. */
+function residentMiB(pid: number | undefined): number {
+  return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) / 1024
 }
