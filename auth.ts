@@ -3,34 +3,16 @@
  * the public methods of DB. The rules follow the Copenhagen Book and OWASP's cheat sheets.
  */
 import { hash as digestOf, randomUUID } from 'node:crypto'
-import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify } from '@node-rs/bcrypt'
-import { DB, EmailTaken, NoResultFound, StoreError } from './db.ts'
+import { DB, EmailTaken, NoResultFound } from './db.ts'
+import { InvalidInput, Overloaded } from './lib/auth/errors.ts'
+import { FailedLogins } from './lib/auth/failed-logins.ts'
+import { HashQueue } from './lib/auth/hash-queue.ts'
 import { isTooLong, type User, ValueError } from './user.ts'
 
-export { StoreError, ValueError }
-
-/** An email or password that cannot be registered; the message says why, and is meant for the client. */
-export class InvalidInput extends ValueError {
-  override name = 'InvalidInput'
-}
-
-/** Something that is refused now and may be tried again after `retryAfter` seconds. */
-class TryLater extends Error {
-  readonly retryAfter: number
-
-  /** `retryAfter` is in whole seconds. */
-  constructor(message: string, retryAfter: number) {
-    super(message)
-    this.retryAfter = retryAfter
-  }
-}
-
-/** Too many failed logins from one address. */
-export class TooManyFailures extends TryLater {}
-
-/** Too many passwords wait to be hashed. */
-export class Overloaded extends TryLater {}
+export { StoreError } from './db.ts'
+export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
+export { ValueError } from './user.ts'
 
 /** How an Auth works; see the README's table of configuration. */
 export type AuthOptions = {
@@ -300,121 +282,4 @@ function checkPassword(password: string): void {
  */
 function fitsBcrypt(password: string): boolean {
   return Buffer.byteLength(password) <= 72 && !password.includes('\0')
-}
-
-/** How long a password may have to wait for its turn, in milliseconds. */
-const LONGEST_WAIT = 10_000
-
-/**
- * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. Hashing takes place on libuv's
- * threads, which the file system needs too: one of them is always left to it.
- */
-class HashQueue {
-  readonly #places = Math.min(availableParallelism(), Number(process.env['UV_THREADPOOL_SIZE'] || 4) - 1) || 1
-  readonly #waiting = new Set<() => void>()
-  #running = 0
-  /** What a hash takes, in milliseconds: at first a guess, then a running mean. */
-  #duration: number
-
-  /** `cost` is bcrypt's work factor. */
-  constructor(cost: number) {
-    this.#duration = 250 * 2 ** (cost - 12)
-  }
-
-  /**
-   * Runs a task when its turn has come.
-   * @throws {Overloaded} at once, when it would have to wait too long
-   * @throws the signal's reason, when that aborts while the task waits
-   */
-  async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    signal?.throwIfAborted()
-    if (this.#running >= this.#places) await this.#wait(signal)
-    else this.#running++
-    const start = performance.now()
-    try {
-      return await task()
-    } finally {
-      this.#duration += (performance.now() - start - this.#duration) / 10
-      // The place goes to the one that has waited longest, or is free again.
-      const [next] = this.#waiting
-      if (next === undefined) this.#running--
-      else next()
-    }
-  }
-
-  /** Resolves when a place is free. */
-  #wait(signal: AbortSignal | undefined): Promise<void> {
-    const wait = (this.#waiting.size / this.#places) * this.#duration
-    if (wait > LONGEST_WAIT) throw new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        this.#waiting.delete(enter)
-        reject(signal?.reason)
-      }
-      const enter = () => {
-        this.#waiting.delete(enter)
-        signal?.removeEventListener('abort', leave)
-        resolve()
-      }
-      this.#waiting.add(enter)
-      signal?.addEventListener('abort', leave, { once: true })
-    })
-  }
-}
-
-/** For how long a failed login counts, in milliseconds. */
-const WINDOW = 10 * 60 * 1000
-/** After how many failures what was remembered before them is forgotten: any number of addresses needs no more memory. */
-const GENERATION = 50_000
-
-/**
- * Counts failed logins per address (OWASP, Authentication Cheat Sheet, "Login Throttling"). A success does not take anything
- * back, or a guesser could log in to an account of his own in between.
- */
-class FailedLogins {
-  readonly #limit: number
-  /** The times of the latest failures by address: this generation's, and the one's before, which is dropped as a whole. */
-  #times = new Map<string, number[]>()
-  #before = new Map<string, number[]>()
-  #added = 0
-
-  /** `limit` is how many failures an address may have; 0: any number. */
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  /** Throws `TooManyFailures` while the address has no try left. */
-  check(address: string): void {
-    const oldest = this.#of(networkOf(address)).at(-this.#limit)
-    if (this.#limit === 0 || oldest === undefined) return
-    const wait = oldest + WINDOW - Date.now()
-    if (wait > 0) throw new TooManyFailures('too many failed logins from your address', Math.ceil(wait / 1000))
-  }
-
-  /** Remembers a failure. */
-  add(address: string): void {
-    if (this.#limit === 0) return
-    const network = networkOf(address)
-    this.#times.set(network, [...this.#of(network), Date.now()].slice(-this.#limit))
-    if (++this.#added % GENERATION > 0) return
-    this.#before = this.#times
-    this.#times = new Map()
-  }
-
-  /** The times of an address's latest failures, the oldest first. */
-  #of(network: string): number[] {
-    return this.#times.get(network) ?? this.#before.get(network) ?? []
-  }
-}
-
-/** What one client has to itself: an IPv4 address, or the /64 of an IPv6 address, all of which is one subscriber's. */
-function networkOf(address: string): string {
-  const v4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (v4 !== undefined || !address.includes(':')) return v4 ?? address
-  const [head = [], tail = []] = address.split('::').map((part) => part.split(':').filter(Boolean))
-  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0')
-  return [...head, ...zeros, ...tail]
-    .slice(0, 4)
-    .map((group) => parseInt(group, 16).toString(16))
-    .join(':')
 }

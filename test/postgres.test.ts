@@ -135,7 +135,7 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
   const login = { ...BOB, email: '1@me.com' }
   const cookie = `session_id=${sessionOf(await request(`${file.url}/sessions`, 'POST', login))}`
   const move = async (from: string) => {
-    const program = new Program('db.ts', {}, [], [from, url])
+    const program = new Program('lib/db/to-postgres.ts', {}, [], [from, url])
     return { code: (await program.exited).code, said: program.stdout + program.stderr }
   }
   t.match(await move(path), { code: 1, said: /has this table; stop it first\n$/ }, 'not while a server has it')

@@ -1,0 +1,103 @@
+/** Bodies in three codings. */
+import type { IncomingMessage } from 'node:http'
+import { cut } from './head.ts'
+import { HttpError } from './http-error.ts'
+import { messageOf } from './http-error.ts'
+
+/** The largest body, in bytes. */
+const BODY_LIMIT = 16 * 1024
+
+/** The fields of a body, by name. */
+export type Form = ReadonlyMap<string, string>
+
+/** A field that the client has to send. */
+export function field(form: Form, name: string): string {
+  const value = form.get(name)
+  if (!value) throw new HttpError(400, `${name} is missing`)
+  return value
+}
+
+/** The names and values in a body of one media type; throws where the body is broken. */
+type Parser = (text: string, contentType: string) => Iterable<[string, unknown]> | Promise<Iterable<[string, unknown]>>
+
+/** The media types that a body may have. */
+const PARSERS = new Map<string, Parser>([
+  ['application/x-www-form-urlencoded', parseUrlencoded],
+  ['multipart/form-data', parseMultipart],
+  ['application/json', parseJson],
+])
+
+/** Reads a body in any of the three codings. The first value of a repeated field counts; no body is a form without fields. */
+export async function readForm(request: IncomingMessage): Promise<Form> {
+  const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
+  const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
+  const transfer = request.headers['transfer-encoding'] ?? 'chunked'
+  if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
+    if (!hasBody(request)) return new Map()
+    throw new HttpError(415, `send the fields uncompressed, as one of ${[...PARSERS.keys()].join(', ')}`)
+  }
+  const body = await readBody(request)
+  const form = new Map<string, string>()
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
+    for (const [name, value] of await parse(text, contentType)) {
+      if (typeof value !== 'string' || !value.isWellFormed()) throw new TypeError(`${name} is not a text`)
+      if (!form.has(name)) form.set(name, value)
+    }
+  } catch (error) {
+    throw new HttpError(400, `broken body: ${messageOf(error)}`)
+  }
+  return form
+}
+
+/** The form that browsers and `curl -d` send. Not by URLSearchParams, which lets broken coding pass as something else. */
+function parseUrlencoded(text: string): [string, string][] {
+  return text.split('&').map((pair) => {
+    const [name, value] = cut(pair.replaceAll('+', ' '), '=')
+    return [decodeURIComponent(name), decodeURIComponent(value)]
+  })
+}
+
+/** The form that `curl -F` sends (RFC 7578); files in it are none of ours. */
+async function parseMultipart(text: string, contentType: string): Promise<[string, unknown][]> {
+  const form = await new Response(text, { headers: { 'content-type': contentType } }).formData()
+  return [...form].filter(([, value]) => typeof value === 'string')
+}
+
+/** A JSON object of strings, pair by pair, as an object would have the last value of a repeated name. */
+function parseJson(text: string): [string, unknown][] {
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not a JSON object')
+  const pairs = Object.entries(value).filter(([, value]) => typeof value !== 'string')
+  for (const [, name = '', string = ''] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:\s*("(?:[^"\\]|\\.)*")/g)) {
+    pairs.push([JSON.parse(name), JSON.parse(string)])
+  }
+  return pairs
+}
+
+/** Tells whether a body comes with the request (RFC 9112, section 6.3). */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** Tells whether the request says itself that its body is too large. */
+export function saysTooLarge({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? 0) > BODY_LIMIT
+}
+
+/** The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out. */
+function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const tooLarge = new HttpError(413, `the body is larger than ${BODY_LIMIT} bytes`)
+  if (saysTooLarge(request)) return Promise.reject(tooLarge)
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = []
+    let size = 0
+    request.on('data', (chunk: Uint8Array) => {
+      size += chunk.length
+      if (size > BODY_LIMIT) reject(tooLarge)
+      else chunks.push(chunk)
+    })
+    request.on('end', () => resolve(Buffer.concat(chunks)))
+    request.on('error', reject)
+  })
+}
