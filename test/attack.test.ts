@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { request, type RunningServer, sessionOf, startServer, tempDir } from './helper.ts'
+import { request, sessionOf } from './helper/http.ts'
+import { type RunningServer, startServer, tempDir } from './helper/program.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
 const EVE = { email: 'eve@me.com', password: 'evil' }

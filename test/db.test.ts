@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { DB, EmailTaken, InvalidRequestError, NoResultFound } from '../db.ts'
 import { ValueError } from '../user.ts'
-import { createDatabase, NEEDS_POSTGRES, tempDir } from './helper.ts'
+import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
+import { tempDir } from './helper/program.ts'
 
 /** Where each engine keeps its table. */
 const ENGINES: Record<string, { urlFor: (t: Test) => string | Promise<string>; options?: { skip: string | boolean } }> =

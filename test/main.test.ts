@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import t from 'tap'
-import { Program, startServer } from './helper.ts'
+import { Program, startServer } from './helper/program.ts'
 
 t.test('silent on success; a second run says why it cannot', async (t) => {
   const { url } = await startServer(t)

@@ -5,7 +5,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { Auth } from '../auth.ts'
 import { createService, readConfig } from '../server.ts'
-import { Program, raw, request, sessionOf, startServer, tempDir } from './helper.ts'
+import { raw, request, sessionOf } from './helper/http.ts'
+import { Program, startServer, tempDir } from './helper/program.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { hash, verify } from '@node-rs/bcrypt'
 import { Auth } from '../../auth.ts'
 import { DB } from '../../db.ts'
-import { request, sessionOf } from '../helper.ts'
+import { request, sessionOf } from '../helper/http.ts'
 import {
   ask,
   end,

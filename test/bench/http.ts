@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hash } from '@node-rs/bcrypt'
-import { request, sessionOf } from '../helper.ts'
+import { request, sessionOf } from '../helper/http.ts'
 import {
   type BenchServer,
   end,

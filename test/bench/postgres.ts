@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { request, sessionOf } from '../helper.ts'
+import { request, sessionOf } from '../helper/http.ts'
 import {
   type BenchServer,
   end,

@@ -10,7 +10,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { raw, request, ROOT } from '../helper.ts'
+import { raw, request } from '../helper/http.ts'
+import { ROOT } from '../helper/program.ts'
 
 /** A runtime: where its program is, and what comes before the name of the file to run. */
 type Runtime = { name: string; program: string; args: string[] }

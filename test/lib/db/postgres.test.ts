@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import postgres from 'postgres'
 import t from 'tap'
-import { DB } from '../db.ts'
-import { createDatabase, NEEDS_POSTGRES, Program, request, sessionOf, startServer, tempDir } from './helper.ts'
+import { DB } from '../../../db.ts'
+import { request, sessionOf } from '../../helper/http.ts'
+import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { Program, startServer, tempDir } from '../../helper/program.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
 

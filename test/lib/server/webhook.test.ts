@@ -2,7 +2,8 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import t, { type Test } from 'tap'
-import { Program, request, startServer } from './helper.ts'
+import { request } from '../../helper/http.ts'
+import { Program, startServer } from '../../helper/program.ts'
 
 const BOB = { email: 'Bob@me.com', password: 'right' }
 

@@ -1,7 +1,8 @@
 /** The file store under SIGKILL. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { Program, request, sessionOf, startServer, tempDir } from './helper.ts'
+import { request, sessionOf } from '../../helper/http.ts'
+import { Program, startServer, tempDir } from '../../helper/program.ts'
 
 const row = (id: number) => ({ id, email: `user${id}@me.com`, hashed_password: 'x' })
 

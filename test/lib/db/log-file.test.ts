@@ -14,9 +14,10 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import t, { type Test } from 'tap'
-import { DB, StoreError } from '../db.ts'
-import { COLUMNS } from '../user.ts'
-import { Program, request, type RunningServer, startServer, tempDir } from './helper.ts'
+import { DB, StoreError } from '../../../db.ts'
+import { COLUMNS } from '../../../user.ts'
+import { request } from '../../helper/http.ts'
+import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 
 const row = (id: number, more = {}) => ({ id, email: `user${id}@me.com`, hashed_password: 'x', ...more })
 const table = (...rows: object[]) => `{"users":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}\n`

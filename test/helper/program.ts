@@ -1,55 +1,19 @@
-/** What the tests share: real servers as child processes, and raw sockets. */
+/** Programs of the project as child processes, each with a directory of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import postgres, { type Sql } from 'postgres'
 import type { Test } from 'tap'
 
-export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A directory of the test's own, removed when the test and what it left running have ended. */
 export function tempDir(t: Test): string {
   const directory = mkdtempSync(join(tmpdir(), 'auth-test-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   return directory
-}
-
-/** The server for the tests that need PostgreSQL; they make databases of their own on it. */
-const POSTGRES = process.env['TEST_DATABASE_URL'] ?? 'postgres://root@127.0.0.1:5432/root'
-
-/** Options of a test that needs PostgreSQL: where there is none it is skipped, but in CI it fails. */
-export const NEEDS_POSTGRES = {
-  skip:
-    process.env['CI'] === undefined && !(await hasPostgres())
-      ? 'no PostgreSQL: set TEST_DATABASE_URL=postgres://… to run this test'
-      : false,
-}
-
-/** Tells whether the server for the tests is there. */
-export async function hasPostgres(): Promise<boolean> {
-  const sql = postgres(POSTGRES, { connect_timeout: 3 })
-  const answered = await sql`select 1`.catch(() => [])
-  await sql.end({ timeout: 0 })
-  return answered.length > 0
-}
-
-/** Makes a database of the test's own; returns its URL, and a connection to another database of the same server. */
-export async function createDatabase(t: Test): Promise<{ url: string; name: string; admin: Sql }> {
-  const name = `auth_test_${randomUUID().replaceAll('-', '')}`
-  const admin = postgres(POSTGRES, { onnotice: () => {} })
-  await admin`create database ${admin(name)}`
-  t.teardown(async () => {
-    await admin`drop database ${admin(name)} with (force)`
-    await admin.end()
-  })
-  const url = new URL(POSTGRES)
-  url.pathname = name
-  return { url: url.href, name, admin }
 }
 
 /** A program of the project that runs as a child process. */
@@ -110,36 +74,4 @@ export async function startServer(
   })
   const match = await program.printed(/istening on (http:\/\/\S+:(\d+))/)
   return Object.assign(program, { url: match[1] ?? '', port: Number(match[2]) })
-}
-
-/** An answer with its payload. */
-export type Answered = { status: number; body: unknown; headers: Headers }
-
-/** Sends fields as a form, or a body as it is; does not follow redirects. */
-export async function request(
-  url: string,
-  method: string,
-  fields?: Record<string, string>,
-  headers: Record<string, string> = {},
-): Promise<Answered> {
-  const body = fields === undefined ? {} : { body: new URLSearchParams(fields) }
-  const response = await fetch(url, { method, redirect: 'manual', headers, ...body })
-  const text = await response.text()
-  return { status: response.status, body: text === '' ? null : JSON.parse(text), headers: response.headers }
-}
-
-/** The session ID in an answer's cookie. */
-export function sessionOf(answered: Answered): string {
-  return /session_id=([^;]*)/.exec(answered.headers.getSetCookie()[0] ?? '')?.[1] ?? ''
-}
-
-/** Writes bytes to a port; resolves with all that comes back until the server closes. */
-export async function raw(port: number, ...chunks: (string | Uint8Array)[]): Promise<string> {
-  const socket = connect({ port, host: '127.0.0.1' })
-  let received = ''
-  socket.on('data', (data) => (received += data))
-  socket.on('error', () => {})
-  for (const chunk of chunks) socket.write(chunk)
-  await once(socket, 'close')
-  return received
 }

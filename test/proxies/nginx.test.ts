@@ -8,7 +8,8 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { raw, ROOT, startServer, tempDir } from './helper.ts'
+import { raw } from '../helper/http.ts'
+import { ROOT, startServer, tempDir } from '../helper/program.ts'
 
 const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => !spawnSync(program, ['-v']).error) ?? ''
 const HAS_OPENSSL = !spawnSync('openssl', ['version']).error
@@ -55,7 +56,7 @@ async function startNginx(t: Test, ports: { http: number; https: number; auth: n
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${at}/${name};`,
   )
-  let configuration = readFileSync(join(ROOT, 'test/nginx/nginx.conf'), 'utf8')
+  let configuration = readFileSync(join(ROOT, 'test/proxies/nginx.conf'), 'utf8')
   for (const [place, ours] of [
     ['user www-data;', `user ${userInfo().username};`],
     ['/run/nginx.pid', `${at}/pid`],

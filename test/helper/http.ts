@@ -1,0 +1,35 @@
+/** Requests: parsed ones, and raw bytes. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
+
+/** An answer with its payload. */
+export type Answered = { status: number; body: unknown; headers: Headers }
+
+/** Sends fields as a form, or a body as it is; does not follow redirects. */
+export async function request(
+  url: string,
+  method: string,
+  fields?: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Answered> {
+  const body = fields === undefined ? {} : { body: new URLSearchParams(fields) }
+  const response = await fetch(url, { method, redirect: 'manual', headers, ...body })
+  const text = await response.text()
+  return { status: response.status, body: text === '' ? null : JSON.parse(text), headers: response.headers }
+}
+
+/** The session ID in an answer's cookie. */
+export function sessionOf(answered: Answered): string {
+  return /session_id=([^;]*)/.exec(answered.headers.getSetCookie()[0] ?? '')?.[1] ?? ''
+}
+
+/** Writes bytes to a port; resolves with all that comes back until the server closes. */
+export async function raw(port: number, ...chunks: (string | Uint8Array)[]): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  let received = ''
+  socket.on('data', (data) => (received += data))
+  socket.on('error', () => {})
+  for (const chunk of chunks) socket.write(chunk)
+  await once(socket, 'close')
+  return received
+}
