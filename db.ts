@@ -1,98 +1,122 @@
 /**
- * The store (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. `DB` is its face; what it
- * takes to keep the rows is under lib/db.
+ * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
+ * how it survives a crash, is in `lib/db/`.
  */
-import { type Attributes, type Engine, InvalidRequestError, NoResultFound } from './lib/db/engine.ts'
+import { type Attributes, type Engine, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 import { LogFile } from './lib/db/log-file.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { checkValue, isColumn, type User, ValueError } from './user.ts'
+import { canHold, checkValue, isColumn, type User, ValueError } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
-/** The users, behind three methods. Which store is behind them nobody above this file can tell. */
+/**
+ * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError` when
+ * the store cannot be opened, is closed, or cannot read or write now; nothing is changed then.
+ */
 export class DB {
   readonly #engine: Engine
+  #opened: Promise<void> | undefined
+  #closed: Promise<void> | undefined
 
   /**
-   * @param url `file:PATH`, `memory:` or `postgres://…`
+   * @param url `file:PATH`, `memory:` or `postgres://…`; nothing is opened yet
    * @throws {ValueError} when it is none of these
    */
-  constructor(url: string) {
+  constructor(url = 'file:users.json') {
     this.#engine = engineFor(url)
   }
 
-  /**
-   * Opens the store; to be called once, before anything else.
-   * @throws {StoreError} when it cannot be read, is damaged, or belongs to another process; it is left as it was
-   */
-  open(): Promise<void> {
-    return this.#engine.open()
+  /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
+  async open(): Promise<void> {
+    if (this.#closed !== undefined) throw new StoreError('the store is closed')
+    this.#opened ??= this.#engine.open().catch((error) => {
+      this.#opened = undefined
+      throw error
+    })
+    await this.#opened
   }
 
-  /** Closes the store; everything that was acknowledged is in it. */
-  close(): Promise<void> {
-    return this.#engine.close()
+  /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
+  async close(): Promise<void> {
+    this.#closed ??= this.#closeOpened()
+    await this.#closed
   }
 
-  /** How many rows there are. */
+  async #closeOpened(): Promise<void> {
+    const isOpen = await this.#opened?.then(
+      () => true,
+      () => false,
+    )
+    if (isOpen === true) await this.#engine.close()
+  }
+
+  /** How many users there are. */
   async countUsers(): Promise<number> {
+    await this.open()
     return this.#engine.count()
   }
 
   /**
-   * Adds a row (task 1).
-   * @throws {EmailTaken} when the email is there already: of two registrations at once, one wins
+   * Adds a user (task 1).
+   * @throws {EmailTaken} when the email is there already; of two registrations at once, one wins
    * @throws {ValueError} when a column cannot hold the value
    */
   async addUser(email: string, hashedPassword: string): Promise<User> {
     checkValue('email', email)
     checkValue('hashed_password', hashedPassword)
+    await this.open()
     return this.#engine.insert(email, hashedPassword)
   }
 
   /**
-   * The first user that has all of the attributes (task 2); an email matches whatever its case.
-   * @throws {NoResultFound} when there is none
-   * @throws {InvalidRequestError} when an attribute is no column, or when there is no attribute
+   * The first user (lowest id) that matches all attributes (task 2). Emails are compared as `foldEmail` says.
+   * @throws {NoResultFound} when there is none, also for a value that the column cannot hold
+   * @throws {InvalidRequestError} when an attribute is not a column, or when there is no attribute
    */
   async findUserBy(attributes: Attributes): Promise<User> {
-    let isEmpty = true
-    for (const name of Object.keys(attributes)) {
-      if (!isColumn(name)) throw new InvalidRequestError(`${name} is no column`)
-      isEmpty = false
-    }
-    if (isEmpty) throw new InvalidRequestError('nothing to search by')
-    const found = this.#engine.find(attributes)
-    const user = found instanceof Promise ? await found : found
+    if (Object.keys(attributes).length === 0) throw new InvalidRequestError('no attribute to search by')
+    checkSearch(attributes)
+    await this.open()
+    const user = await this.#engine.find(attributes)
     if (user === undefined) throw new NoResultFound(`no user with this ${Object.keys(attributes).join(', ')}`)
     return user
   }
 
   /**
-   * Changes columns of one row (task 3). With `expected`, only while the row still has those values: of several uses of one
-   * reset token at once, one wins.
-   * @throws {ValueError} when an attribute is no column, or its column cannot hold the value; nothing is changed
+   * Changes columns of one user (task 3). With `expected`, only while the row still has those values: of several uses of
+   * one reset token at once, one wins.
+   * @throws {ValueError} when an attribute is not a column, or its column cannot hold the value; nothing is changed
    * @throws {EmailTaken} when another user has the email
-   * @throws {NoResultFound} when there is no such user, or not as expected
+   * @throws {NoResultFound} when there is no such user, or its row has other values than expected
+   * @throws {InvalidRequestError} when an expected attribute is not a column
    */
   async updateUser(userId: number, attributes: Attributes, expected: Attributes = {}): Promise<void> {
     for (const [name, value] of Object.entries(attributes)) {
-      if (!isColumn(name)) throw new ValueError(`${name} is no column`)
-      if (name === 'id' && value !== userId) throw new ValueError('an id does not change')
+      if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
       checkValue(name, value)
+      if (name === 'id' && value !== userId) throw new ValueError('an id never changes')
     }
-    if (!(await this.#engine.update(userId, attributes, expected)))
-      throw new NoResultFound(`no user ${userId} as expected`)
+    checkSearch({ ...expected, id: userId })
+    await this.open()
+    if (!(await this.#engine.update(userId, attributes, expected))) {
+      throw new NoResultFound(`no user with id ${userId} and the expected values`)
+    }
   }
 }
 
-/** The store for a URL; nothing is opened yet. */
+/** Throws unless there may be a row with these values. */
+function checkSearch(attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
+    if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+  }
+}
+
 function engineFor(url: string): Engine {
   if (url === 'memory:') return new Table(null)
   if (/^postgres(ql)?:\/\//.test(url)) return new Postgres(url)
   const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
-  if (path === undefined)
-    throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
-  return new Table(new LogFile(path))
+  if (path !== undefined) return new Table(new LogFile(path))
+  throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
 }

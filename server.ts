@@ -25,7 +25,7 @@ type Answer = { status: number; body?: object; headers?: readonly string[] }
 type Handler = (service: Service, request: IncomingMessage) => Promise<Answer> | Answer
 
 /** What the handlers work with. */
-type Service = { auth: Auth; config: Config; webhook: Webhook | null }
+export type Service = { auth: Auth; config: Config; webhook: Webhook | null }
 
 /** The wire contract, by path and method. Maps, because an object would also have a `/__proto__`. */
 const ROUTES = new Map<string, Map<string, Handler>>([

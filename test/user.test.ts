@@ -1,9 +1,9 @@
 import t from 'tap'
-import { COLUMNS, checkValue, isColumn, isTooLong, toUser, ValueError } from '../user.ts'
+import { canHold, checkValue, COLUMNS, foldEmail, isColumn, isTooLong, User, ValueError } from '../user.ts'
 
 const row = { id: 1, email: 'bob@me.com', hashed_password: 'x' }
 
-t.test('the columns are the exercise’s five, and ours behind them', async (t) => {
+t.test('the columns are the exercise’s five, then ours', async (t) => {
   t.strictSame(Object.keys(COLUMNS), [
     'id',
     'email',
@@ -17,35 +17,51 @@ t.test('the columns are the exercise’s five, and ours behind them', async (t) 
   for (const name of ['no_email', 'toString', '__proto__']) t.equal(isColumn(name), false, name)
 })
 
-t.test('a row with only the columns that may not be null is complete', async (t) => {
+t.test('a row may leave out its nullable columns', async (t) => {
   const nulls = { session_id: null, reset_token: null, session_expires_at: null, reset_expires_at: null }
-  t.strictSame(toUser({ hashed_password: 'x', email: 'bob@me.com', id: 1 }), { ...row, ...nulls })
-  t.strictSame(Object.keys(toUser({ ...nulls, ...row })), Object.keys(COLUMNS))
+  const user = new User({ hashed_password: 'x', email: 'bob@me.com', id: 1 })
+  t.same(user, { ...row, ...nulls })
+  t.type(user, User)
+  t.strictSame(
+    Object.keys(new User({ ...nulls, ...row })),
+    Object.keys(COLUMNS),
+    'its columns are in the table’s order',
+  )
 })
 
-t.test('what is no row is refused, and the message says why', async (t) => {
+t.test('an invalid row is refused with a message that says why', async (t) => {
   for (const [value, message] of [
     [null, /must be an object/],
     ['row', /must be an object/],
     [[], /must be an object/],
-    [{ ...row, name: 'Bob' }, /"name" is no column/],
-    [JSON.parse('{"id":1,"email":"a","hashed_password":"b","__proto__":1}'), /"__proto__" is no column/],
+    [{ ...row, name: 'Bob' }, /unknown column "name"/],
+    [JSON.parse('{"id":1,"email":"a","hashed_password":"b","__proto__":1}'), /unknown column "__proto__"/],
     [{ ...row, id: '1' }, /id must be a positive integer$/],
     [{ ...row, id: 0 }, /id must be/],
     [{ ...row, id: 1.5 }, /id must be/],
-    [{ id: 1, email: 'a' }, /hashed_password must be a string of at most 250 characters$/],
+    [{ id: 1, email: 'a' }, /hashed_password must be a string of at most 250 characters, well-formed and without NUL$/],
     [{ ...row, email: null }, /email must be/],
-    [{ ...row, session_id: 5 }, /session_id must be a string of at most 250 characters or null$/],
-    [{ ...row, reset_expires_at: 'x' }, /reset_expires_at must be an integer or null$/],
+    [{ ...row, session_id: 5 }, /session_id must be a string of .*, or null$/],
+    [{ ...row, reset_expires_at: 'x' }, /reset_expires_at must be an integer, or null$/],
   ] as const) {
-    t.throws(() => toUser(value), { name: 'ValueError', message }, String(message))
+    t.throws(() => new User(value), { name: 'ValueError', message }, String(message))
   }
   t.throws(() => checkValue('id', -1), ValueError)
 })
 
-t.test('250 characters fit, counted as people count', async (t) => {
+t.test('250 characters fit; an emoji is one of them', async (t) => {
   t.equal(isTooLong('x'.repeat(250)), false)
   t.equal(isTooLong('x'.repeat(251)), true)
   t.equal(isTooLong('🙂'.repeat(250)), false)
   t.equal(isTooLong('🙂'.repeat(251)), true)
+})
+
+t.test('a string with NUL or half a surrogate pair fits no column', async (t) => {
+  for (const text of ['\0', 'a\0b', '\ud800', 'a\udc00b']) t.equal(canHold('email', text), false, JSON.stringify(text))
+  t.equal(canHold('session_id', '🙂'), true)
+})
+
+t.test('emails are compared with ASCII letters folded and nothing else', async (t) => {
+  t.equal(foldEmail('Bob@ME.com'), 'bob@me.com')
+  for (const email of ['É@x', 'İq@x', 'σας@x', 'ΣΑΣ@x', '\u212a@x']) t.equal(foldEmail(email), email)
 })

@@ -1,22 +1,22 @@
-/** What a store has to do, and its errors. */
+/** What a store has to do, and the errors that it throws. */
 import type { User } from '../../user.ts'
 
-/** No row has all of the attributes; named after SQLAlchemy's exception. */
+/** No row matches all attributes; named after SQLAlchemy's exception. */
 export class NoResultFound extends Error {
   override name = 'NoResultFound'
 }
 
-/** A search by something that is no column, or by nothing; named after SQLAlchemy's exception. */
+/** A search by an unknown column, or by nothing; named after SQLAlchemy's exception. */
 export class InvalidRequestError extends Error {
   override name = 'InvalidRequestError'
 }
 
-/** The email is in the table already, whatever its case. */
+/** Another user has the email. */
 export class EmailTaken extends Error {
   override name = 'EmailTaken'
 }
 
-/** The store cannot be opened, or cannot write now; the message is one line for people. Nothing was changed. */
+/** The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed. */
 export class StoreError extends Error {
   override name = 'StoreError'
 }
@@ -24,14 +24,23 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/** What a store has to do; `DB` has checked the attributes. */
+/**
+ * A store. `DB` has checked every value, opens it before anything else, opens it again only after it was refused, and
+ * closes it at most once, when it is open.
+ */
 export interface Engine {
   open(): Promise<void>
   close(): Promise<void>
   count(): Promise<number> | number
   /** Throws `EmailTaken`. */
   insert(email: string, hashedPassword: string): Promise<User>
+  /** The match with the lowest id. Its caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
-  /** Tells whether there was such a row; throws `EmailTaken`. */
+  /** Resolves with whether a row with this id and the expected values was there. Throws `EmailTaken`. */
   update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
+}
+
+/** The message of whatever was thrown, for people. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || String(error) : String(error)
 }

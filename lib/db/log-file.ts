@@ -3,14 +3,13 @@ import { existsSync, lstatSync, readlinkSync, realpathSync, rmSync, statSync } f
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { Adapter } from 'lowdb'
-import { TABLE, toUser, type User } from '../../user.ts'
-import { StoreError } from './engine.ts'
+import { TABLE, User } from '../../user.ts'
+import { messageOf, StoreError } from './engine.ts'
 import { claim } from './lock.ts'
 import { Rows } from './rows.ts'
 import {
   damaged,
   type Data,
-  messageOf,
   mustWork,
   type Page,
   readLog,
@@ -151,7 +150,7 @@ export class LogFile implements Adapter<Data> {
     let error = new StoreError('')
     for (const page of this.#pages()) {
       page.rows.forEach((row, i) => {
-        if (toUser(row).id === id) error = damaged(page, i, `a second row with email ${email}`)
+        if (new User(row).id === id) error = damaged(page, i, `a second row with email ${email}`)
       })
     }
     return error

@@ -1,8 +1,7 @@
 /** The engine over SQL. */
 import type { Sql } from 'postgres'
-import { COLUMNS, toUser, type User, ValueError } from '../../user.ts'
-import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
-import { messageOf } from './table-file.ts'
+import { COLUMNS, User, ValueError } from '../../user.ts'
+import { type Attributes, EmailTaken, type Engine, messageOf, StoreError } from './engine.ts'
 
 /** The columns, as a statement lists them. */
 const NAMES = Object.keys(COLUMNS).join(', ')
@@ -90,7 +89,7 @@ export class Postgres implements Engine {
   /** Adds a row; the unique index decides whether the email is new. */
   async insert(email: string, hashed_password: string): Promise<User> {
     const text = `insert into users (email, hashed_password) values ($1, $2) returning ${NAMES}`
-    return toUser((await this.#run(text, [email, hashed_password]))[0])
+    return new User((await this.#run(text, [email, hashed_password]))[0])
   }
 
   /** The first row that has all of the attributes. */
@@ -102,7 +101,7 @@ export class Postgres implements Engine {
     const values: Value[] = []
     const where = allOf(attributes, values)
     const [user] = await this.#run(`select ${NAMES} from users where ${where} order by id limit 1`, values)
-    return user && { ...user }
+    return user && new User(user)
   }
 
   /** Every request looks for a session: those that come while such a statement runs share the next one. */
@@ -120,7 +119,7 @@ export class Postgres implements Engine {
     }
     this.#lookup.ids.push(session_id)
     const user = (await this.#lookup.found).get(session_id)
-    return user && { ...user }
+    return user && new User(user)
   }
 
   /** Changes a row in one statement, so that the condition still holds when it does. */

@@ -1,5 +1,5 @@
 /** All rows, and the ways to find one at once. */
-import { isColumn, type User } from '../../user.ts'
+import { foldEmail, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
 /** All rows, and the ways to find one at once. */
@@ -8,7 +8,11 @@ export class Rows {
   lastId = 0
   /** By id, but only those that do not stand at the place of their id. */
   readonly #strays = new Index()
-  readonly #indexes = { email: new Index(emailKey), session_id: new Index(), reset_token: new Index() }
+  readonly #indexes = {
+    email: new Index((email) => foldEmail(String(email))),
+    session_id: new Index(),
+    reset_token: new Index(),
+  }
 
   /** Adds a row that cannot be found yet except by its id. */
   push(user: User): void {
@@ -68,16 +72,13 @@ export class Rows {
 function hasAll(user: User, attributes: Attributes): boolean {
   for (const name in attributes) {
     if (!isColumn(name)) return false
-    if (user[name] !== attributes[name] && (name !== 'email' || emailKey(user.email) !== emailKey(attributes.email)))
+    if (
+      user[name] !== attributes[name] &&
+      (name !== 'email' || foldEmail(user.email) !== foldEmail(attributes.email ?? ''))
+    )
       return false
   }
   return true
-}
-
-/** The form in which emails are compared: whatever their case. */
-function emailKey(value: unknown): unknown {
-  // Lower case has two small sigmas, of which the capital one means both.
-  return typeof value === 'string' ? value.toLowerCase().replaceAll('ς', 'σ') : value
 }
 
 /**

@@ -3,8 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import { closeSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { TABLE, toUser, type User } from '../../user.ts'
-import { StoreError } from './engine.ts'
+import { TABLE, User } from '../../user.ts'
+import { messageOf, StoreError } from './engine.ts'
 
 /** The shape of `users.json`. */
 export type Data = { [TABLE]: User[] }
@@ -148,10 +148,10 @@ function* readPieces(path: string): Generator<Buffer> {
   }
 }
 
-/** `toUser` for row `i` of a page; the error names its place. */
+/** `new User` for row `i` of a page; the error names its place. */
 export function toUserAt(row: unknown, page: Page, i: number): User {
   try {
-    return toUser(row)
+    return new User(row)
   } catch (error) {
     throw damaged(page, i, messageOf(error))
   }
@@ -206,9 +206,4 @@ export async function mustWork(step: Promise<void>, what: string): Promise<void>
     console.error(`cannot ${what}: ${messageOf(error)}; stopping, start again to go on with what is on the disk`)
     process.exit(1)
   }
-}
-
-/** The message of whatever was thrown. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

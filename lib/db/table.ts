@@ -1,6 +1,6 @@
 /** The engine in memory: every change goes to the log, or is undone. */
 import { Low, Memory } from 'lowdb'
-import { TABLE, toUser, type User } from '../../user.ts'
+import { TABLE, User } from '../../user.ts'
 import { type Attributes, EmailTaken, type Engine } from './engine.ts'
 import type { LogFile } from './log-file.ts'
 import { Rows } from './rows.ts'
@@ -37,10 +37,10 @@ export class Table implements Engine {
   /** Adds a row, with the next id. */
   async insert(email: string, hashed_password: string): Promise<User> {
     if (this.#rows.find({ email }) !== undefined) throw new EmailTaken(email)
-    const user = toUser({ id: this.#rows.lastId + 1, email, hashed_password })
+    const user = new User({ id: this.#rows.lastId + 1, email, hashed_password })
     this.#rows.push(user)
     this.#rows.index(user)
-    const copy = { ...user }
+    const copy = new User(user)
     await this.#write(user, () => this.#rows.pop(user))
     return copy
   }
@@ -48,7 +48,7 @@ export class Table implements Engine {
   /** A copy of the first row that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
     const user = this.#rows.find(attributes)
-    return user && { ...user }
+    return user && new User(user)
   }
 
   /** Changes a row at once, so that who comes next sees it, and waits for the disk. */

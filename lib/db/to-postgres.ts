@@ -1,10 +1,9 @@
 /** The command that moves a table file into a database. */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { StoreError } from './engine.ts'
+import { messageOf, StoreError } from './engine.ts'
 import { LogFile } from './log-file.ts'
 import { Postgres } from './postgres.ts'
-import { messageOf } from './table-file.ts'
 
 /**
  * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.

@@ -1,5 +1,5 @@
 /** Where reset tokens are sent. */
-import type { Auth } from '../../auth.ts'
+import type { Service } from '../../server.ts'
 import { messageOf } from './http-error.ts'
 
 /** How often a reset token is sent before it is given up. */
@@ -13,12 +13,12 @@ const WEBHOOK_LIMIT = 100
 
 /** Sends reset tokens to the operator's mailer, in the background: an answer tells nobody whether an email is known. */
 export class Webhook {
-  readonly #auth: Auth
+  readonly #auth: Service['auth']
   readonly #url: string
   readonly #sending = new Set<Promise<void>>()
 
   /** Sends what `auth` makes to `url`. */
-  constructor(auth: Auth, url: string) {
+  constructor(auth: Service['auth'], url: string) {
     this.#auth = auth
     this.#url = url
   }

@@ -1,0 +1,91 @@
+/** The layout: imports go one way, server.ts → auth.ts → db.ts → user.ts and X.ts → lib/X/, and files stay short. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import t from 'tap'
+import { ROOT } from './helper/program.ts'
+
+/** What each file at the top may import, besides its own folder of lib/. */
+const ABOVE: Record<string, string[]> = {
+  'user.ts': [],
+  'db.ts': ['user.ts'],
+  'auth.ts': ['db.ts', 'user.ts'],
+  'server.ts': ['auth.ts'],
+  'main.ts': [],
+}
+
+type Import = { from: string; to: string; isType: boolean }
+
+/** The imports and re-exports of a file that lead to other files of the project. */
+function importsOf(from: string, source: string): Import[] {
+  const statements = source.matchAll(
+    /^(?:import|export)\s+(type\s)?(?:[\w*\s{},$]+?\sfrom\s+)?'(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
+  )
+  return [...statements].map(([statement, type, path, dynamic]) => ({
+    from,
+    to: relative(ROOT, resolve(ROOT, dirname(from), path ?? dynamic ?? '')),
+    isType: type !== undefined || /^import\s*\{(\s*type\s+\w+\s*,?)+\s*\}/.test(statement),
+  }))
+}
+
+/** Tells whether the layout allows an import. */
+function isAllowed({ from, to, isType }: Import): boolean {
+  const folder = /^lib\/(\w+)\//.exec(from)?.[1]
+  const target = /^lib\/(\w+)\//.exec(to)?.[1]
+  if (folder === undefined) return (ABOVE[from] ?? []).includes(to) || from === `${target}.ts`
+  return target === folder || to === 'user.ts' || (isType && to === `${folder}.ts`)
+}
+
+/** The files on a cycle of imports, or nothing; types do not count, as they are gone when the program runs. */
+function findCycle(imports: Import[]): string[] {
+  const next = new Map<string, Import[]>()
+  for (const one of imports) if (!one.isType) next.set(one.from, [...(next.get(one.from) ?? []), one])
+  const done = new Set<string>()
+  const visit = (file: string, path: string[]): string[] => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return []
+    for (const { to } of next.get(file) ?? []) {
+      const cycle = visit(to, [...path, file])
+      if (cycle.length > 0) return cycle
+    }
+    done.add(file)
+    return []
+  }
+  return [...next.keys()].map((file) => visit(file, [])).find((cycle) => cycle.length > 0) ?? []
+}
+
+const lib = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+const files = [...Object.keys(ABOVE), ...lib.filter((path) => path.endsWith('.ts')).map((path) => `lib/${path}`)]
+const sources = new Map(files.map((file) => [file, readFileSync(join(ROOT, file), 'utf8')]))
+const imports = [...sources].flatMap(([file, source]) => importsOf(file, source))
+
+t.test('imports go one way', async (t) => {
+  t.ok(imports.length > 20, 'the imports are found')
+  t.strictSame(
+    imports.filter((one) => !isAllowed(one)),
+    [],
+  )
+  t.strictSame(findCycle(imports), [])
+})
+
+t.test('the check tells a wrong arrow from a right one', async (t) => {
+  for (const [from, line, allowed] of [
+    ['server.ts', `import { Auth } from './auth.ts'`, true],
+    ['server.ts', `import { DB } from './db.ts'`, false],
+    ['server.ts', `import type { User } from './user.ts'`, false],
+    ['db.ts', `import {\n  a,\n  b,\n} from './lib/auth/x.ts'`, false],
+    ['auth.ts', `export { x } from './lib/auth/x.ts'`, true],
+    ['lib/auth/x.ts', `import { x } from '../db/x.ts'`, false],
+    ['lib/auth/x.ts', `import type { Auth } from '../../auth.ts'`, true],
+    ['lib/auth/x.ts', `import { type Auth } from '../../auth.ts'`, true],
+    ['lib/auth/x.ts', `import { Auth, type Client } from '../../auth.ts'`, false],
+    ['lib/auth/x.ts', `const { Auth } = await import('../../auth.ts')`, false],
+    ['lib/server/a/x.ts', `import { User } from '../../../user.ts'`, true],
+    ['lib/server/a/x.ts', `import type { Auth } from '../../../auth.ts'`, false],
+    ['main.ts', `import './lib/server/x.ts'`, false],
+  ] as const) {
+    const found = importsOf(from, line)
+    t.strictSame(found.map(isAllowed), [allowed], `${from}: ${line}`)
+  }
+  const cycle = [...importsOf('lib/db/a.ts', `import './b.ts'`), ...importsOf('lib/db/b.ts', `import './a.ts'`)]
+  t.strictSame(findCycle(cycle), ['lib/db/a.ts', 'lib/db/b.ts', 'lib/db/a.ts'])
+})
