@@ -41,11 +41,12 @@ export type ColumnName = keyof typeof COLUMNS
 /** Every column's name, in the order of the table. */
 export const COLUMN_NAMES: readonly ColumnName[] = Object.keys(COLUMNS).filter(isColumn)
 
-type ValueOf<C extends Column> =
-  (C['type'] extends 'integer' ? number : string) | (C['nullable'] extends true ? null : never)
-
-/** The columns as properties. */
-type Row = { [Name in ColumnName]: ValueOf<(typeof COLUMNS)[Name]> }
+/** The columns as properties; `keyof` carries their doc comments along. */
+type Row = {
+  -readonly [Name in keyof typeof COLUMNS]:
+    | ((typeof COLUMNS)[Name]['type'] extends 'integer' ? number : string)
+    | ((typeof COLUMNS)[Name]['nullable'] extends true ? null : never)
+}
 
 /** One row of the table. */
 export interface User extends Row {}
