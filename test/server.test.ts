@@ -218,7 +218,7 @@ t.test('a client that hangs up or stalls', async (t) => {
   const config = readConfig({ DATABASE_URL: 'memory:', BCRYPT_COST: '4', ACCESS_LOG: '0' })
   const auth = new Auth(config)
   await auth.open()
-  const server = createService({ auth, config, webhook: null })
+  const server = createService({ auth, config })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
@@ -241,7 +241,7 @@ t.test('a client that hangs up or stalls', async (t) => {
 
 t.test('a bug in the service is a plain 500', async (t) => {
   const config = readConfig({ ACCESS_LOG: '0' })
-  const server = createService({ config, auth: Object.create(null), webhook: null })
+  const server = createService({ config, auth: Object.create(null) })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())

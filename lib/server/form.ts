@@ -1,8 +1,7 @@
 /** Bodies in three codings. */
 import type { IncomingMessage } from 'node:http'
 import { cut } from './head.ts'
-import { HttpError } from './http-error.ts'
-import { messageOf } from './http-error.ts'
+import { HttpError, messageOf } from './http-error.ts'
 
 /** The largest body, in bytes. */
 const BODY_LIMIT = 16 * 1024
@@ -80,15 +79,15 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
-/** Tells whether the request says itself that its body is too large. */
-export function saysTooLarge({ headers }: IncomingMessage): boolean {
+/** Tells whether the request declares a body that is too large. */
+export function declaresTooLarge({ headers }: IncomingMessage): boolean {
   return Number(headers['content-length'] ?? 0) > BODY_LIMIT
 }
 
 /** The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out. */
 function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const tooLarge = new HttpError(413, `the body is larger than ${BODY_LIMIT} bytes`)
-  if (saysTooLarge(request)) return Promise.reject(tooLarge)
+  if (declaresTooLarge(request)) return Promise.reject(tooLarge)
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = []
     let size = 0

@@ -14,15 +14,15 @@ function cutLast(list: string): string {
   return list.slice(list.lastIndexOf(',') + 1).trim()
 }
 
-const hangUps = new WeakMap<Socket, AbortSignal>()
+const signals = new WeakMap<Socket, AbortSignal>()
 
-/** Aborts when the client is gone, so that nothing is hashed for nobody. */
-export function hangUpOf(socket: Socket): AbortSignal {
-  let signal = hangUps.get(socket)
+/** Aborts when the client disconnects, so that no password is hashed in vain. */
+export function disconnectSignal(socket: Socket): AbortSignal {
+  let signal = signals.get(socket)
   if (signal === undefined) {
     const controller = new AbortController()
     socket.once('close', () => controller.abort())
-    hangUps.set(socket, (signal = controller.signal))
+    signals.set(socket, (signal = controller.signal))
   }
   return signal
 }
@@ -54,7 +54,7 @@ export function pathOf(target: string): string {
  * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does: a browser says so
  * itself, and who sends neither header, like curl, is none.
  */
-export function isFromElsewhere({ method = '', headers }: IncomingMessage): boolean {
+export function isCrossOrigin({ method = '', headers }: IncomingMessage): boolean {
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return false
   const { 'sec-fetch-site': site, origin, host = '' } = headers
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'

@@ -1,0 +1,27 @@
+/** What a handler returns, and how it is written to the client. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Service } from '../../server.ts'
+
+/**
+ * The answer to a request. An object is sent as JSON, a string as an HTML page; without a body, none is sent. `headers` are
+ * names and values in turn.
+ */
+export type Reply = { status: number; body?: object | string; headers?: readonly string[] }
+
+/** Answers one method of one path; may also throw an `HttpError`, or one of Auth's errors. */
+export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply
+
+/** Handlers by path and method. Maps, because an object would also have a `/__proto__`. */
+export type Routes = ReadonlyMap<string, ReadonlyMap<string, Handler>>
+
+/** Writes a reply, its head and body in one piece; returns the number of bytes in its body. */
+export function writeReply(response: ServerResponse, { status, body, headers = [] }: Reply): number {
+  const isPage = typeof body === 'string'
+  const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
+  const length = Buffer.byteLength(text)
+  const type = isPage ? 'text/html; charset=utf-8' : 'application/json'
+  const head = body === undefined ? [] : ['Content-Type', type, 'Content-Length', `${length}`]
+  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...headers)
+  response.writeHead(status, head).end(text)
+  return response.req.method === 'HEAD' ? 0 : length
+}

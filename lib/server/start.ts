@@ -1,0 +1,36 @@
+/** A start: where the server listens, and what an operator wants to see of its settings. */
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import { ValueError } from '../../user.ts'
+import { type Config, withoutPassword } from './config.ts'
+
+/**
+ * Resolves when the server listens, with where that is.
+ * @throws {ValueError} when it cannot listen there; the message says why
+ */
+export async function listen(server: Server, { host, port }: Config): Promise<string> {
+  try {
+    server.listen({ host, port })
+    await once(server, 'listening')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : error
+    const why = code === 'EADDRINUSE' ? 'taken already' : `no address to listen on (${code})`
+    throw new ValueError(`HOST=${host} PORT=${port}: ${why}; set HOST or PORT to something else`)
+  }
+  const address = server.address()
+  const at = typeof address === 'object' && address !== null ? address.port : port
+  return `Listening on http://${host.includes(':') ? `[${host}]` : host}:${at}`
+}
+
+/** The store, and the settings that matter, in two lines. */
+export function summary(config: Config, users: number): string {
+  const settings = [
+    `bcrypt cost ${config.bcryptCost}`,
+    `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
+    config.trustProxy ? 'X-Forwarded-For is believed' : 'no proxy is trusted',
+    config.loginFailures === 0 ? 'guessing is not limited' : `${config.loginFailures} failed logins in 10 minutes`,
+  ]
+  const tokens = config.resetWebhook === null ? 'handed to whoever asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
+  return `Users: ${users} in ${withoutPassword(config.databaseUrl)}; ${settings.join(', ')}
+Reset tokens are ${tokens}`
+}
