@@ -162,7 +162,10 @@ export type ServiceOptions = {
   webhook?: Webhook | null
 }
 
-/** A node:http server that answers the wire contract; `listen` and `close` are the caller's. */
+/**
+ * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Nothing of it is left once it is
+ * closed.
+ */
 export function createService({ auth, config: settings, webhook }: ServiceOptions): Server {
   const config = { ...readConfig({}), ...settings }
   const service: Service = {
@@ -223,4 +226,4 @@ function createAuth(config: Config): Auth {
 
 const [, script] = process.argv
 const isProgram = script !== undefined && existsSync(script) && realpathSync(script) === fileURLToPath(import.meta.url)
-if (isProgram) await main()
+if (isProgram) void main()

@@ -1,15 +1,23 @@
+import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { once } from 'node:events'
+import type { Server } from 'node:http'
 import { readdirSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { Auth } from '../auth.ts'
 import { createService, readConfig } from '../server.ts'
 import { raw, request, sessionOf } from './helper/http.ts'
-import { Program, startServer, tempDir } from './helper/program.ts'
+import { Program, ROOT, startServer, tempDir } from './helper/program.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
+
+/** Where a server listens. */
+function urlOf(server: Server): string {
+  const address = server.address()
+  return `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
+}
 
 /** A raw answer's status and payload; every one must have the common headers and a JSON message. */
 function parseRaw(t: Test, text: string): { status: number; message: unknown } {
@@ -251,6 +259,38 @@ t.test('a bug in the service is a plain 500', async (t) => {
   const answered = await request(`http://127.0.0.1:${port}/profile`, 'GET')
   t.match(answered, { status: 500, body: { message: 'internal error' } })
   t.equal(errors().length, 1)
+})
+
+t.test('twenty servers in one process leave nothing behind', async (t) => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => warnings.push(warning)
+  process.on('warning', note)
+  t.teardown(() => process.off('warning', note))
+  const listeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)])
+  const before = listeners()
+  const printed = t.capture(process.stdout, 'write', () => true)
+  const auth = new Auth(readConfig({ DATABASE_URL: 'memory:' }))
+  await auth.open()
+  const servers = Array.from({ length: 20 }, () => createService({ auth }).listen(0, '127.0.0.1'))
+  for (const server of servers) {
+    if (!server.listening) await once(server, 'listening')
+    t.match(await request(urlOf(server), 'GET'), { status: 200 })
+  }
+  t.strictSame(listeners(), before)
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  await auth.close()
+  const lines = printed().filter(({ args }) => /"GET \/ HTTP\/1.1" 200 24\n$/.test(`${args[0]}`))
+  t.equal(lines.length, 20, 'each has written its log when it is closed')
+  t.strictSame(warnings, [])
+})
+
+t.test('require() of server.ts from CommonJS starts nothing', async (t) => {
+  const script = `${tempDir(t)}/script.cjs`
+  const server = JSON.stringify(`${ROOT}/server.ts`)
+  await writeFile(script, `const { createService } = require(${server}); console.log(typeof createService)`)
+  const tsx = import.meta.resolve('tsx')
+  const { stdout, stderr } = spawnSync(process.execPath, ['--import', tsx, script, 'no-such-file'])
+  t.strictSame([`${stdout}`, `${stderr}`], ['function\n', ''])
 })
 
 t.test('forty registrations of one email at once', async (t) => {

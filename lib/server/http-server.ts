@@ -75,7 +75,7 @@ export function createHttpServer({ replyTo, replyToError }: Responder, config: C
     connectionsCheckingInterval: 1000,
     requireHostHeader: false,
   })
-  process.on('exit', () => log?.flush())
+  server.on('close', () => log?.flush())
   server.on('request', serve)
   server.on('connection', writeTogether)
   server.on('checkContinue', (request, response) => {
