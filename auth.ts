@@ -8,25 +8,13 @@ import { DB, EmailTaken, NoResultFound } from './db.ts'
 import { InvalidInput, Overloaded } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
-import { isTooLong, type User, ValueError } from './user.ts'
+import { type AuthOptions, readOptions } from './lib/auth/options.ts'
+import { isTooLong, type User, ValueError, withoutPassword } from './user.ts'
 
 export { StoreError } from './db.ts'
 export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
+export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './user.ts'
-
-/** How an Auth works; see the README's table of configuration. */
-export type AuthOptions = {
-  /** `file:PATH`, `memory:` or `postgres://…` */
-  databaseUrl: string
-  /** bcrypt's work factor, 4 to 31: each step doubles the time. */
-  bcryptCost: number
-  /** Seconds that a session lives. */
-  sessionTtl: number
-  /** Seconds that a reset token lives. */
-  resetTtl: number
-  /** Failed logins that an address may have in ten minutes; 0: any number. */
-  loginFailures: number
-}
 
 /** Who asks: the address that failed logins are counted for, and a signal that aborts when the client hangs up. */
 export type Client = { address?: string; signal?: AbortSignal }
@@ -40,13 +28,16 @@ export class Auth {
   /** What a password is checked against for an unknown email: so that it takes as long as for a known one. */
   readonly #nobodysHash: string
 
-  /** Nothing is opened yet; `open` comes first. */
-  constructor(options: AuthOptions) {
-    this.#db = new DB(options.databaseUrl)
-    this.#options = options
-    this.#hashing = new HashQueue(options.bcryptCost)
-    this.#failures = new FailedLogins(options.loginFailures)
-    this.#nobodysHash = `$2b$${String(options.bcryptCost).padStart(2, '0')}$${'.'.repeat(53)}`
+  /**
+   * Nothing is opened yet: the first call does that.
+   * @throws {ValueError} names the option that is wrong or unknown, its value, and what is allowed
+   */
+  constructor(options: Partial<AuthOptions> = {}) {
+    this.#options = readOptions(options)
+    this.#db = openable(this.#options.databaseUrl)
+    this.#hashing = new HashQueue(this.#options.bcryptCost)
+    this.#failures = new FailedLogins(this.#options.loginFailures)
+    this.#nobodysHash = `$2b$${String(this.#options.bcryptCost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
   /** Opens the store. */
@@ -216,6 +207,16 @@ export class Auth {
       if (error instanceof Overloaded) return user
       throw error
     }
+  }
+}
+
+/** A DB for this URL; what is wrong with the URL is told as of any other option. */
+function openable(databaseUrl: string): DB {
+  try {
+    return new DB(databaseUrl)
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error
+    throw new ValueError(`databaseUrl=${withoutPassword(String(databaseUrl))}: ${error.message}`)
   }
 }
 

@@ -6,7 +6,7 @@ import { type Attributes, type Engine, InvalidRequestError, NoResultFound, Store
 import { LogFile } from './lib/db/log-file.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { canHold, checkValue, isColumn, type User, ValueError } from './user.ts'
+import { canHold, checkValue, DEFAULT_URL, isColumn, type User, ValueError } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
@@ -23,7 +23,7 @@ export class DB {
    * @param url `file:PATH`, `memory:` or `postgres://…`; nothing is opened yet
    * @throws {ValueError} when it is none of these
    */
-  constructor(url = 'file:users.json') {
+  constructor(url = DEFAULT_URL) {
     this.#engine = engineFor(url)
   }
 

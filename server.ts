@@ -5,8 +5,17 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { Auth, type Client, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
-import { type Config, readConfig, withoutPassword } from './lib/server/config.ts'
+import {
+  Auth,
+  AUTH_OPTIONS,
+  type Client,
+  InvalidInput,
+  Overloaded,
+  StoreError,
+  TooManyFailures,
+  ValueError,
+} from './auth.ts'
+import { type Config, readEnvironment } from './lib/server/config.ts'
 import { field, readForm } from './lib/server/form.ts'
 import { addressOf, disconnectSignal, isCrossOrigin, pathOf, sessionCookie, sessionIdOf } from './lib/server/head.ts'
 import { HttpError, messageOf } from './lib/server/http-error.ts'
@@ -16,7 +25,7 @@ import { listen, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
-export { type Config, readConfig } from './lib/server/config.ts'
+export type { Config } from './lib/server/config.ts'
 
 /** What the handlers work with. */
 export type Service = {
@@ -57,7 +66,7 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
   const email = field(form, 'email')
   const sessionId = await auth.logIn(email, field(form, 'password'), clientOf(config, request))
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const headers = ['Set-Cookie', sessionCookie(config, sessionId, config.sessionTtl)]
+  const headers = ['Set-Cookie', sessionCookie(config, sessionId, config.auth.sessionTtl)]
   return { status: 200, body: { email: await registeredEmail(auth, email), message: 'logged in' }, headers }
 }
 
@@ -215,12 +224,20 @@ async function main(): Promise<void> {
   }
 }
 
+/**
+ * Reads the configuration from environment variables.
+ * @throws {ValueError} names the first variable that is wrong, and its value
+ */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  return readEnvironment(env, AUTH_OPTIONS)
+}
+
 /** An Auth over the configured store; whether it exists is not known yet. */
 function createAuth(config: Config): Auth {
   try {
-    return new Auth(config)
+    return new Auth(config.auth)
   } catch (error) {
-    throw new ValueError(`DATABASE_URL=${withoutPassword(config.databaseUrl)}: ${messageOf(error)}`)
+    throw new ValueError(messageOf(error).replace('databaseUrl', 'DATABASE_URL'))
   }
 }
 

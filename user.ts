@@ -6,6 +6,14 @@
 /** The table's name, in SQL and as the key in `users.json`. */
 export const TABLE = 'users'
 
+/** Where the table is kept unless somebody says otherwise. */
+export const DEFAULT_URL = `file:${TABLE}.json`
+
+/** The URL of a table as it may be shown: with `***` in place of a password. */
+export function withoutPassword(url: string): string {
+  return url.replace(/(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
+}
+
 /** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 17, 18). */
 export class ValueError extends Error {
   override name = 'ValueError'

@@ -224,7 +224,7 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
 
 t.test('a client that hangs up or stalls', async (t) => {
   const config = readConfig({ DATABASE_URL: 'memory:', BCRYPT_COST: '4', ACCESS_LOG: '0' })
-  const auth = new Auth(config)
+  const auth = new Auth(config.auth)
   await auth.open()
   const server = createService({ auth, config })
   server.listen(0, '127.0.0.1')
@@ -368,11 +368,15 @@ t.test('configuration', async (t) => {
   t.strictSame(readConfig({}), {
     host: '0.0.0.0',
     port: 5000,
-    databaseUrl: 'file:users.json',
-    bcryptCost: 12,
-    sessionTtl: 604800,
-    resetTtl: 3600,
-    loginFailures: 10,
+    auth: {
+      databaseUrl: 'file:users.json',
+      bcryptCost: 12,
+      sessionTtl: 604800,
+      resetTtl: 3600,
+      loginFailures: 10,
+      accountFailures: 100,
+      passwordMin: 1,
+    },
     trustProxy: false,
     resetWebhook: null,
     cookieSecure: false,
@@ -391,6 +395,12 @@ t.test('configuration', async (t) => {
     ['RESET_TTL', '1.5'],
     ['COOKIE_SECURE', 'yes'],
     ['LOGIN_FAILURES', '-1'],
+    ['ACCOUNT_FAILURES', '10001'],
+    ['PASSWORD_MIN', '0'],
+    ['PASSWORD_MIN', '73'],
+    ['UV_THREADPOOL_SIZE', 'abc'],
+    ['UV_THREADPOOL_SIZE', '0'],
+    ['UV_THREADPOOL_SIZE', '1025'],
     ['TRUST_PROXY', 'true'],
     ['ACCESS_LOG', '2'],
   ] as const) {

@@ -1,22 +1,29 @@
 /** The environment, checked. */
-import { ValueError } from '../../user.ts'
+import { DEFAULT_URL, ValueError } from '../../user.ts'
 
-/** The longest life of a session or a token, in seconds: ten years. */
-const MAX_TTL = 315_360_000
+/** The default of an integer, and the least and the most that it may be. */
+type Bounds = { default: number; min: number; max: number }
 
-/** The configuration, as SPEC and README have it. */
-export type Config = ReturnType<typeof readConfig>
+/** Which options of Auth come from the environment; their bounds are Auth's. */
+type AuthBounds = Record<
+  'bcryptCost' | 'sessionTtl' | 'resetTtl' | 'loginFailures' | 'accountFailures' | 'passwordMin',
+  Bounds
+>
+
+/** The configuration; `auth` holds the options of Auth. */
+export type Config = ReturnType<typeof readEnvironment>
 
 /**
- * Reads the configuration from the environment.
+ * Reads the configuration from environment variables.
+ * @param bounds the bounds and defaults of Auth's options
  * @throws {ValueError} names the first variable that is wrong, and its value
  */
-export function readConfig(env: Record<string, string | undefined>) {
+export function readEnvironment(env: Record<string, string | undefined>, bounds: AuthBounds) {
   const text = (name: string, fallback: string) => {
     if (env[name] === '') throw new ValueError(`${name} is empty: set it or unset it`)
     return env[name] ?? fallback
   }
-  const integer = (name: string, fallback: number, min: number, max: number) => {
+  const integer = (name: string, { default: fallback, min, max }: Bounds) => {
     const value = text(name, String(fallback))
     if (/^\d{1,10}$/.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
     throw new ValueError(`${name}=${value}: expected an integer from ${min} to ${max}`)
@@ -25,22 +32,24 @@ export function readConfig(env: Record<string, string | undefined>) {
   if (webhook !== undefined && !(/^https?:\/\//.test(webhook) && URL.canParse(webhook))) {
     throw new ValueError(`RESET_WEBHOOK=${webhook}: expected http://… or https://…`)
   }
+  const flag = (name: string, fallback: 0 | 1) => integer(name, { default: fallback, min: 0, max: 1 }) === 1
+  // libuv reads this one itself, and takes any nonsense for 1.
+  integer('UV_THREADPOOL_SIZE', { default: 4, min: 1, max: 1024 })
   return {
     host: text('HOST', '0.0.0.0'),
-    port: integer('PORT', 5000, 0, 65535),
-    databaseUrl: text('DATABASE_URL', 'file:users.json'),
-    bcryptCost: integer('BCRYPT_COST', 12, 4, 31),
-    sessionTtl: integer('SESSION_TTL', 604800, 1, MAX_TTL),
-    resetTtl: integer('RESET_TTL', 3600, 1, MAX_TTL),
-    loginFailures: integer('LOGIN_FAILURES', 10, 0, 1000),
-    trustProxy: integer('TRUST_PROXY', 0, 0, 1) === 1,
+    port: integer('PORT', { default: 5000, min: 0, max: 65535 }),
+    auth: {
+      databaseUrl: text('DATABASE_URL', DEFAULT_URL),
+      bcryptCost: integer('BCRYPT_COST', bounds.bcryptCost),
+      sessionTtl: integer('SESSION_TTL', bounds.sessionTtl),
+      resetTtl: integer('RESET_TTL', bounds.resetTtl),
+      loginFailures: integer('LOGIN_FAILURES', bounds.loginFailures),
+      accountFailures: integer('ACCOUNT_FAILURES', bounds.accountFailures),
+      passwordMin: integer('PASSWORD_MIN', bounds.passwordMin),
+    },
+    trustProxy: flag('TRUST_PROXY', 0),
     resetWebhook: webhook ?? null,
-    cookieSecure: integer('COOKIE_SECURE', 0, 0, 1) === 1,
-    accessLog: integer('ACCESS_LOG', 1, 0, 1) === 1,
+    cookieSecure: flag('COOKIE_SECURE', 0),
+    accessLog: flag('ACCESS_LOG', 1),
   }
-}
-
-/** A URL as it may be shown. */
-export function withoutPassword(url: string): string {
-  return url.replace(/^(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
 }

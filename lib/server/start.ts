@@ -1,8 +1,8 @@
 /** A start: where the server listens, and what an operator wants to see of its settings. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { ValueError } from '../../user.ts'
-import { type Config, withoutPassword } from './config.ts'
+import { ValueError, withoutPassword } from '../../user.ts'
+import type { Config } from './config.ts'
 
 /**
  * Resolves when the server listens, with where that is.
@@ -25,12 +25,14 @@ export async function listen(server: Server, { host, port }: Config): Promise<st
 /** The store, and the settings that matter, in two lines. */
 export function summary(config: Config, users: number): string {
   const settings = [
-    `bcrypt cost ${config.bcryptCost}`,
+    `bcrypt cost ${config.auth.bcryptCost}`,
     `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
     config.trustProxy ? 'X-Forwarded-For is believed' : 'no proxy is trusted',
-    config.loginFailures === 0 ? 'guessing is not limited' : `${config.loginFailures} failed logins in 10 minutes`,
+    config.auth.loginFailures === 0
+      ? 'guessing is not limited'
+      : `${config.auth.loginFailures} failed logins in 10 minutes`,
   ]
   const tokens = config.resetWebhook === null ? 'handed to whoever asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
-  return `Users: ${users} in ${withoutPassword(config.databaseUrl)}; ${settings.join(', ')}
+  return `Users: ${users} in ${withoutPassword(config.auth.databaseUrl)}; ${settings.join(', ')}
 Reset tokens are ${tokens}`
 }
