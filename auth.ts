@@ -3,13 +3,14 @@
  * the public methods of DB. The rules follow the Copenhagen Book and OWASP's cheat sheets.
  */
 import { hash as digestOf, randomUUID } from 'node:crypto'
-import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 import { DB, EmailTaken, NoResultFound } from './db.ts'
-import { InvalidInput, Overloaded } from './lib/auth/errors.ts'
+import { Overloaded } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
-import { type AuthOptions, readOptions } from './lib/auth/options.ts'
-import { isTooLong, type User, ValueError, withoutPassword } from './user.ts'
+import { checkClient, checkNewEmail, checkNewPassword, checkString } from './lib/auth/input.ts'
+import { AUTH_OPTIONS, type AuthOptions, readOptions } from './lib/auth/options.ts'
+import { Passwords } from './lib/auth/passwords.ts'
+import { type User, ValueError, withoutPassword } from './user.ts'
 
 export { StoreError } from './db.ts'
 export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
@@ -23,10 +24,9 @@ export type Client = { address?: string; signal?: AbortSignal }
 export class Auth {
   readonly #db: DB
   readonly #options: AuthOptions
+  readonly #passwords: Passwords
   readonly #hashing: HashQueue
   readonly #failures: FailedLogins
-  /** What a password is checked against for an unknown email: so that it takes as long as for a known one. */
-  readonly #nobodysHash: string
 
   /**
    * Nothing is opened yet: the first call does that.
@@ -35,9 +35,9 @@ export class Auth {
   constructor(options: Partial<AuthOptions> = {}) {
     this.#options = readOptions(options)
     this.#db = openable(this.#options.databaseUrl)
-    this.#hashing = new HashQueue(this.#options.bcryptCost)
+    this.#passwords = new Passwords(this.#options.bcryptCost)
+    this.#hashing = new HashQueue(this.#passwords.expectedDuration)
     this.#failures = new FailedLogins(this.#options.loginFailures)
-    this.#nobodysHash = `$2b$${String(this.#options.bcryptCost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
   /** Opens the store. */
@@ -61,13 +61,14 @@ export class Auth {
    * @throws {ValueError} when the email is taken
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
-  async registerUser(email: string, password: string, { signal }: Client = {}): Promise<User> {
-    checkEmail(email)
-    checkPassword(password)
+  async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
+    checkNewEmail(email)
+    checkNewPassword('password', password, this.#options.passwordMin)
+    checkClient(client)
     try {
       // The search spares a hash; the store decides, as another registration may come in between.
       if ((await this.findUser(email)) !== null) throw new EmailTaken()
-      return await this.#db.addUser(email, await this.#hash(password, signal))
+      return await this.#db.addUser(email, await this.#hash(password, client.signal))
     } catch (error) {
       if (error instanceof EmailTaken) throw new ValueError(`User ${email} already exists`)
       throw error
@@ -75,7 +76,8 @@ export class Auth {
   }
 
   /** The user with this email, whatever its case, or `null`. */
-  findUser(email: string): Promise<User | null> {
+  async findUser(email: string): Promise<User | null> {
+    checkString('email', email)
     return this.#find({ email })
   }
 
@@ -102,14 +104,15 @@ export class Auth {
 
   /** The user whose session this is (task 12), or `null`; also when it has expired. */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
-    if (!sessionId) return null
+    if (sessionId === null || sessionId === undefined) return null
+    checkString('sessionId', sessionId)
     const user = await this.#find({ session_id: digest(sessionId) })
     return isLive(user?.session_expires_at) ? user : null
   }
 
-  /** Ends a user's session (task 13). */
+  /** Ends a user's session (task 13); does nothing for an unknown user. */
   async destroySession(userId: number): Promise<void> {
-    await this.#db.updateUser(userId, NO_SESSION)
+    await this.#update(userId, NO_SESSION)
   }
 
   /**
@@ -133,41 +136,84 @@ export class Auth {
    * @throws {ValueError} when the token is unknown, used, replaced or expired
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
-  async updatePassword(resetToken: string, password: string, email?: string, { signal }: Client = {}): Promise<void> {
-    checkPassword(password)
-    const unknown = new ValueError('reset token is unknown')
-    const reset_token = digest(resetToken)
-    const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
+  async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
+    checkNewPassword('password', password, this.#options.passwordMin)
+    if (email !== undefined) checkString('email', email)
+    checkClient(client)
+    const user =
+      typeof resetToken === 'string'
+        ? await this.#find({ reset_token: digest(resetToken), ...(email !== undefined && { email }) })
+        : null
+    const unknown = new ValueError('no such reset token')
     if (user === null || !isLive(user.reset_expires_at)) throw unknown
-    const hashed_password = await this.#hash(password, signal)
-    const changes = { hashed_password, reset_token: null, reset_expires_at: null, ...NO_SESSION }
-    if (!(await this.#update(user.id, changes, { reset_token }))) throw unknown
+    const hashed_password = await this.#hash(password, client.signal)
+    const isStillThere = await this.#update(
+      user.id,
+      { hashed_password, ...NO_TOKENS },
+      { reset_token: user.reset_token },
+    )
+    if (!isStillThere) throw unknown
+  }
+
+  /**
+   * Sets a new password for a user who knows the present one. It ends the session and takes back the reset token, as either
+   * may be a thief's; the user goes on with the session whose ID it returns, or gets `null` if the present password is wrong,
+   * which counts as a failed login.
+   * @throws {InvalidInput} when the new password breaks a rule
+   * @throws {TooManyFailures} @throws {Overloaded} as `logIn` does
+   */
+  async changePassword(
+    userId: number,
+    password: string,
+    newPassword: string,
+    client: Client = {},
+  ): Promise<string | null> {
+    if (!Number.isInteger(userId)) throw new ValueError('userId must be an integer')
+    checkString('password', password)
+    checkNewPassword('newPassword', newPassword, this.#options.passwordMin)
+    checkClient(client)
+    const user = await this.#find({ id: userId })
+    if (user === null || !(await this.#isRight(user, password, client))) return null
+    const hashed_password = await this.#hash(newPassword, client.signal)
+    const [sessionId, session] = this.#newSession()
+    const { hashed_password: checked } = user
+    const changes = { hashed_password, ...NO_TOKENS, ...session }
+    return (await this.#update(userId, changes, { hashed_password: checked })) ? sessionId : null
   }
 
   /** The user whose email and password these are, or `null`; throws as `validLogin` does. */
-  async #authenticate(email: string, password: string, { address = '', signal }: Client): Promise<User | null> {
-    this.#failures.check(address)
+  async #authenticate(email: string, password: string, client: Client): Promise<User | null> {
+    checkString('password', password)
+    checkClient(client)
     const user = await this.findUser(email)
-    const stored = user?.hashed_password ?? this.#nobodysHash
-    const matches = await this.#hashing.run(async () => {
-      this.#failures.check(address)
-      return fitsBcrypt(password) && (await verify(password, stored))
+    if (!(await this.#isRight(user, password, client)) || user === null) return null
+    return this.#passwords.isOutdated(user.hashed_password) ? this.#rehash(user, password) : user
+  }
+
+  /** Tells whether a password is the user's, and counts a failure if not; nobody's is wrong, after as long a time. */
+  async #isRight(user: User | null, password: string, { address, signal }: Client): Promise<boolean> {
+    if (address !== undefined) this.#failures.check(address)
+    const matches = await this.#hashing.run(() => {
+      if (address !== undefined) this.#failures.check(address)
+      return this.#passwords.verify(password, user?.hashed_password)
     }, signal)
     // Again: of many guesses at once, none is answered beyond those that one after the other would have been.
-    this.#failures.check(address)
-    if (user === null || !matches) {
-      this.#failures.add(address)
-      return null
-    }
-    return parseOptions(stored).cost === this.#options.bcryptCost ? user : this.#rehash(user, password)
+    if (address !== undefined) this.#failures.check(address)
+    if (user !== null && matches) return true
+    if (address !== undefined) this.#failures.add(address)
+    return false
   }
 
   /** A new session for a user whose password is still the same: a reset meanwhile is to shut out who knew the old one. */
   async #beginSession({ id, hashed_password }: User): Promise<string | null> {
+    const [sessionId, session] = this.#newSession()
+    return (await this.#update(id, session, { hashed_password })) ? sessionId : null
+  }
+
+  /** The ID of a new session, and the columns that hold it. */
+  #newSession(): [string, Partial<User>] {
     const sessionId = _generateUuid()
-    const session_expires_at = now() + this.#options.sessionTtl
-    const changes = { session_id: digest(sessionId), session_expires_at }
-    return (await this.#update(id, changes, { hashed_password })) ? sessionId : null
+    return [sessionId, { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }]
   }
 
   /** `findUserBy`, with `null` for nobody. */
@@ -181,7 +227,7 @@ export class Auth {
   }
 
   /** `updateUser`, with `false` for a row that is not as expected. */
-  async #update(userId: number, changes: Partial<User>, expected: Partial<User>): Promise<boolean> {
+  async #update(userId: number, changes: Partial<User>, expected: Partial<User> = {}): Promise<boolean> {
     try {
       await this.#db.updateUser(userId, changes, expected)
       return true
@@ -193,7 +239,7 @@ export class Auth {
 
   /** Hashes a password when its turn has come. */
   #hash(password: string, signal: AbortSignal | undefined): Promise<string> {
-    return this.#hashing.run(() => _hashPassword(password, this.#options.bcryptCost), signal)
+    return this.#hashing.run(() => this.#passwords.hash(password), signal)
   }
 
   /** Gives a password the cost that is configured now; a login is the only time when it is there to be hashed. */
@@ -223,12 +269,17 @@ function openable(databaseUrl: string): DB {
 /** The columns of a user without a session. */
 const NO_SESSION = { session_id: null, session_expires_at: null }
 
+/** The columns of a user with neither a session nor a reset token. */
+const NO_TOKENS = { ...NO_SESSION, reset_token: null, reset_expires_at: null }
+
 /**
- * A salted bcrypt hash of the password, `$2b$12$…` (task 4).
+ * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
  * @param cost bcrypt's work factor, 4 to 31
+ * @throws {ValueError} when bcrypt would take the password for another one, as it does beyond 72 bytes
  */
-export function _hashPassword(password: string, cost = 12): Promise<string> {
-  return hash(password, { cost, rejectLongPasswords: true })
+export async function _hashPassword(password: string, cost: number = AUTH_OPTIONS.bcryptCost.default): Promise<string> {
+  checkNewPassword('password', password, AUTH_OPTIONS.passwordMin.min)
+  return new Passwords(readOptions({ bcryptCost: cost }).bcryptCost).hash(password)
 }
 
 /** A new random UUID, version 4 (task 9): 122 bits from the system's random generator. */
@@ -263,24 +314,4 @@ function isLive(expiresAt: number | null | undefined): boolean {
 /** The time in Unix seconds. */
 function now(): number {
   return Math.floor(Date.now() / 1000)
-}
-
-/** Throws `InvalidInput` unless somebody can register with this email. */
-function checkEmail(email: string): void {
-  if (!email.includes('@')) throw new InvalidInput('email has no @')
-  if (isTooLong(email)) throw new InvalidInput('email is longer than 250 characters')
-  if (/[\s\p{Cc}]/u.test(email)) throw new InvalidInput('email has a space or a control character in it')
-}
-
-/** Throws `InvalidInput` unless somebody can register with this password. */
-function checkPassword(password: string): void {
-  if (!fitsBcrypt(password)) throw new InvalidInput('password is longer than 72 bytes, or has a NUL in it')
-}
-
-/**
- * bcrypt reads 72 bytes: longer passwords that begin alike would all be one (OWASP, Password Storage Cheat Sheet). And it
- * repeats a shorter one with a NUL behind it: "x" would be "x\0x" too.
- */
-function fitsBcrypt(password: string): boolean {
-  return Buffer.byteLength(password) <= 72 && !password.includes('\0')
 }

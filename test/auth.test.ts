@@ -1,12 +1,17 @@
 import t from 'tap'
-import { _generateUuid, _hashPassword, Auth, InvalidInput, ValueError } from '../auth.ts'
+import {
+  _generateUuid,
+  _hashPassword,
+  Auth,
+  type AuthOptions,
+  InvalidInput,
+  TooManyFailures,
+  ValueError,
+} from '../auth.ts'
+import { tempDir } from './helper/program.ts'
 
-const OPTIONS = { databaseUrl: 'memory:', bcryptCost: 4, sessionTtl: 100, resetTtl: 100, loginFailures: 0 }
-
-async function newAuth(options: Partial<typeof OPTIONS> = {}): Promise<Auth> {
-  const auth = new Auth({ ...OPTIONS, ...options })
-  await auth.open()
-  return auth
+function newAuth(options: Partial<AuthOptions> = {}): Auth {
+  return new Auth({ databaseUrl: 'memory:', bcryptCost: 4, ...options })
 }
 
 t.test('_hashPassword: salted, cost 12 by default, nothing cut', async (t) => {
@@ -23,7 +28,7 @@ t.test('_generateUuid: version 4', async (t) => {
 })
 
 t.test('registerUser and validLogin', async (t) => {
-  const auth = await newAuth()
+  const auth = newAuth()
   const user = await auth.registerUser('Me@Me.com', 'mySecuredPwd')
   t.match(user, { id: 1, email: 'Me@Me.com', hashed_password: /^\$2b\$04\$/ })
   const taken = { name: 'ValueError', message: 'User me@me.com already exists' }
@@ -34,25 +39,87 @@ t.test('registerUser and validLogin', async (t) => {
 })
 
 t.test('of many registrations at once one wins', async (t) => {
-  const auth = await newAuth()
+  const auth = newAuth()
   const tries = await Promise.allSettled(Array.from({ length: 20 }, () => auth.registerUser('a@b', 'x')))
   t.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
   for (const one of tries) if (one.status === 'rejected') t.type(one.reason, ValueError)
 })
 
 t.test('what cannot be registered', async (t) => {
-  const auth = await newAuth()
-  for (const email of ['none', 'a b@c', 'a@b\n', '\u0000@b', '\u0085a@b', `${'x'.repeat(250)}@`]) {
-    await t.rejects(auth.registerUser(email, 'x'), InvalidInput, JSON.stringify(email))
+  const auth = newAuth({ passwordMin: 3 })
+  for (const [email, message] of [
+    ['', 'email is missing'],
+    ['none', 'email has no @'],
+    ['a b@c', 'email has a space or a control character in it'],
+    ['a@b\n', 'email has a space or a control character in it'],
+    ['\u0000@b', 'email has a space or a control character in it'],
+    ['\u0085a@b', 'email has a space or a control character in it'],
+    ['\ud800@b', 'email is not well-formed Unicode'],
+    [`${'x'.repeat(250)}@`, 'email is longer than 250 characters'],
+  ] as const) {
+    await t.rejects(auth.registerUser(email, 'xyz'), { name: 'InvalidInput', message }, JSON.stringify(email))
   }
-  await t.rejects(auth.registerUser('a@b', 'é'.repeat(37)), InvalidInput)
+  for (const [password, message] of [
+    ['', 'password is missing'],
+    ['😀😀', 'password is shorter than 3 characters'],
+    ['é'.repeat(37), 'password is longer than 72 bytes'],
+    ['x\0x', 'password has a NUL in it'],
+    ['xy\ud800', 'password is not well-formed Unicode'],
+  ] as const) {
+    const invalid = { name: 'InvalidInput', message }
+    await t.rejects(auth.registerUser('a@b', password), invalid, JSON.stringify(password))
+    await t.rejects(auth.updatePassword('no token', password), invalid)
+    await t.rejects(auth.changePassword(1, 'x', password), {
+      ...invalid,
+      message: message.replace('password', 'newPassword'),
+    })
+  }
+  t.equal(await auth.countUsers(), 0)
+})
+
+t.test('a password that bcrypt would take for another is wrong', async (t) => {
+  const auth = newAuth()
   await auth.registerUser('a@b', 'é'.repeat(36))
   t.equal(await auth.validLogin('a@b', 'é'.repeat(36)), true)
-  t.equal(await auth.validLogin('a@b', `${'é'.repeat(36)}x`), false, 'bcrypt alone would say yes')
+  t.equal(await auth.validLogin('a@b', `${'é'.repeat(36)}x`), false, 'bcrypt reads 72 bytes')
+  await auth.registerUser('c@d', 'x')
+  t.equal(await auth.validLogin('c@d', 'x\0x'), false, 'bcrypt repeats a short one')
+  await auth.registerUser('e@f', '\ufffd')
+  t.equal(await auth.validLogin('e@f', '\ud800'), false, 'a lone surrogate would become U+FFFD')
+})
+
+t.test('an argument of a wrong type is named', async (t) => {
+  const auth = newAuth()
+  await auth.registerUser('a@b', 'x')
+  /** A value as a program without types may pass it. */
+  const untyped = (value: unknown) => JSON.parse(JSON.stringify(value))
+  const refused = (message: string) => ({ name: 'ValueError', message })
+  await t.rejects(auth.registerUser(untyped(5), 'x'), refused('email must be a string'))
+  await t.rejects(auth.registerUser('a@b', untyped({})), refused('password must be a string'))
+  await t.rejects(auth.registerUser('a@b', untyped(null)), { message: 'password is missing' })
+  await t.rejects(auth.validLogin(untyped(null), 'x'), refused('email must be a string'))
+  await t.rejects(auth.validLogin('a@b', untyped(5)), refused('password must be a string'))
+  await t.rejects(auth.logIn('a@b', untyped(null)), refused('password must be a string'))
+  await t.rejects(auth.createSession(untyped(null)), refused('email must be a string'))
+  await t.rejects(auth.findUser(untyped([])), refused('email must be a string'))
+  await t.rejects(auth.getResetPasswordToken(untyped(null)), refused('email must be a string'))
+  await t.rejects(auth.getUserFromSessionId(untyped(5)), refused('sessionId must be a string'))
+  for (const token of [null, 5, '', 'x']) {
+    await t.rejects(auth.updatePassword(untyped(token), 'x'), refused('no such reset token'))
+  }
+  await t.rejects(auth.updatePassword('x', 'x', untyped(null)), refused('email must be a string'))
+  await t.rejects(auth.changePassword(untyped('1'), 'x', 'y'), refused('userId must be an integer'))
+  await t.rejects(auth.changePassword(1, untyped(null), 'y'), refused('password must be a string'))
+  await t.rejects(auth.changePassword(1, 'x', untyped(5)), refused('newPassword must be a string'))
+  await t.rejects(auth.validLogin('a@b', 'x', untyped(null)), refused('client must be an object'))
+  await t.rejects(auth.validLogin('a@b', 'x', untyped({ address: 5 })), refused('client.address must be a string'))
+  await t.rejects(auth.validLogin('a@b', 'x', untyped({ signal: {} })), refused('client.signal must be an AbortSignal'))
+  await t.rejects(_hashPassword(untyped(5)), refused('password must be a string'))
+  await t.rejects(_hashPassword('x', 3), refused('bcryptCost=3: expected an integer from 4 to 31'))
 })
 
 t.test('sessions', async (t) => {
-  const auth = await newAuth()
+  const auth = newAuth()
   const { id } = await auth.registerUser('a@b', 'x')
   t.equal(await auth.createSession('unknown@b'), null)
   const first = await auth.createSession('a@b')
@@ -60,12 +127,14 @@ t.test('sessions', async (t) => {
   t.equal(await auth.getUserFromSessionId(first), null, 'a new login replaces the older session')
   t.match(await auth.getUserFromSessionId(second), { id, email: 'a@b' })
   for (const nobody of [null, undefined, '', 'x']) t.equal(await auth.getUserFromSessionId(nobody), null)
+  for (const nobody of [2, -1, 0.5, NaN, JSON.parse('null'), JSON.parse('"x"')]) await auth.destroySession(nobody)
+  t.match(await auth.getUserFromSessionId(second), { id }, 'only its own user ends it')
   await auth.destroySession(id)
   t.equal(await auth.getUserFromSessionId(second), null)
 })
 
 t.test('reset tokens', async (t) => {
-  const auth = await newAuth()
+  const auth = newAuth()
   await auth.registerUser('a@b', 'old')
   await t.rejects(auth.getResetPasswordToken('unknown@b'), ValueError)
   const replaced = await auth.getResetPasswordToken('a@b')
@@ -79,16 +148,43 @@ t.test('reset tokens', async (t) => {
   t.equal(await auth.validLogin('a@b', 'old'), false)
 })
 
-t.test('failed logins of any number of addresses: the latest are remembered, the oldest are forgotten', async (t) => {
-  const auth = await newAuth({ loginFailures: 1 })
-  const tooLong = 'x'.repeat(73)
-  const fail = (address: string) => auth.validLogin('a@b', tooLong, { address })
-  const failMany = async (network: number) => {
-    for (let i = 0; i < 50_000; i++) await fail(`${network}.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
-  }
-  t.equal(await fail('first'), false)
-  await failMany(1)
-  await t.rejects(fail('first'), { name: 'Error', message: /too many failed logins/ })
-  await failMany(2)
-  t.equal(await fail('first'), false, 'forgotten')
+t.test('changePassword: a new session in place of the old one, and no reset token', async (t) => {
+  const auth = newAuth({ loginFailures: 2 })
+  const { id } = await auth.registerUser('a@b', 'old')
+  const stolen = await auth.createSession('a@b')
+  const token = await auth.getResetPasswordToken('a@b')
+  t.equal(await auth.changePassword(id, 'wrong', 'new'), null)
+  t.equal(await auth.changePassword(2, 'old', 'new'), null, 'no such user')
+  t.match(await auth.getUserFromSessionId(stolen), { id }, 'nothing has changed yet')
+  const session = await auth.changePassword(id, 'old', 'new')
+  t.match(await auth.getUserFromSessionId(session), { id, reset_token: null })
+  t.equal(await auth.getUserFromSessionId(stolen), null)
+  await t.rejects(auth.updatePassword(token, 'newer'), { message: 'no such reset token' })
+  t.equal(await auth.validLogin('a@b', 'old'), false)
+  t.equal(await auth.validLogin('a@b', 'new'), true)
+  const tries = await Promise.all(['x', 'y', 'z'].map((password) => auth.changePassword(id, 'new', password)))
+  t.equal(tries.filter((one) => one !== null).length, 1, 'of several at once one wins')
+})
+
+t.test('changePassword: a wrong password counts as a failed login', async (t) => {
+  const auth = newAuth({ loginFailures: 2 })
+  const { id } = await auth.registerUser('a@b', 'x')
+  const client = { address: '1.2.3.4' }
+  for (let i = 0; i < 2; i++) t.equal(await auth.changePassword(id, 'wrong', 'y', client), null)
+  await t.rejects(auth.changePassword(id, 'x', 'y', client), TooManyFailures)
+  await t.rejects(auth.logIn('a@b', 'x', client), TooManyFailures)
+})
+
+t.test('a login at another cost rehashes the password', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const slow = newAuth({ databaseUrl: `file:${path}`, bcryptCost: 5 })
+  await slow.registerUser('a@b', 'x')
+  await slow.close()
+  const quick = newAuth({ databaseUrl: `file:${path}` })
+  t.equal(await quick.validLogin('a@b', 'wrong'), false)
+  t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$05\$/ }, 'not for a wrong one')
+  t.equal(await quick.validLogin('a@b', 'x'), true)
+  t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$04\$/ })
+  t.equal(await quick.validLogin('a@b', 'x'), true)
+  await quick.close()
 })

@@ -269,7 +269,7 @@ t.test('twenty servers in one process leave nothing behind', async (t) => {
   const listeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)])
   const before = listeners()
   const printed = t.capture(process.stdout, 'write', () => true)
-  const auth = new Auth(readConfig({ DATABASE_URL: 'memory:' }))
+  const auth = new Auth({ databaseUrl: 'memory:' })
   await auth.open()
   const servers = Array.from({ length: 20 }, () => createService({ auth }).listen(0, '127.0.0.1'))
   for (const server of servers) {

@@ -1,24 +1,28 @@
-/** What Auth refuses. */
+/** The errors that Auth throws. */
 import { ValueError } from '../../user.ts'
 
-/** An email or password that cannot be registered; the message says why, and is meant for the client. */
+/** A new email or password that breaks a rule. The message says which, and is meant for the person who chose it. */
 export class InvalidInput extends ValueError {
   override name = 'InvalidInput'
 }
 
-/** Something that is refused now and may be tried again after `retryAfter` seconds. */
+/** A call that is refused now and may be tried again later. */
 export class TryLater extends Error {
+  /** After how many seconds, a whole number, to try again. */
   readonly retryAfter: number
 
-  /** `retryAfter` is in whole seconds. */
   constructor(message: string, retryAfter: number) {
     super(message)
     this.retryAfter = retryAfter
   }
 }
 
-/** Too many failed logins from one address. */
-export class TooManyFailures extends TryLater {}
+/** Too many failed logins from one address, or to one account. Even the right password is refused. */
+export class TooManyFailures extends TryLater {
+  override name = 'TooManyFailures'
+}
 
-/** Too many passwords wait to be hashed. */
-export class Overloaded extends TryLater {}
+/** Too many passwords wait to be hashed. Nothing was changed. */
+export class Overloaded extends TryLater {
+  override name = 'Overloaded'
+}

@@ -13,12 +13,12 @@ export class HashQueue {
   readonly #places = Math.min(availableParallelism(), Number(process.env['UV_THREADPOOL_SIZE'] || 4) - 1) || 1
   readonly #waiting = new Set<() => void>()
   #running = 0
-  /** What a hash takes, in milliseconds: at first a guess, then a running mean. */
+  /** What a hash takes, in milliseconds: at first what is expected, then a running mean. */
   #duration: number
 
-  /** `cost` is bcrypt's work factor. */
-  constructor(cost: number) {
-    this.#duration = 250 * 2 ** (cost - 12)
+  /** @param expectedDuration about how long a hash takes, in milliseconds */
+  constructor(expectedDuration: number) {
+    this.#duration = expectedDuration
   }
 
   /**

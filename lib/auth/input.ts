@@ -1,0 +1,46 @@
+/** The rules for what Auth is given, with the messages that an HTTP client gets. */
+import type { Client } from '../../auth.ts'
+import { isTooLong, MAX_LENGTH, ValueError } from '../../user.ts'
+import { InvalidInput } from './errors.ts'
+import { flawOf } from './passwords.ts'
+
+/** Throws `ValueError` unless an argument is a string. */
+export function checkString(name: string, value: unknown): asserts value is string {
+  if (typeof value !== 'string') throw new ValueError(`${name} must be a string`)
+}
+
+/** Throws `ValueError` unless this tells where a call comes from. */
+export function checkClient(client: Client): void {
+  if (typeof client !== 'object' || client === null) throw new ValueError('client must be an object')
+  const { address, signal } = client
+  if (address !== undefined) checkString('client.address', address)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new ValueError('client.signal must be an AbortSignal')
+  }
+}
+
+/** Throws `InvalidInput` unless somebody can register with this email. */
+export function checkNewEmail(email: unknown): asserts email is string {
+  checkNotMissing('email', email)
+  if (!email.includes('@')) throw new InvalidInput('email has no @')
+  if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_LENGTH} characters`)
+  if (/[\s\p{Cc}]/u.test(email)) throw new InvalidInput('email has a space or a control character in it')
+  if (!email.isWellFormed()) throw new InvalidInput('email is not well-formed Unicode')
+}
+
+/**
+ * Throws `InvalidInput` unless this can be somebody's new password.
+ * @param min how many characters it needs; each code point is one (NIST SP 800-63B, "Passwords")
+ */
+export function checkNewPassword(name: string, password: unknown, min: number): asserts password is string {
+  checkNotMissing(name, password)
+  if ([...password].length < min) throw new InvalidInput(`${name} is shorter than ${min} characters`)
+  const flaw = flawOf(password)
+  if (flaw !== null) throw new InvalidInput(`${name} ${flaw}`)
+}
+
+/** Throws unless the value is a string and not empty. */
+function checkNotMissing(name: string, value: unknown): asserts value is string {
+  if (value === undefined || value === null || value === '') throw new InvalidInput(`${name} is missing`)
+  checkString(name, value)
+}
