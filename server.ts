@@ -5,22 +5,15 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import {
-  Auth,
-  AUTH_OPTIONS,
-  type Client,
-  InvalidInput,
-  Overloaded,
-  StoreError,
-  TooManyFailures,
-  ValueError,
-} from './auth.ts'
+import { Auth, AUTH_OPTIONS, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
 import { type Config, readEnvironment } from './lib/server/config.ts'
 import { field, readForm } from './lib/server/form.ts'
-import { addressOf, disconnectSignal, isCrossOrigin, pathOf, sessionCookie, sessionIdOf } from './lib/server/head.ts'
+import { clientOf, isCrossOrigin, pathOf, sessionCookie } from './lib/server/head.ts'
 import { HttpError, messageOf } from './lib/server/http-error.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
+import { checkRegistration } from './lib/server/registration.ts'
 import type { Handler, Reply, Routes } from './lib/server/reply.ts'
+import { endSessions, identityOf, userOf } from './lib/server/session.ts'
 import { listen, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
@@ -53,6 +46,7 @@ function welcome(): Reply {
 
 /** `POST /users` (task 7): registers a user. */
 async function users({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
+  checkRegistration(config, request)
   const form = await readForm(request)
   const client = clientOf(config, request)
   const registered = auth.registerUser(field(form, 'email'), field(form, 'password'), client)
@@ -72,20 +66,16 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
 
 /** `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect, although 303 says it better. */
 async function logout({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await auth.getUserFromSessionId(sessionIdOf(request))
-  if (user === null) throw new HttpError(403, 'no such session')
-  await auth.destroySession(user.id)
+  if (!(await endSessions(auth, request))) throw new HttpError(403, 'no such session')
   const headers = ['Location', '/', 'Set-Cookie', sessionCookie(config, '', 0)]
   return { status: 302, body: { message: 'logged out' }, headers }
 }
 
 /** `GET /profile` (task 15): who is logged in. */
 async function profile({ auth }: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await auth.getUserFromSessionId(sessionIdOf(request))
+  const user = await userOf(auth, request)
   if (user === null) throw new HttpError(403, 'no such session')
-  // For a proxy that asks on behalf of an app. No address may break out of its header, so it is percent-encoded.
-  const headers = ['Remote-User', `${user.id}`, 'Remote-Email', encodeURI(user.email.toWellFormed())]
-  return { status: 200, body: { email: user.email }, headers }
+  return { status: 200, body: { email: user.email }, headers: identityOf(user) }
 }
 
 /** `POST /reset_password` (task 17): hands out a reset token, or has it sent to its owner. */
@@ -124,16 +114,11 @@ async function registeredEmail(auth: Auth, email: string): Promise<string> {
   return (await auth.findUser(email))?.email ?? email
 }
 
-/** What Auth wants to know of the client. */
-function clientOf(config: Config, request: IncomingMessage): Required<Client> {
-  return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
-}
-
 /** Lets the right handler answer a request. */
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '', httpVersion, headers } = request
   if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
-  if (isCrossOrigin(request)) throw new HttpError(403, 'a request from another site')
+  if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'a request from another site')
   const path = pathOf(url)
   const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)
   if (methods === undefined) throw new HttpError(404, 'no such path')
@@ -184,7 +169,8 @@ export function createService({ auth, config: settings, webhook }: ServiceOption
     isStopping: () => !server.listening,
   }
   const routes: Routes = new Map(ROUTES)
-  const server = createHttpServer({ replyTo: (request) => dispatch(routes, service, request), replyToError }, config)
+  const replyTo = (request: IncomingMessage) => dispatch(routes, service, request)
+  const server = createHttpServer({ replyTo, replyToError }, config)
   return server
 }
 

@@ -1,5 +1,6 @@
 /** The environment, checked. */
 import { DEFAULT_URL, ValueError } from '../../user.ts'
+import { readPublicAddress } from './public-address.ts'
 
 /** The default of an integer, and the least and the most that it may be. */
 type Bounds = { default: number; min: number; max: number }
@@ -35,6 +36,11 @@ export function readEnvironment(env: Record<string, string | undefined>, bounds:
   const flag = (name: string, fallback: 0 | 1) => integer(name, { default: fallback, min: 0, max: 1 }) === 1
   // libuv reads this one itself, and takes any nonsense for 1.
   integer('UV_THREADPOOL_SIZE', { default: 4, min: 1, max: 1024 })
+  const cookieSecure = flag('COOKIE_SECURE', 0)
+  const registration = text('REGISTRATION', 'open')
+  if (registration !== 'open' && registration !== 'local') {
+    throw new ValueError(`REGISTRATION=${registration}: expected open or local`)
+  }
   return {
     host: text('HOST', '0.0.0.0'),
     port: integer('PORT', { default: 5000, min: 0, max: 65535 }),
@@ -49,7 +55,9 @@ export function readEnvironment(env: Record<string, string | undefined>, bounds:
     },
     trustProxy: flag('TRUST_PROXY', 0),
     resetWebhook: webhook ?? null,
-    cookieSecure: flag('COOKIE_SECURE', 0),
+    cookieSecure,
+    registration,
+    ...readPublicAddress(text('PUBLIC_URL', ''), text('COOKIE_DOMAIN', ''), cookieSecure),
     accessLog: flag('ACCESS_LOG', 1),
   }
 }

@@ -17,7 +17,7 @@ function cutLast(list: string): string {
 const signals = new WeakMap<Socket, AbortSignal>()
 
 /** Aborts when the client disconnects, so that no password is hashed in vain. */
-export function disconnectSignal(socket: Socket): AbortSignal {
+function disconnectSignal(socket: Socket): AbortSignal {
   let signal = signals.get(socket)
   if (signal === undefined) {
     const controller = new AbortController()
@@ -27,16 +27,31 @@ export function disconnectSignal(socket: Socket): AbortSignal {
   return signal
 }
 
-/** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
-export function sessionCookie(config: Config, sessionId: string, maxAge: number): string {
-  const secure = config.cookieSecure ? '; Secure' : ''
-  return `session_id=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}`
+/** What Auth wants to know of the client. */
+export function clientOf(config: Config, request: IncomingMessage): { address: string; signal: AbortSignal } {
+  return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }
 
-/** The value, without quotes, of the first cookie that is named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
-export function sessionIdOf(request: IncomingMessage): string | undefined {
-  const value = /(?:^|;)[ \t]*session_id[ \t]*=([^;]*)/.exec(request.headers.cookie ?? '')?.[1]?.trim()
-  return value?.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
+/** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
+export function sessionCookie({ cookieSecure, cookieDomain }: Config, sessionId: string, maxAge: number): string {
+  const secure = cookieSecure ? '; Secure' : ''
+  const domain = cookieDomain === null ? '' : `; Domain=${cookieDomain}`
+  return `session_id=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
+}
+
+/** How many cookies of the session's name count. */
+const MOST_COOKIES = 8
+const SESSION_COOKIE = /(?:^|;)[ \t]*session_id[ \t]*=([^;]*)/g
+
+/** The values, without quotes, of the cookies that are named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
+export function sessionIdsOf({ headers: { cookie = '' } }: IncomingMessage): string[] {
+  const ids: string[] = []
+  SESSION_COOKIE.lastIndex = 0
+  for (let found; ids.length < MOST_COOKIES && (found = SESSION_COOKIE.exec(cookie)) !== null;) {
+    const value = found[1]?.trim() ?? ''
+    ids.push(value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value)
+  }
+  return ids
 }
 
 /** The text before the first separator, and the text behind it. */
@@ -54,9 +69,12 @@ export function pathOf(target: string): string {
  * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does: a browser says so
  * itself, and who sends neither header, like curl, is none.
  */
-export function isCrossOrigin({ method = '', headers }: IncomingMessage): boolean {
+export function isCrossOrigin({ publicUrl }: Config, { method = '', headers }: IncomingMessage): boolean {
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return false
   const { 'sec-fetch-site': site, origin, host = '' } = headers
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-  return origin !== undefined && cut(origin, '://')[1].toLowerCase() !== host.toLowerCase()
+  if (origin === undefined) return false
+  // A proxy may have rewritten Host, and Host has no scheme.
+  if (publicUrl !== null) return origin !== publicUrl
+  return cut(origin, '://')[1].toLowerCase() !== host.toLowerCase()
 }

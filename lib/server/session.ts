@@ -1,0 +1,34 @@
+/** Whose session a request carries, and what an app is told of it. */
+import type { IncomingMessage } from 'node:http'
+import type { Service } from '../../server.ts'
+import type { User } from '../../user.ts'
+import { sessionIdsOf } from './head.ts'
+
+/**
+ * The user of the first live session among a request's cookies, or `null`. There may be several cookies of the name: one set
+ * by this host, one by its domain, one that an app below the domain has planted.
+ */
+export async function userOf(auth: Service['auth'], request: IncomingMessage): Promise<User | null> {
+  for (const sessionId of sessionIdsOf(request)) {
+    const user = await auth.getUserFromSessionId(sessionId)
+    if (user !== null) return user
+  }
+  return null
+}
+
+/** Ends every live session among a request's cookies; tells whether there was one. */
+export async function endSessions(auth: Service['auth'], request: IncomingMessage): Promise<boolean> {
+  let wasLive = false
+  for (const sessionId of sessionIdsOf(request)) {
+    const user = await auth.getUserFromSessionId(sessionId)
+    if (user === null) continue
+    await auth.destroySession(user.id)
+    wasLive = true
+  }
+  return wasLive
+}
+
+/** The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be Unicode. */
+export function identityOf({ id, email }: User): string[] {
+  return ['Remote-User', `${id}`, 'Remote-Email', encodeURI(email.toWellFormed())]
+}
