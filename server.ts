@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { Auth, AUTH_OPTIONS, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
 import { type Config, readEnvironment } from './lib/server/config.ts'
 import { field, readForm } from './lib/server/form.ts'
+import { frontDoor } from './lib/server/front-door/front-door.ts'
 import { clientOf, isCrossOrigin, pathOf, sessionCookie } from './lib/server/head.ts'
 import { HttpError, messageOf } from './lib/server/http-error.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
@@ -168,8 +169,15 @@ export function createService({ auth, config: settings, webhook }: ServiceOption
     webhook: webhook === undefined ? createWebhook(auth, config) : webhook,
     isStopping: () => !server.listening,
   }
-  const routes: Routes = new Map(ROUTES)
-  const replyTo = (request: IncomingMessage) => dispatch(routes, service, request)
+  const door = frontDoor({ ...service, replyToError, failAs })
+  const routes: Routes = new Map([...ROUTES, ...door.routes])
+  const replyTo = (request: IncomingMessage) => {
+    try {
+      return dispatch(routes, service, request)
+    } catch (error) {
+      return door.replyToError(error, request)
+    }
+  }
   const server = createHttpServer({ replyTo, replyToError }, config)
   return server
 }

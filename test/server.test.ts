@@ -256,7 +256,7 @@ t.test('a bug in the service is a plain 500', async (t) => {
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const errors = t.capture(console, 'error')
-  const answered = await request(`http://127.0.0.1:${port}/profile`, 'GET')
+  const answered = await request(`http://127.0.0.1:${port}/profile`, 'GET', undefined, { cookie: 'session_id=x' })
   t.match(answered, { status: 500, body: { message: 'internal error' } })
   t.equal(errors().length, 1)
 })
@@ -355,13 +355,16 @@ t.test('the access log', async (t) => {
   await raw(server.port, 'GET /"\\x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
   await raw(server.port, 'rubbish\r\n\r\n')
   await server.stop()
-  const [first, ...lines] = server.stdout.trim().split('\n').slice(3)
+  const [first, ...lines] = server.stdout.trim().split('\n').slice(4)
   t.match(first, /^127\.0\.0\.1 - - \[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET \/ HTTP\/1\.1" 200 24$/)
   t.match(lines, [/"GET \/\?\?x HTTP\/1\.1" 404 \d+$/, /"-" 400 \d+$/])
   const quiet = await startServer(t, { ACCESS_LOG: '0' })
   await request(quiet.url, 'GET')
   await quiet.stop()
-  t.match(quiet.stdout, /^Listening on \S+\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n$/)
+  t.match(
+    quiet.stdout,
+    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n$/,
+  )
 })
 
 t.test('configuration', async (t) => {

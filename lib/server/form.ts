@@ -10,9 +10,9 @@ const BODY_LIMIT = 16 * 1024
 export type Form = ReadonlyMap<string, string>
 
 /** A field that the client has to send. */
-export function field(form: Form, name: string): string {
+export function field(form: Form, name: string, status = 400): string {
   const value = form.get(name)
-  if (!value) throw new HttpError(400, `${name} is missing`)
+  if (!value) throw new HttpError(status, `${name} is missing`)
   return value
 }
 

@@ -20,7 +20,9 @@ export function writeReply(response: ServerResponse, { status, body, headers = [
   const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
   const length = Buffer.byteLength(text)
   const type = isPage ? 'text/html; charset=utf-8' : 'application/json'
-  const head = body === undefined ? [] : ['Content-Type', type, 'Content-Length', `${length}`]
+  const head = body === undefined ? [] : ['Content-Type', type]
+  // A 204 has no length (RFC 9110, section 8.6).
+  if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...headers)
   response.writeHead(status, head).end(text)
   return response.req.method === 'HEAD' ? 0 : length

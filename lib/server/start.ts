@@ -5,10 +5,10 @@ import { ValueError, withoutPassword } from '../../user.ts'
 import type { Config } from './config.ts'
 
 /**
- * Resolves when the server listens, with where that is.
+ * Resolves when the server listens, with where that is, and where its pages are.
  * @throws {ValueError} when it cannot listen there; the message says why
  */
-export async function listen(server: Server, { host, port }: Config): Promise<string> {
+export async function listen(server: Server, { host, port, publicUrl }: Config): Promise<string> {
   try {
     server.listen({ host, port })
     await once(server, 'listening')
@@ -19,7 +19,10 @@ export async function listen(server: Server, { host, port }: Config): Promise<st
   }
   const address = server.address()
   const at = typeof address === 'object' && address !== null ? address.port : port
-  return `Listening on http://${host.includes(':') ? `[${host}]` : host}:${at}`
+  const name = host.includes(':') ? `[${host}]` : host
+  const browsersName = host === '::' || host === '0.0.0.0' ? 'localhost' : name
+  return `Listening on http://${name}:${at}
+To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
 
 /** The store, and the settings that matter, in two lines. */

@@ -1,0 +1,41 @@
+/** Where to send a browser after a login: back to the page that it came from, and never to somebody else's site. */
+import type { Config } from '../config.ts'
+
+/** Where a login leads unless it was asked to lead elsewhere. */
+export const ACCOUNT = '/account'
+
+/** The service's own pages, which are no way back to an app. */
+const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$/
+/** A base for relative addresses that no address of anybody's shares (RFC 2606, section 2). */
+const NOWHERE = 'http://rd.invalid'
+
+/**
+ * The address to go back to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing or leads away.
+ *
+ * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects and
+ * Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and read
+ * `https:evil.com` and `/..//evil.com` in ways of their own. So it is parsed as browsers parse it (WHATWG URL), the parsed
+ * parts are checked, and what is sent is the parsed address, never a piece of the text.
+ */
+export function wayBack({ publicUrl, cookieDomain, cookieSecure }: Config, rd: string | undefined): string {
+  const base = publicUrl ?? NOWHERE
+  if (!rd || !URL.canParse(rd, base)) return ACCOUNT
+  const url = new URL(rd, base)
+  // The scheme first: the origin of blob:https://example.com/… is https://example.com.
+  if (!/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') return ACCOUNT
+  const isSameOrigin = url.origin === new URL(base).origin
+  if (isSameOrigin && OWN_PAGES.test(url.pathname)) return ACCOUNT
+  if (publicUrl === null) {
+    // A relative address: a path that begins with `//` would name another host.
+    if (!isSameOrigin || url.pathname.startsWith('//')) return ACCOUNT
+    return `${url.pathname}${url.search}${url.hash}`
+  }
+  if (url.protocol === 'http:' && cookieSecure) return ACCOUNT
+  return isSameOrigin || isSibling(url, new URL(publicUrl), cookieDomain) ? url.href : ACCOUNT
+}
+
+/** Tells whether the session's cookie reaches this address, on the service's own scheme and port. */
+function isSibling({ protocol, hostname, port }: URL, publicUrl: URL, cookieDomain: string | null): boolean {
+  if (cookieDomain === null || protocol !== publicUrl.protocol || port !== publicUrl.port) return false
+  return hostname === cookieDomain || hostname.endsWith(`.${cookieDomain}`)
+}

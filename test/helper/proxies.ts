@@ -1,0 +1,165 @@
+/** The real nginx and the real Caddy, with the configurations of test/proxies/ as they are, but for places and ports. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Server } from 'node:http'
+import { request } from 'node:https'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { ROOT, tempDir } from './program.ts'
+
+/** The ports behind the proxy. */
+export type Upstreams = { auth: number; wiki: number; notes: number }
+/** The ports of the proxy. */
+export type Proxy = { http: number; https: number }
+/** A way to start a proxy; `missing` names what is not installed. */
+export type ProxyKind = {
+  name: string
+  missing: string | false
+  start(t: Test, upstreams: Upstreams): Promise<Proxy>
+}
+
+/** Tells whether a program can be run. */
+function isThere(program: string, version: string): boolean {
+  return !spawnSync(program, [version]).error
+}
+
+const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => isThere(program, '-v')) ?? ''
+
+export const nginx: ProxyKind = {
+  name: 'nginx',
+  missing:
+    NGINX && isThere('openssl', 'version') ? false : 'no nginx or no openssl: apt-get install nginx-light openssl',
+  async start(t, upstreams) {
+    const at = tempDir(t)
+    const proxy = await freePorts()
+    const certificate = ['-keyout', `${at}/key`, '-out', `${at}/certificate`, '-subj', '/CN=example.com', '-days', '1']
+    const names = ['-addext', 'subjectAltName=DNS:*.example.com']
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    execFileSync('openssl', ['req', '-x509', ...curve, ...certificate, ...names], { stdio: 'pipe' })
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    configure(t, 'nginx.conf', `${at}/nginx.conf`, [
+      ['user www-data;', `user ${userInfo().username};`],
+      ['/run/nginx.pid', `${at}/pid`],
+      ['/var/log/nginx/error.log', 'stderr notice'],
+      ['/var/log/nginx/access.log', `${at}/access.log`],
+      ['/etc/ssl/certs/example.com.pem', `${at}/certificate`],
+      ['/etc/ssl/private/example.com.key', `${at}/key`],
+      ['listen 80 ', `listen 127.0.0.1:${proxy.http} `],
+      ['listen 443 ssl;', `listen 127.0.0.1:${proxy.https} ssl;`],
+      ['listen 443 ssl default_server;', `listen 127.0.0.1:${proxy.https} ssl default_server;`],
+      ['server 127.0.0.1:5000;', `server 127.0.0.1:${upstreams.auth};`],
+      ['com 127.0.0.1:8081;', `com 127.0.0.1:${upstreams.wiki};`],
+      ['com 127.0.0.1:8082;', `com 127.0.0.1:${upstreams.notes};`],
+      ['\nhttp {', `\nhttp { ${temporary.map((name) => `${name}_temp_path ${at}/${name};`).join(' ')}`],
+    ])
+    const args = ['-p', at, '-c', `${at}/nginx.conf`, '-g', 'daemon off;']
+    await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), 'start worker processes')
+    return proxy
+  },
+}
+
+export const caddy: ProxyKind = {
+  name: 'Caddy',
+  missing: isThere('caddy', 'version') ? false : 'no caddy: apt-get install caddy',
+  async start(t, upstreams) {
+    const at = tempDir(t)
+    const proxy = await freePorts()
+    const ours = ['local_certs', 'skip_install_trust', 'admin off', 'default_bind 127.0.0.1', `http_port ${proxy.http}`]
+    configure(t, 'Caddyfile', `${at}/Caddyfile`, [
+      ['email admin@example.com', [...ours, `https_port ${proxy.https}`].join('\n')],
+      ['reverse_proxy 127.0.0.1:5000', `reverse_proxy 127.0.0.1:${upstreams.auth}`],
+      ['forward_auth 127.0.0.1:5000', `forward_auth 127.0.0.1:${upstreams.auth}`],
+      ['reverse_proxy 127.0.0.1:8081', `reverse_proxy 127.0.0.1:${upstreams.wiki}`],
+      ['reverse_proxy 127.0.0.1:8082', `reverse_proxy 127.0.0.1:${upstreams.notes}`],
+    ])
+    const env = { ...process.env, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
+    const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
+    const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    await started(t, child, 'serving initial configuration')
+    return proxy
+  },
+}
+
+/** Copies a configuration, with our places and ports in it; each has to be in it once. */
+function configure(t: Test, name: string, path: string, changes: [string, string][]): void {
+  let configuration = readFileSync(join(ROOT, 'test/proxies', name), 'utf8')
+  for (const [theirs, ours] of changes) {
+    if (configuration.split(theirs).length !== 2) t.fail(`${name} does not have ${theirs} once`)
+    configuration = configuration.replace(theirs, ours)
+  }
+  writeFileSync(path, configuration)
+}
+
+/** Waits until a proxy says that it runs; it is stopped at the end of the test. */
+async function started(t: Test, child: ChildProcess, sign: string): Promise<void> {
+  const closed = once(child, 'close')
+  t.teardown(() => {
+    child.kill('SIGTERM')
+    return closed
+  })
+  let log = ''
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on('data', (data) => {
+      log += data
+      if (log.includes(sign)) resolve()
+    })
+    child.once('close', () => reject(new Error(`${child.spawnfile} ended: ${log}`)))
+  })
+}
+
+/** Listens on a free port; returns the port. */
+export async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** Two ports that are free. */
+async function freePorts(): Promise<Proxy> {
+  const servers = [createServer(), createServer()]
+  const [http = 0, https = 0] = await Promise.all(servers.map(listen))
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  return { http, https }
+}
+
+/** Starts an app that answers with what it was asked; returns its port. */
+export async function startApp(t: Test): Promise<number> {
+  const app = createServer(async (request, response) => {
+    const { method, url, httpVersion, headers } = request
+    response.end(JSON.stringify({ method, url, httpVersion, headers, body: await text(request) }))
+  })
+  t.teardown(() => app.close())
+  return listen(app)
+}
+
+/** An answer of a proxy; a body that is JSON is parsed. */
+export type Answered = { status: number | undefined; headers: IncomingHttpHeaders; body: unknown }
+
+/** Makes a client at one of this machine's addresses: it sends fields as a form over TLS, on a connection for each. */
+export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
+  return async (
+    method: string,
+    address: string,
+    fields?: Record<string, string>,
+    headers: OutgoingHttpHeaders = {},
+  ): Promise<Answered> => {
+    const { hostname, pathname, search } = new URL(address)
+    const form = fields && { 'content-type': 'application/x-www-form-urlencoded' }
+    const to = { host: '127.0.0.1', port, servername: hostname, localAddress, agent: false, rejectUnauthorized: false }
+    const path = `${pathname}${search}`
+    return new Promise((resolve, reject) => {
+      const all = { host: hostname, ...form, ...headers }
+      const sent = request({ ...to, method, path, headers: all }, async (response) => {
+        const body = await text(response)
+        const parsed: unknown = body.startsWith('{') ? JSON.parse(body) : body
+        resolve({ status: response.statusCode, headers: response.headers, body: parsed })
+      })
+      sent.on('error', reject)
+      sent.end(fields && String(new URLSearchParams(fields)))
+    })
+  }
+}

@@ -1,0 +1,350 @@
+/** The pages over HTTP: what each form does, and what a browser is told along with it. */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { Auth } from '../../../../auth.ts'
+import { createService, readConfig } from '../../../../server.ts'
+import { raw } from '../../../helper/http.ts'
+import { startServer } from '../../../helper/program.ts'
+import { listen } from '../../../helper/proxies.ts'
+
+const BOB = { email: 'bob@me.com', password: 'right' }
+const ZOE = { email: 'zoë@me.com', password: 'zebra' }
+
+type Fields = Record<string, string>
+/** What a browser gets; `to` is where a redirect leads, `cookie` what goes back of the first Set-Cookie. */
+type Shown = { status: number; text: string; headers: Headers; to: string | null; cookie: string }
+
+/** Starts a service in this process, with Bob in it; returns what asks it, its Auth, and its port. */
+async function start(t: Test, env: Fields = {}) {
+  const config = readConfig({ ACCESS_LOG: '0', DATABASE_URL: 'memory:', BCRYPT_COST: '4', ...env })
+  const auth = new Auth(config.auth)
+  await auth.registerUser(BOB.email, BOB.password)
+  const server = createService({ auth, config })
+  const port = await listen(server)
+  t.teardown(() => server.close().closeAllConnections())
+  const ask = async (path: string, fields?: Fields, headers: Fields = {}): Promise<Shown> => {
+    const sent = fields && { method: 'POST', body: new URLSearchParams(fields) }
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { redirect: 'manual', headers, ...sent })
+    const cookie = response.headers.getSetCookie()[0]?.replace(/;.*/, '') ?? ''
+    const to = response.headers.get('location')
+    return { status: response.status, text: await response.text(), headers: response.headers, to, cookie }
+  }
+  return { ask, auth, port }
+}
+
+/** Receives what the webhook sends. */
+async function startMailer(t: Test) {
+  const mails: unknown[] = []
+  const server = createServer(async (request, response) => {
+    mails.push(JSON.parse(await text(request)))
+    response.end()
+    server.emit('mail')
+  })
+  t.teardown(() => server.close().closeAllConnections())
+  return { url: `http://127.0.0.1:${await listen(server)}/`, mails, mail: () => once(server, 'mail') }
+}
+
+/** A page's message, or nothing. */
+const alertOf = ({ text }: Shown) => /<p role="alert" id="error">(.*?)<\/p>/.exec(text)?.[1]
+const noticeOf = ({ text }: Shown) => /<p role="status">(.*?)<\/p>/.exec(text)?.[1]
+/** The value of a page's field. */
+const valueOf = (name: string, { text }: Shown) => new RegExp(`name="${name}"[^>]* value="([^"]*)"`).exec(text)?.[1]
+
+t.test('log in, look, change the password, log out', async (t) => {
+  const { ask } = await start(t)
+  t.match(await ask('/account'), { status: 303, to: '/login?rd=/account' })
+  const form = await ask('/login?rd=%2Fwiki%3Fa')
+  t.equal(form.status, 200)
+  t.equal(valueOf('rd', form), '/wiki?a')
+  t.match(form.text, 'href="/register?rd=%2Fwiki%3Fa"', 'links keep the way back')
+  t.notMatch(form.text, '/forgot', 'without a webhook there is no such page')
+
+  const wrong = await ask('/login', { ...BOB, password: 'wrong', rd: '/wiki?a' })
+  t.match(wrong, { status: 401, cookie: '' })
+  t.equal(alertOf(wrong), '<strong>Error:</strong> Wrong email or password.')
+  t.match(wrong.text, '<title>Error: Log in</title>')
+  t.same([valueOf('email', wrong), valueOf('rd', wrong)], [BOB.email, '/wiki?a'])
+  t.notMatch(wrong.text, /value="wrong"/)
+
+  const loggedIn = await ask('/login', { ...BOB, email: ` ${BOB.email} `, rd: '/wiki?a' })
+  t.match(loggedIn, { status: 303, to: '/wiki?a', text: '' })
+  t.match(loggedIn.headers.get('set-cookie'), /^session_id=.{36}; HttpOnly; Path=\/; SameSite=Lax; Max-Age=604800$/)
+  t.match(await ask('/login', BOB), { status: 303, to: '/account' })
+  const session = { cookie: (await ask('/login?rd=/wiki', BOB)).cookie }
+  t.match(await ask('/login?rd=/wiki', undefined, session), { status: 303, to: '/wiki' }, 'nothing to do')
+  t.match(await ask('/register', undefined, session), { status: 303, to: '/account' })
+  t.match((await ask('/account', undefined, session)).text, 'You are logged in as <strong>bob@me.com</strong>')
+
+  const change = (password: string, newPassword: string) =>
+    ask('/account', { password, new_password: newPassword }, session)
+  const refused = await change('wrong', 'new')
+  t.match(refused, { status: 401, cookie: '' })
+  t.equal(alertOf(refused), '<strong>Error:</strong> The current password is wrong.')
+  t.match(refused.text, 'You are logged in as <strong>bob@me.com</strong>')
+  t.match(await change('', 'new'), { status: 401 })
+  t.match(await change('right', ''), { status: 400 })
+  t.match(await change('right', 'x'.repeat(73)), { status: 400 })
+  const changed = await change('right', 'new')
+  t.match(changed, { status: 303, to: '/account' })
+  t.match(await ask('/account', undefined, session), { status: 303 }, 'the old session has ended')
+  t.match(await change('new', 'newer'), { status: 303, to: '/login?rd=/account' })
+  const renewed = { cookie: changed.cookie }
+  t.match(await ask('/account', undefined, renewed), { status: 200 })
+  t.match(await ask('/login', BOB), { status: 401 })
+  const loggedOut = await ask('/logout', {}, renewed)
+  t.match(loggedOut, { status: 303, to: '/login', cookie: 'session_id=' })
+  t.match(loggedOut.headers.get('set-cookie'), /Max-Age=0/)
+  t.match(await ask('/account', undefined, renewed), { status: 303 })
+  t.match(await ask('/logout', {}, renewed), { status: 303, to: '/login', cookie: 'session_id=' }, 'again')
+})
+
+t.test('register', async (t) => {
+  const { ask } = await start(t, { PASSWORD_MIN: '5' })
+  const form = await ask('/register?rd=/wiki')
+  t.match(form.text, 'minlength="5" aria-describedby="hint"')
+  const registered = await ask('/register', { ...ZOE, rd: '/wiki' })
+  t.match(registered, { status: 303, to: '/wiki' })
+  const account = await ask('/account', undefined, { cookie: registered.cookie })
+  t.match(account.text, '<strong>zoë@me.com</strong>')
+  for (const [fields, message] of [
+    [BOB, 'This email is registered already: log in, or take another.'],
+    [{ ...ZOE, email: '' }, /email/i],
+    [{ ...ZOE, email: 'no address' }, /@/],
+    [{ ...ZOE, password: '' }, /password/i],
+    [{ email: 'new@me.com', password: 'four' }, /5 characters/],
+    [{ email: 'new@me.com', password: 'x'.repeat(73) }, /72 bytes/],
+  ] as const) {
+    const refused = await ask('/register', { ...fields, rd: '/wiki' })
+    t.match(refused, { status: 400, cookie: '' })
+    t.match(alertOf(refused), message)
+    t.same([valueOf('email', refused), valueOf('rd', refused)], [fields.email, '/wiki'])
+    t.match(refused.text, 'aria-describedby="hint error"')
+  }
+})
+
+t.test('forgot and reset, through the webhook', async (t) => {
+  const mailer = await startMailer(t)
+  const { ask } = await start(t, { RESET_WEBHOOK: mailer.url })
+  t.match((await ask('/login')).text, '<a href="/forgot">')
+  t.match(await ask('/forgot'), { status: 200, text: /<title>Forgot/ })
+  const nobody = await ask('/forgot', { email: 'nobody@me.com' })
+  const mail = mailer.mail()
+  const bob = await ask('/forgot', { email: `${BOB.email} ` })
+  t.match(bob, { status: 200, text: /<strong>bob@me.com<\/strong> has an account here.*60 minutes/s })
+  t.equal(nobody.text.replaceAll('nobody@', 'bob@'), bob.text, 'it does not tell who is registered')
+  t.match(await ask('/forgot', { email: '' }), { status: 400 })
+  await mail
+  const [sent, ...others] = mailer.mails
+  t.match(sent, { email: BOB.email, reset_token: String })
+  t.strictSame(others, [])
+  const { reset_token: token } = Object(sent)
+
+  const form = await ask(`/reset?token=${token}&email=${encodeURIComponent(BOB.email)}`)
+  t.same([form.status, valueOf('token', form), valueOf('email', form)], [200, token, BOB.email])
+  const fields = { token, email: BOB.email, new_password: 'new' }
+  for (const [wrong, status] of [
+    [{ token: 'guessed' }, 403],
+    [{ token: '' }, 403],
+    [{ email: ZOE.email }, 403],
+    [{ email: '' }, 403],
+    [{ new_password: '' }, 400],
+    [{ new_password: 'x'.repeat(73) }, 400],
+  ] as const) {
+    const refused = await ask('/reset', { ...fields, ...wrong })
+    t.equal(refused.status, status)
+    t.same(
+      [valueOf('token', refused), valueOf('email', refused)],
+      [{ ...fields, ...wrong }.token, { ...fields, ...wrong }.email],
+    )
+  }
+  t.match(await ask('/reset', fields), { status: 303, to: '/login', cookie: '' })
+  t.equal(alertOf(await ask('/reset', fields)), '<strong>Error:</strong> This link has been used or has expired.')
+  t.match(await ask('/login', { ...BOB, password: 'new' }), { status: 303 })
+})
+
+t.test('a page tells what the form before it has done', async (t) => {
+  const { ask, port } = await start(t)
+  const session = { cookie: (await ask('/login', BOB)).cookie }
+  const from = (path: string) => ({ ...session, referer: `http://127.0.0.1:${port}${path}` })
+  t.equal(noticeOf(await ask('/account', undefined, from('/account'))), 'Your password has been changed.')
+  await ask('/logout', {}, session)
+  t.equal(noticeOf(await ask('/login', undefined, from('/account'))), 'You are logged out.')
+  t.match(noticeOf(await ask('/login', undefined, from('/reset?token=x'))), 'Log in with the new one.')
+  for (const referer of ['', 'nonsense', 'http://evil.com/account', `http://127.0.0.1:${port}/`]) {
+    t.equal(noticeOf(await ask('/login', undefined, { referer })), undefined, referer)
+  }
+  const proxied = await start(t, { PUBLIC_URL: 'http://auth.example.com' })
+  const referer = 'http://auth.example.com/account'
+  t.equal(noticeOf(await proxied.ask('/login', undefined, { referer })), 'You are logged out.')
+})
+
+t.test('everything shown is escaped', async (t) => {
+  const { ask } = await start(t, { RESET_WEBHOOK: 'http://127.0.0.1:9' })
+  const evil = `"'><script>alert(1)</script>&amp;@me.com`
+  const rd = `/?a=${evil}`
+  for (const page of [
+    await ask('/login', { email: evil, password: 'x', rd }),
+    await ask('/register', { email: evil, password: '', rd }),
+    await ask('/forgot', { email: evil }),
+    await ask(`/reset?${new URLSearchParams({ token: evil, email: evil })}`),
+    await ask(`/login?${new URLSearchParams({ rd })}`),
+  ]) {
+    t.notMatch(page.text, /<script|value="[^"]*'|"">/)
+    t.match(page.text, /&lt;script&gt;alert\(1\)&lt;\/script&gt;|%3Cscript%3E/)
+  }
+  const shown = await ask('/login', { email: evil, password: 'x' })
+  t.equal(valueOf('email', shown), '&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;@me.com')
+})
+
+t.test('headers', async (t) => {
+  const { ask } = await start(t)
+  const { headers, text } = await ask('/login')
+  const [, style = ''] = /<style>(.*)<\/style>/s.exec(text) ?? []
+  const hash = createHash('sha256').update(style).digest('base64')
+  t.equal(
+    headers.get('content-security-policy'),
+    `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`,
+  )
+  t.equal(headers.get('referrer-policy'), 'same-origin')
+  t.equal(headers.get('cache-control'), 'no-store')
+  t.equal(headers.get('content-type'), 'text/html; charset=utf-8')
+  t.equal(headers.get('x-content-type-options'), 'nosniff')
+  t.notMatch(text, /<script|\son\w+=|style=|javascript:/i)
+  const env = { PUBLIC_URL: 'https://auth.example.com:8443', COOKIE_DOMAIN: 'example.com', COOKIE_SECURE: '1' }
+  const shared = await start(t, env)
+  t.match(
+    (await shared.ask('/login')).headers.get('content-security-policy'),
+    "form-action 'self' https://example.com:8443 https://*.example.com:8443; ",
+  )
+  t.match(
+    (await shared.ask('/login?rd=https://wiki.example.com:8443/a')).text,
+    'go on to <strong>wiki.example.com:8443<',
+  )
+})
+
+t.test('requests from other sites are refused, login included', async (t) => {
+  const { ask, port } = await start(t)
+  for (const headers of [{ origin: 'http://evil.com' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site' }]) {
+    const refused = await ask('/login', BOB, headers)
+    t.match(refused, { status: 403, cookie: '', text: /<form method="post" action="\/login">/ })
+    t.match(alertOf(refused), 'request from another site')
+    t.match(await ask('/account', {}, headers), { status: 403, text: /<h1>This did not work/ })
+    t.match(await ask('/logout', {}, headers), { status: 403, cookie: '' })
+  }
+  t.match(await ask('/login', BOB, { origin: `http://127.0.0.1:${port}` }), { status: 303 })
+  const proxied = await start(t, { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' })
+  t.match(await proxied.ask('/login', BOB, { origin: 'https://auth.example.com' }), { status: 303 })
+  for (const origin of ['http://auth.example.com', 'https://example.com', `http://127.0.0.1:${proxied.port}`]) {
+    t.match(await proxied.ask('/login', BOB, { origin }), { status: 403 }, origin)
+    t.match(await proxied.ask('/users', ZOE, { origin }), { status: 403, text: /^{"message"/ }, 'on contract paths too')
+  }
+})
+
+t.test('who has to wait is told for how long', async (t) => {
+  const { ask } = await start(t, { LOGIN_FAILURES: '1' })
+  await ask('/login', { ...BOB, password: 'wrong' })
+  const refused = await ask('/login', BOB)
+  t.match(refused, { status: 429, cookie: '' })
+  t.match(alertOf(refused), /\. Try again in 10 minutes\.$/)
+  t.match(refused.headers.get('retry-after'), /^\d+$/)
+  t.equal(valueOf('email', refused), BOB.email)
+})
+
+t.test('when the store does not answer', async (t) => {
+  const { ask, auth } = await start(t)
+  const session = { cookie: (await ask('/login', BOB)).cookie }
+  const errors = t.capture(console, 'error')
+  await auth.close()
+  const form = await ask('/login', BOB)
+  t.match(form, { status: 503, text: /<form method="post" action="\/login">/ })
+  t.match(alertOf(form), /\. Try again in 1 second\.$/)
+  for (const page of [await ask('/account', undefined, session), await ask('/logout', {}, session)]) {
+    t.match(page, { status: 503, cookie: '', text: /<h1>This did not work/ })
+  }
+  t.equal(errors().length, 3)
+})
+
+t.test('broken requests get a page too, or on other paths JSON', async (t) => {
+  const { ask, port } = await start(t)
+  t.match(await ask('/logout'), { status: 405, text: /<h1>This did not work/ })
+  t.match(await ask('/forgot'), { status: 404, text: /^{"message"/ })
+  const post = (body: string, type = 'application/x-www-form-urlencoded') =>
+    fetch(`http://127.0.0.1:${port}/login`, { method: 'POST', body, headers: { 'content-type': type } })
+  for (const [response, status] of [
+    [await post('email=%'), 400],
+    [await post('x', 'text/plain'), 415],
+    [await post('x'.repeat(20_000)), 413],
+  ] as const) {
+    t.equal(response.status, status)
+    t.match(await response.text(), /<p role="alert".*<form method="post" action="\/login">/s)
+  }
+})
+
+t.test('a client that disconnects while it waits is no failure', async (t) => {
+  // One password at a time: the second waits for the first.
+  const server = await startServer(t, { BCRYPT_COST: '10', UV_THREADPOOL_SIZE: '2' })
+  const body = String(new URLSearchParams(BOB))
+  const head = 'Host: a\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n'
+  const request = `POST /login HTTP/1.1\r\n${head}Content-Length: ${body.length}\r\n\r\n${body}`
+  const first = raw(server.port, request)
+  const second = connect({ port: server.port, host: '127.0.0.1' })
+  second.write(request)
+  await once(second, 'connect')
+  second.destroy()
+  t.match(await first, /^HTTP\/1\.1 401 /)
+  t.match(await raw(server.port, request), /^HTTP\/1\.1 401 /)
+  t.equal(server.stderr, '')
+})
+
+t.test('the cookie is set and cleared for the domain, on every path', async (t) => {
+  const env = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example.com', COOKIE_SECURE: '1' }
+  const { ask, port } = await start(t, env)
+  const set = /^session_id=.{36}; HttpOnly; Path=\/; SameSite=Lax; Max-Age=604800; Secure; Domain=example\.com$/
+  const cleared = 'session_id=; HttpOnly; Path=/; SameSite=Lax; Max-Age=0; Secure; Domain=example.com'
+  const loggedIn = await ask('/sessions', BOB)
+  t.match(loggedIn.headers.get('set-cookie'), set)
+  const headers = { cookie: loggedIn.cookie }
+  const out = await fetch(`http://127.0.0.1:${port}/sessions`, { method: 'DELETE', headers, redirect: 'manual' })
+  t.equal(out.headers.get('set-cookie'), cleared)
+  t.match((await ask('/login', BOB)).headers.get('set-cookie'), set)
+  t.equal((await ask('/logout', {})).headers.get('set-cookie'), cleared)
+})
+
+t.test('of several cookies the first live session counts, and logging out ends all', async (t) => {
+  const { ask, port } = await start(t)
+  const registered = await ask('/register', ZOE)
+  const [zoe, bob] = [registered.cookie, (await ask('/login', BOB)).cookie]
+  const who = async (...cookies: string[]) =>
+    /You are logged in as <strong>(.*)@/.exec(
+      (await ask('/account', undefined, { cookie: cookies.join('; ') })).text,
+    )?.[1]
+  t.equal(await who('session_id=dead', bob, zoe), 'bob')
+  t.equal(await who('session_id=dead', 'a=b', zoe, bob), 'zoë')
+  const dead = (count: number) => Array.from({ length: count }, () => 'session_id=dead')
+  t.equal(await who(...dead(7), bob), 'bob')
+  t.equal(await who(...dead(8), bob), undefined, 'eight at most')
+  t.match(await ask('/logout', {}, { cookie: `session_id=dead; ${bob}; ${zoe}` }), { status: 303 })
+  t.same([await who(bob), await who(zoe)], [undefined, undefined])
+  const again = { cookie: `${(await ask('/login', BOB)).cookie}; ${(await ask('/login', ZOE)).cookie}` }
+  const at = `http://127.0.0.1:${port}/sessions`
+  t.equal((await fetch(at, { method: 'DELETE', headers: again, redirect: 'manual' })).status, 302)
+  t.equal(await who(again.cookie), undefined)
+})
+
+t.test('REGISTRATION=local', async (t) => {
+  const { ask } = await start(t, { REGISTRATION: 'local', TRUST_PROXY: '1' })
+  t.notMatch((await ask('/login')).text, '/register')
+  for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Anything', 'X-Real-IP']) {
+    const headers = { [name]: '127.0.0.1' }
+    t.match(await ask('/users', ZOE, headers), { status: 403, text: /^{"message":"registration is closed/ }, name)
+    t.match(await ask('/register', ZOE, headers), { status: 403, text: /<form/ }, name)
+    t.match(await ask('/register', undefined, headers), { status: 403, text: /<h1>This did not work/ }, name)
+  }
+  t.match(await ask('/register'), { status: 200 })
+  t.match(await ask('/users', ZOE), { status: 200 })
+  t.match(await ask('/register', { ...ZOE, email: 'new@me.com' }), { status: 303 })
+})
