@@ -10,6 +10,7 @@ import { type Door, failed } from './door.ts'
 import { logIn, logOut, register, showLogin, showRegister } from './log-in.ts'
 import { buildPages } from './pages.ts'
 import { forgot, reset, showForgot, showReset } from './reset.ts'
+import { verify } from './verify.ts'
 
 /** Answers one method of one page. */
 type Show = (door: Door, request: IncomingMessage) => Promise<Reply> | Reply
@@ -59,5 +60,6 @@ export function frontDoor(tools: Omit<Door, 'pages'>): FrontDoor {
   ])
   // Without a webhook it would hand the token to whoever asks.
   if (door.webhook !== null) paths.set('/forgot', both(showForgot, forgot))
-  return { routes: paths, replyToError }
+  const others: Routes = new Map([['/verify', new Map([['GET', verify]])]])
+  return { routes: new Map([...paths, ...others]), replyToError }
 }

@@ -1,0 +1,37 @@
+/** What a proxy asks before it lets a request through to an app: nginx auth_request, Caddy forward_auth, Traefik ForwardAuth. */
+import type { IncomingMessage } from 'node:http'
+import type { Service } from '../../../server.ts'
+import type { Config } from '../config.ts'
+import type { Reply } from '../reply.ts'
+import { identityOf, userOf } from '../session.ts'
+
+/** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
+export async function verify({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
+  const user = await userOf(auth, request)
+  if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user) }
+  const original = originalOf(config, request)
+  const headers =
+    original === null ? [] : ['Location', `${config.publicUrl}/login?rd=${encodeURIComponent(original.url)}`]
+  return { status: original?.status ?? 401, body: { message: 'not logged in' }, headers }
+}
+
+/**
+ * The request that the proxy asks about, where a person waits for a page, and the status that takes the person to the login;
+ * `null` elsewhere, as a script cannot make use of a login page. A proxy says so in headers, which anybody can send: they are
+ * believed only with TRUST_PROXY, and even then do no more than make up a way back, which is checked like any other.
+ */
+function originalOf(
+  { publicUrl, trustProxy }: Config,
+  { headers }: IncomingMessage,
+): { url: string; status: number } | null {
+  if (publicUrl === null || !trustProxy) return null
+  if (!/\btext\/html\b/i.test(headers.accept ?? '')) return null
+  const header = (name: string) => String(headers[name] ?? '')
+  const isPage = (name: string) => /^(?:GET|HEAD)$/.test(header(name))
+  // nginx takes from its subrequest 200, 401 and 403 only; its configuration turns the 401 into a redirect.
+  const url = header('x-original-url')
+  if (url && header('x-original-method')) return isPage('x-original-method') ? { url, status: 401 } : null
+  const [protocol, host, uri] = ['proto', 'host', 'uri'].map((name) => header(`x-forwarded-${name}`))
+  if (!protocol || !host || !uri || !isPage('x-forwarded-method')) return null
+  return { url: `${protocol}://${host}${uri}`, status: 302 }
+}

@@ -1,0 +1,172 @@
+/** What has to hold behind any proxy: two apps and a login, with the real server and over TLS. */
+import t from 'tap'
+import { raw } from '../helper/http.ts'
+import { startServer } from '../helper/program.ts'
+import { type Answered, clientOf, type ProxyKind, startApp } from '../helper/proxies.ts'
+
+const AUTH = 'https://auth.example.com'
+const WIKI = 'https://wiki.example.com'
+const NOTES = 'https://notes.example.com'
+/** The settings of the service that README.md beside this file names. */
+export const SETTINGS = {
+  PUBLIC_URL: AUTH,
+  COOKIE_DOMAIN: 'example.com',
+  COOKIE_SECURE: '1',
+  TRUST_PROXY: '1',
+  ACCESS_LOG: '0',
+}
+
+const BOB = { email: 'bob@me.com', password: 'right' }
+const ZOE = { email: 'zoë@me.com', password: 'right' }
+/** What a browser says that asks for a page. */
+const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+
+/** The session's cookie in an answer. */
+const cookieOf = ({ headers }: Answered) => headers['set-cookie']?.[0]?.replace(/;.*/, '') ?? ''
+
+/** Tests a kind of proxy; `stopped` is what it answers while the service is not there. */
+export function testProxy(kind: ProxyKind, stopped: number): void {
+  t.test(`two apps behind ${kind.name} and a login`, { skip: kind.missing }, async (t) => {
+    const server = await startServer(t, { ...SETTINGS, LOGIN_FAILURES: '3' })
+    const [wiki, notes] = await Promise.all([startApp(t), startApp(t)])
+    const proxy = await kind.start(t, { auth: server.port, wiki, notes })
+    const ask = clientOf(proxy)
+    const own = { origin: AUTH, 'sec-fetch-site': 'same-origin' }
+    // Not through the proxy: there, the paths of the API are closed.
+    for (const user of [BOB, ZOE])
+      await fetch(`${server.url}/users`, { method: 'POST', body: new URLSearchParams(user) })
+    const logIn = async (user: typeof BOB) => cookieOf(await ask('POST', `${AUTH}/login`, user, own))
+
+    await t.test('a page leads to the login and back, with its query', async (t) => {
+      const deep = `${WIKI}/a%20b/page?x=1&y=%2F%26&z`
+      const sent = await ask('GET', deep, undefined, PAGE)
+      t.match(sent, { status: 302, headers: { location: `${AUTH}/login?rd=${encodeURIComponent(deep)}` } })
+      const form = await ask('GET', String(sent.headers.location), undefined, PAGE)
+      t.match(form, { status: 200, body: /go on to <strong>wiki\.example\.com</ })
+      const rd = /name="rd" value="(.*?)"/.exec(String(form.body))?.[1]?.replaceAll('&amp;', '&') ?? ''
+      t.equal(rd, deep)
+      const loggedIn = await ask('POST', `${AUTH}/login`, { ...BOB, rd }, own)
+      t.match(loggedIn, { status: 303, headers: { location: deep } })
+      t.match(loggedIn.headers['set-cookie'], [/^session_id=.*; Secure; Domain=example\.com$/])
+      const cookie = cookieOf(loggedIn)
+      t.match(await ask('GET', deep, undefined, { ...PAGE, cookie }), {
+        status: 200,
+        body: { method: 'GET', url: '/a%20b/page?x=1&y=%2F%26&z' },
+      })
+      t.match(await ask('GET', `${NOTES}/`, undefined, { cookie }), { status: 200 }, 'and the other app knows too')
+      const long = `${WIKI}/?${'%C3%A9'.repeat(500)}`
+      t.match(await ask('GET', long, undefined, PAGE), { status: 302 }, 'also with a long query')
+    })
+
+    await t.test('whatever is not a page is refused', async (t) => {
+      const refused = { status: 401, headers: { location: undefined } }
+      for (const cookie of ['', 'session_id=guessed']) {
+        t.match(await ask('GET', `${WIKI}/`, undefined, { cookie, accept: '*/*' }), refused)
+        t.match(await ask('POST', `${WIKI}/`, { a: 'b' }, { cookie, ...PAGE }), refused)
+      }
+      const forged = { 'x-original-url': 'https://evil.com', 'x-original-method': 'GET', 'x-forwarded-method': 'GET' }
+      t.match(await ask('POST', `${WIKI}/`, { a: 'b' }, { ...PAGE, ...forged }), refused)
+      const page = await ask('GET', `${WIKI}/`, undefined, { ...PAGE, ...forged, 'x-forwarded-host': 'evil.com' })
+      t.equal(page.headers.location, `${AUTH}/login?rd=${encodeURIComponent(`${WIKI}/`)}`)
+    })
+
+    await t.test('the app is told who it is, whatever the client says, and never gets the session', async (t) => {
+      const forged = {
+        'remote-user': '999',
+        'Remote-Email': 'admin@me.com',
+        remote_user: '999',
+        Remote_Email: 'admin@me.com',
+        'x-forwarded-for': '1.2.3.4',
+      }
+      const told = async (user: typeof BOB) => {
+        const cookie = `a=b; ${await logIn(user)}; xsession_id=c`
+        const { body } = await ask('GET', `${WIKI}/`, undefined, { ...forged, cookie })
+        const headers = Object.entries(Object(body).headers)
+        return Object.fromEntries(headers.filter(([name]) => /^(remote|x-forwarded-for|cookie)/.test(name)))
+      }
+      const [bob, zoe] = [await told(BOB), await told(ZOE)]
+      t.notMatch(JSON.stringify(bob), /999|admin|1\.2\.3\.4|[^x]session_id/, 'nothing forged')
+      const rest = { 'x-forwarded-for': '127.0.0.1', cookie: 'a=b; xsession_id=c' }
+      t.strictSame(bob, { ...rest, 'remote-user': '1', 'remote-email': BOB.email })
+      t.strictSame(zoe, { ...rest, 'remote-user': '2', 'remote-email': 'zo%C3%AB@me.com' })
+      const session = await logIn(BOB)
+      for (const cookie of [
+        session,
+        `${session}; a=b`,
+        `session_id="x"; ${session}; a=b`,
+        `a=b;session_id=;${session}`,
+      ]) {
+        const { status, body } = await ask('GET', `${WIKI}/`, undefined, { cookie })
+        t.equal(status, 200)
+        t.notMatch(Object(body).headers.cookie, /session_id/, cookie)
+      }
+    })
+
+    await t.test('bodies and methods reach the app as they are', async (t) => {
+      const cookie = await logIn(BOB)
+      const large = { large: 'x'.repeat(100_000) }
+      t.match(await ask('PUT', `${NOTES}/a`, large, { cookie }), {
+        status: 200,
+        headers: { 'strict-transport-security': 'max-age=31536000' },
+        body: { method: 'PUT', body: `large=${large.large}`, headers: { host: 'notes.example.com' } },
+      })
+    })
+
+    await t.test('only the pages are public', async (t) => {
+      for (const path of [
+        '/users',
+        '/sessions',
+        '/profile',
+        '/reset_password',
+        '/verify',
+        '/healthz',
+        '/_auth',
+        '//users',
+        '/users/',
+      ]) {
+        t.match(await ask('GET', `${AUTH}${path}`), { status: 404 }, path)
+        t.match(await ask('POST', `${AUTH}${path}`, { ...BOB, email: 'x@me.com' }), { status: 404 }, path)
+      }
+      t.match(await ask('GET', `${AUTH}/`), { status: 302, headers: { location: /\/account$/ } })
+      t.match(await ask('GET', `${AUTH}/account`), { status: 303, headers: { location: '/login?rd=/account' } })
+    })
+
+    await t.test('a form of the service passes, one of an app or another site does not', async (t) => {
+      for (const origin of [WIKI, 'https://evil.com', 'null']) {
+        t.match(await ask('POST', `${AUTH}/login`, BOB, { origin }), { status: 403 }, origin)
+      }
+      t.match(await ask('POST', `${AUTH}/logout`, {}, { 'sec-fetch-site': 'same-site' }), { status: 403 })
+      t.match(await ask('POST', `${AUTH}/login`, BOB, { origin: AUTH }), { status: 303 })
+    })
+
+    await t.test('logging out ends it for all apps', async (t) => {
+      const cookie = await logIn(BOB)
+      t.match(await ask('POST', `${AUTH}/logout`, {}, { ...own, cookie }), { status: 303 })
+      for (const app of [WIKI, NOTES]) t.match(await ask('GET', app, undefined, { ...PAGE, cookie }), { status: 302 })
+    })
+
+    await t.test('plain HTTP is redirected', async (t) => {
+      const request = 'GET /a?b HTTP/1.1\r\nHost: wiki.example.com\r\nConnection: close\r\n\r\n'
+      t.match(
+        await raw(proxy.http, request),
+        /^HTTP\/1\.1 30[18] .*\r\nLocation: https:\/\/wiki\.example\.com\/a\?b\r\n/s,
+      )
+    })
+
+    await t.test('guessing passwords is limited by the real address', async (t) => {
+      const wrong = { ...BOB, password: 'wrong' }
+      for (const [last, status] of [401, 401, 401, 429].entries()) {
+        const headers = { ...own, 'x-forwarded-for': `1.2.3.${last}` }
+        t.match(await ask('POST', `${AUTH}/login`, wrong, headers), { status })
+      }
+      // Elsewhere than on Linux, only the first of these addresses is there.
+      const other = process.platform === 'linux' ? clientOf(proxy, '127.0.0.2') : undefined
+      if (other) t.match(await other('POST', `${AUTH}/login`, wrong, own), { status: 401 }, 'but not for others')
+    })
+
+    await t.test('without the service nobody reaches an app', async (t) => {
+      await server.stop()
+      t.match(await ask('GET', WIKI, undefined, PAGE), { status: stopped })
+    })
+  })
+}
