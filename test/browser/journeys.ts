@@ -1,0 +1,205 @@
+/** What people do, in a real browser, through a real proxy, over TLS. */
+import { createServer } from 'node:http'
+import { json } from 'node:stream/consumers'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { startServer } from '../helper/program.ts'
+import { listen, type ProxyKind } from '../helper/proxies.ts'
+import { SETTINGS } from '../proxies/suite.ts'
+import { missing, openProfile, send, startBrowser } from './chromium.ts'
+
+const AUTH = 'https://auth.example.com'
+const WIKI = 'https://wiki.example.com'
+const NOTES = 'https://notes.example.com'
+const DEEP = `${WIKI}/a%20page?x=1&y=%2F%26`
+
+/** Starts an app whose pages say who has asked for them; returns its port. */
+async function startApp(t: Test): Promise<number> {
+  const app = createServer(({ url, headers }, response) => {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8')
+    response.end(`<!doctype html><title>App</title><link rel="icon" href="data:,"><h1>${headers['remote-email']}</h1>
+      <p>${JSON.stringify(url)}</p><a href="${AUTH}/account">Account</a>`)
+  })
+  t.teardown(() => app.close().closeAllConnections())
+  return listen(app)
+}
+
+/** Receives what the webhook sends; resolves with the link that a mail would have. */
+async function startMailer(t: Test): Promise<{ url: string; link: () => Promise<string> }> {
+  let receive = (_link: string) => {}
+  const server = createServer(async (request, response) => {
+    const { email, reset_token: token } = Object(await json(request))
+    response.end()
+    receive(`${AUTH}/reset?${new URLSearchParams({ token, email })}`)
+  })
+  t.teardown(() => server.close().closeAllConnections())
+  const url = `http://127.0.0.1:${await listen(server)}/`
+  return { url, link: () => new Promise((resolve) => (receive = resolve)) }
+}
+
+/** Starts all that there is: the service, two apps, the proxy, and a browser. */
+async function start(t: Test, kind: ProxyKind, env: Record<string, string> = {}) {
+  const mailer = await startMailer(t)
+  const server = await startServer(t, { ...SETTINGS, RESET_WEBHOOK: mailer.url, ...env })
+  const [wiki, notes] = await Promise.all([startApp(t), startApp(t)])
+  const { https } = await kind.start(t, { auth: server.port, wiki, notes })
+  return { browser: await startBrowser(t, https), mailer }
+}
+
+/** Checks where a page is, and what it is headed. */
+async function isAt(t: Test, page: Page, url: string, heading: string): Promise<void> {
+  t.equal(page.url(), url)
+  t.equal(await page.getByRole('heading', { level: 1 }).textContent(), heading)
+}
+
+/** The message on a page. */
+const alertOn = (page: Page) => page.getByRole('alert').textContent()
+const noticeOn = (page: Page) => page.getByRole('status').textContent()
+
+/** Registers somebody, who is logged in then. */
+async function register(page: Page, email: string): Promise<void> {
+  await page.goto(`${AUTH}/register`)
+  await send(page, 'Create account', { Email: email, Password: 'first password' })
+}
+
+/** The journeys through one kind of proxy. */
+export function journeys(kind: ProxyKind): void {
+  t.test(`a browser, ${kind.name}, two apps and a login`, { skip: missing || kind.missing }, async (t) => {
+    const { browser, mailer } = await start(t, kind)
+
+    await t.test('from a deep link to the login, an account, and back', async (t) => {
+      const page = await (await openProfile(t, browser)).newPage()
+      await page.goto(DEEP)
+      await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
+      await page.getByRole('link', { name: 'Create an account' }).click()
+      await send(page, 'Create account', { Email: 'ann@me.com', Password: 'first password' })
+      await isAt(t, page, DEEP, 'ann@me.com')
+      await page.goto(`${NOTES}/`)
+      await isAt(t, page, `${NOTES}/`, 'ann@me.com')
+      await page.goto(`${AUTH}/login`)
+      await isAt(t, page, `${AUTH}/account`, 'Your account')
+    })
+
+    await t.test('a wrong password, and then the right one', async (t) => {
+      const page = await (await openProfile(t, browser)).newPage()
+      await page.goto(DEEP)
+      await send(page, 'Log in', { Email: 'ann@me.com', Password: 'guessed' })
+      t.equal(await page.title(), 'Error: Log in')
+      t.match(await alertOn(page), /wrong/i)
+      t.equal(await page.getByLabel('Email').inputValue(), 'ann@me.com')
+      const password = page.getByLabel('Password')
+      t.ok(await password.evaluate((input) => input === document.activeElement), 'the password is asked for again')
+      t.equal(await password.inputValue(), '')
+      await page.keyboard.type('first password')
+      await page.keyboard.press('Enter')
+      await page.waitForURL(DEEP)
+      await isAt(t, page, DEEP, 'ann@me.com')
+    })
+
+    await t.test('the back button after a login leads forward again', async (t) => {
+      const page = await (await openProfile(t, browser)).newPage()
+      await page.goto(`${NOTES}/`)
+      await send(page, 'Log in', { Email: 'ann@me.com', Password: 'first password' })
+      await isAt(t, page, `${NOTES}/`, 'ann@me.com')
+      await page.goBack()
+      await isAt(t, page, `${NOTES}/`, 'ann@me.com')
+    })
+
+    await t.test('change the password', async (t) => {
+      const context = await openProfile(t, browser)
+      const page = await context.newPage()
+      await register(page, 'bob@me.com')
+      await isAt(t, page, `${AUTH}/account`, 'Your account')
+      const change = (old: string) =>
+        send(page, 'Change password', { 'Current password': old, 'New password': 'second password' })
+      await change('guessed')
+      t.match(await alertOn(page), /current password/)
+      await change('first password')
+      await isAt(t, page, `${AUTH}/account`, 'Your account')
+      t.match(await noticeOn(page), 'changed')
+      await page.goto(DEEP)
+      await isAt(t, page, DEEP, 'bob@me.com')
+      await context.clearCookies()
+      await page.goto(`${AUTH}/login`)
+      await send(page, 'Log in', { Email: 'bob@me.com', Password: 'first password' })
+      t.match(await alertOn(page), /wrong/i)
+      await send(page, 'Log in', { Password: 'second password' })
+      await isAt(t, page, `${AUTH}/account`, 'Your account')
+    })
+
+    await t.test('forgot, a mail, and reset', async (t) => {
+      const context = await openProfile(t, browser)
+      const page = await context.newPage()
+      await register(page, 'cid@me.com')
+      await context.clearCookies()
+      await page.goto(`${AUTH}/login`)
+      await page.getByRole('link', { name: 'Forgot your password?' }).click()
+      const link = mailer.link()
+      await send(page, 'Send the link', { Email: 'cid@me.com' })
+      await isAt(t, page, `${AUTH}/forgot`, 'Check your mail')
+      await page.goto(await link)
+      t.equal(await page.getByLabel('Email').inputValue(), 'cid@me.com')
+      const url = page.url()
+      await send(page, 'Set password', { 'New password': 'second password' })
+      await isAt(t, page, `${AUTH}/login`, 'Log in')
+      t.match(await noticeOn(page), 'changed')
+      await send(page, 'Log in', { Email: 'cid@me.com', Password: 'second password' })
+      await isAt(t, page, `${AUTH}/account`, 'Your account')
+      await page.goto(url)
+      await send(page, 'Set password', { 'New password': 'third password' })
+      t.match(await alertOn(page), /used or has expired/)
+    })
+
+    await t.test('log out, and go back', async (t) => {
+      const page = await (await openProfile(t, browser)).newPage()
+      await register(page, 'dan@me.com')
+      await page.goto(DEEP)
+      await page.getByRole('link', { name: 'Account' }).click()
+      await send(page, 'Log out')
+      await isAt(t, page, `${AUTH}/login`, 'Log in')
+      t.match(await noticeOn(page), 'logged out')
+      await page.goBack()
+      await isAt(t, page, `${AUTH}/login?rd=/account`, 'Log in')
+      await page.goto(DEEP)
+      await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
+    })
+
+    await t.test('two tabs', async (t) => {
+      const context = await openProfile(t, browser)
+      const [one, two] = [await context.newPage(), await context.newPage()]
+      await register(one, 'eve@me.com')
+      await send(one, 'Log out')
+      const eve = { Email: 'eve@me.com', Password: 'first password' }
+      await one.goto(DEEP)
+      await two.goto(`${NOTES}/`)
+      await send(one, 'Log in', eve)
+      await isAt(t, one, DEEP, 'eve@me.com')
+      await two.reload()
+      await isAt(t, two, `${NOTES}/`, 'eve@me.com')
+      await two.goto(`${AUTH}/account`)
+      await one.goto(`${AUTH}/account`)
+      await send(one, 'Log out')
+      await send(two, 'Change password', { 'Current password': 'first password', 'New password': 'second password' })
+      await isAt(t, two, `${AUTH}/login?rd=/account`, 'Log in')
+      await send(two, 'Log in', eve)
+      await isAt(t, two, `${AUTH}/account`, 'Your account')
+    })
+  })
+
+  t.test(`an expired session, ${kind.name}`, { skip: missing || kind.missing }, async (t) => {
+    const { browser } = await start(t, kind, { SESSION_TTL: '2' })
+    const context = await openProfile(t, browser)
+    const page = await context.newPage()
+    await register(page, 'fay@me.com')
+    // The browser drops the cookie as the session expires; one that it keeps is of no use either.
+    const [cookie] = await context.cookies(AUTH)
+    if (cookie === undefined) throw new Error('no cookie')
+    await context.addCookies([{ ...cookie, expires: cookie.expires + 3600 }])
+    await page.goto(DEEP)
+    while (page.url() === DEEP) await page.reload()
+    await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
+    t.equal((await context.cookies(AUTH)).length, 1)
+    await send(page, 'Log in', { Email: 'fay@me.com', Password: 'first password' })
+    await isAt(t, page, DEEP, 'fay@me.com')
+  })
+}
