@@ -19,10 +19,10 @@ import {
   percentile,
   printTable,
   startChild,
-  startService,
   workDirectory,
   writeUsers,
 } from './bench.ts'
+import { startService } from './servers.ts'
 
 const COST = 10
 const CLIENTS = 8

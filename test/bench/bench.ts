@@ -1,27 +1,23 @@
-/** What the benchmarks share: arguments, medians, tables, users on disk, and child processes. */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+/** What the benchmarks share: arguments, medians, tables, users on disk, and child processes that answer with figures. */
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 /** The project's root. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The command line: `[DIRECTORY] [--users N] [--rounds N] [--memory]`. */
+/** The command line: `[DIRECTORY] [--users N] [--rounds N] [--node VERSION,…]`. */
 export const { values: options, positionals } = parseArgs({
-  options: { users: { type: 'string' }, rounds: { type: 'string' }, memory: { type: 'boolean', default: false } },
+  options: { users: { type: 'string' }, rounds: { type: 'string' }, node: { type: 'string' } },
   allowPositionals: true,
 })
 
 /** Figures by name, as child processes send them. */
 export type Figures = ReadonlyMap<string, number>
-
-/** A server in a child process; `url` has no slash at its end. */
-export type BenchServer = { child: ChildProcess; url: string }
 
 /** The value below which the given share of the values lies. */
 export function percentile(values: readonly number[], share: number): number {
@@ -34,9 +30,20 @@ export function median(values: readonly number[]): number {
   return percentile(values, 0.5)
 }
 
+/** The round by round ratios. */
+function ratios(values: readonly number[], others: readonly number[]): number[] {
+  return values.map((value, round) => value / (others[round] ?? NaN))
+}
+
 /** The median of the round by round ratios. */
 export function medianRatio(values: readonly number[], others: readonly number[]): number {
-  return median(values.map((value, round) => value / (others[round] ?? NaN)))
+  return median(ratios(values, others))
+}
+
+/** The median of the round by round ratios, and the range in which the middle half of them lies. */
+export function ratioAndSpread(values: readonly number[], others: readonly number[]): string {
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => percentile(ratios(values, others), share).toFixed(2))
+  return `${middle} (${low}-${high})`
 }
 
 /** Prints a title and rows in columns, numbers to the right with the digits that matter. */
@@ -121,7 +128,7 @@ export function startChild(file: string, ...args: string[]): ChildProcess {
 }
 
 /** Sees to it that a child does not outlive this program. */
-function guard(child: ChildProcess): ChildProcess {
+export function guard(child: ChildProcess): ChildProcess {
   children.add(child)
   return child.once('exit', () => children.delete(child))
 }
@@ -158,33 +165,4 @@ export async function end(child: ChildProcess): Promise<void> {
 /** One of the figures. */
 export function figure(figures: Figures, name: string): number {
   return figures.get(name) ?? NaN
-}
-
-/** Starts the service itself, as shipped but for a free port. */
-export function startService(directory: string, env: Record<string, string>): Promise<BenchServer> {
-  return startServer(directory, ['--import', 'tsx', 'server.ts'], { LOGIN_FAILURES: '0', ...env })
-}
-
-/** Starts a server with its stdout in a file; resolves when it has printed where it listens. */
-export async function startServer(
-  directory: string,
-  command: readonly string[],
-  env: Record<string, string> = {},
-): Promise<BenchServer> {
-  const log = join(directory, `${process.pid}-${performance.now()}.log`)
-  const stdout = openSync(log, 'a')
-  const child = guard(
-    spawn(process.execPath, command, {
-      cwd: ROOT,
-      env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: '0', ...env },
-      stdio: ['ignore', stdout, 'inherit'],
-    }),
-  )
-  closeSync(stdout)
-  for (;;) {
-    const url = /istening on (http:\S+)/.exec(readFileSync(log, 'utf8'))?.[1]
-    if (url !== undefined) return { child, url }
-    if (child.exitCode !== null) throw new Error(`the server does not start: ${command.join(' ')}`)
-    await delay(2)
-  }
 }

@@ -1,147 +1,76 @@
 /**
- * The service as shipped, access log and all, against node:http, fastify and express: `npm run bench [DIRECTORY]`, and with
- * `--memory` what a million requests leave in memory.
+ * What a request costs the service as shipped, beside bare node:http, fastify and express: `npm run bench [DIRECTORY]
+ * [--node 24,26] [--rounds N]`, on the node that runs it or on those from the registry. The service writes its access log to a
+ * file, and so does the fastify that logs. An operator pays for CPU per request at the rate that comes in; the highest rate
+ * also depends on how often the load's process gets its turn.
  */
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { hash } from '@node-rs/bcrypt'
-import { request, sessionOf } from '../helper/http.ts'
-import {
-  type BenchServer,
-  end,
-  median,
-  medianRatio,
-  needPackages,
-  options,
-  percentile,
-  printTable,
-  startServer,
-  startService,
-  workDirectory,
-  writeUsers,
-} from './bench.ts'
-import { load, type Load, TOOL } from './load.ts'
+import { end, median, needPackages, options, printTable, ratioAndSpread, workDirectory } from './bench.ts'
+import { load, needWrk } from './load.ts'
+import { type BenchServer, cpuSeconds, type LineUp, lineUp, nodes, residentMiB } from './servers.ts'
 
-const USERS = 10_000
-const FEW_USERS = 1000
-const SECONDS = 4
-const RIVALS = ['bare', 'fastify', 'express']
+/** Requests per second while CPU is measured. */
+const RATE = 18_000
+const LOAD = { connections: 200, seconds: 2 }
+const ROUNDS = Number(options.rounds ?? 5)
+/** How long a server is left alone before its memory is read, in milliseconds. */
+const REST = 1000
 
 needPackages()
+needWrk()
 const directory = workDirectory()
-const hashed = await hash('a password', { cost: 4 })
-const users = options.memory ? FEW_USERS : USERS
-const ours = await startOurs(users)
-const answered = await request(`${ours.url}/sessions`, 'POST', { email: 'user1@example.com', password: 'a password' })
-const session = sessionOf(answered)
-const headers = { Cookie: `session_id=${session}` }
-const settings = await profileSettings()
-if (options.memory) await memory()
-else {
-  await throughput()
-  await starts()
-}
-await end(ours.child)
-
-/** Starts the service over a new file of users. */
-function startOurs(users: number): Promise<BenchServer> {
-  const path = join(directory, `users-${performance.now()}.json`)
-  writeUsers(path, users, hashed)
-  return startService(directory, { BCRYPT_COST: '4', DATABASE_URL: `file:${path}` })
+for (const node of nodes()) {
+  const servers = await lineUp(directory, node)
+  for (const path of ['/', '/profile']) await costs(`GET ${path}, node ${node.version}`, servers, path)
+  await starts(`node ${node.version}`, servers)
 }
 
-/** Starts one of the others. */
-function startRival(name: string): Promise<BenchServer> {
-  return startServer(directory, ['test/bench/rivals.mjs', name, settings])
-}
-
-/** What our GET /profile answers, for the bare server to answer too, without what node adds by itself. */
-async function profileSettings(): Promise<string> {
-  const response = await fetch(`${ours.url}/profile`, { headers })
-  if (response.status !== 200) throw new Error(`GET /profile: ${response.status}`)
-  const added = ['date', 'connection', 'keep-alive']
-  const sent = [...response.headers].filter(([name]) => !added.includes(name))
-  const body = await response.text()
-  return JSON.stringify({ headers: Object.fromEntries(sent), body, email: 'user1@example.com', session })
-}
-
-/** Requests per second on both routes, all servers in turn. */
-async function throughput(): Promise<void> {
-  const servers = new Map([['ours', ours]])
-  for (const name of RIVALS) servers.set(name, await startRival(name))
-  const rounds = Number(options.rounds ?? 5)
-  for (const path of ['/profile', '/']) {
-    const loads = new Map([...servers.keys()].map((name) => [name, [] as Load[]]))
-    for (let round = 0; round <= rounds; round++) {
-      for (const [name, { url }] of servers) {
-        const measured = await load(url + path, headers, SECONDS)
-        // The first round warms up.
-        if (round > 0) loads.get(name)?.push(measured)
-      }
-    }
-    const rates = (name: string) => (loads.get(name) ?? []).map(({ rate }) => rate)
-    const row = (name: string) => [
-      name,
-      median(rates(name)),
-      median((loads.get(name) ?? []).map(({ p99 }) => p99)),
-      medianRatio(rates(name), rates('bare')),
-    ]
-    const fastify = rates('fastify')
-    const wins = rates('ours').filter((rate, round) => rate > (fastify[round] ?? Infinity)).length
-    printTable(`GET ${path}, 16 connections, by ${TOOL} (median of ${rounds} rounds of ${SECONDS} s)`, [
-      ['', 'per second', 'p99 ms', 'to bare'],
-      ...[...servers.keys()].map(row),
-      ['ours was faster than fastify in rounds', `${wins} of ${rounds}`],
-    ])
-  }
-  for (const name of RIVALS) await end((servers.get(name) ?? ours).child)
-}
-
-/** The milliseconds from the spawn to the first answer. */
-async function starts(): Promise<void> {
-  const times = new Map(['ours', ...RIVALS].map((name) => [name, [] as number[]]))
-  for (let round = 0; round < 5; round++) {
-    for (const [name, list] of times) {
-      const began = performance.now()
-      const { child, url } = await (name === 'ours' ? startOurs(FEW_USERS) : startRival(name))
-      await fetch(url)
-      list.push(performance.now() - began)
-      await end(child)
+/** CPU per request at one rate, and the highest rate, all servers in turn. */
+async function costs(title: string, { starters, headers }: LineUp, path: string): Promise<void> {
+  const runs: { name: string; server: BenchServer; cpu: number[]; reached: number[]; highest: number[] }[] = []
+  for (const [name, start] of starters) runs.push({ name, server: await start(), cpu: [], reached: [], highest: [] })
+  for (const { server } of runs) await load(server.url + path, headers, LOAD)
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { server, cpu, reached, highest } of runs) {
+      const before = cpuSeconds(server)
+      const { rate, requests } = await load(server.url + path, headers, { ...LOAD, rate: RATE })
+      cpu.push(((cpuSeconds(server) - before) / requests) * 1e6)
+      reached.push(rate)
+      highest.push((await load(server.url + path, headers, LOAD)).rate)
     }
   }
-  printTable('Start to first answer, ours with tsx and 1,000 users (median of 5)', [
-    ['', 'ms', 'slowest'],
-    ...[...times].map(([name, list]) => [name, median(list), percentile(list, 1)]),
+  for (const { server } of runs) await end(server.child)
+  const bare = runs.find(({ name }) => name === 'bare')
+  const rows = runs.map(({ name, cpu, reached, highest }) => [
+    name,
+    median(reached),
+    median(cpu),
+    ratioAndSpread(cpu, bare?.cpu ?? []),
+    median(highest),
+    ratioAndSpread(highest, bare?.highest ?? []),
   ])
-}
-
-/** The memory of ours and of the bare server at rest, and after more and more requests. */
-async function memory(): Promise<void> {
-  const marks = [0, 100_000, 500_000, 1_000_000, 2_000_000]
-  const servers = new Map([
-    ['ours', ours],
-    ['bare', await startRival('bare')],
-  ])
-  const rows: (string | number)[][] = []
-  for (const [name, { child, url }] of servers) {
-    const row: (string | number)[] = [name]
-    let sent = 0
-    for (const mark of marks) {
-      while (sent < mark) sent += (await load(`${url}/profile`, headers, 1)).requests
-      await delay(2000)
-      row.push(residentMiB(child.pid))
-    }
-    rows.push(row)
-    await end(child)
-  }
-  printTable(`Resident memory in MiB after so many requests, ours with tsx and ${users.toLocaleString('en')} users`, [
-    ['', ...marks.map((mark) => mark.toLocaleString('en'))],
+  printTable(`${title}: ${RATE.toLocaleString('en')} a second, then as many as it can (${ROUNDS} rounds)`, [
+    ['', 'per second', 'CPU us/request', 'to bare', 'highest/s', 'to bare'],
     ...rows,
   ])
 }
 
-/** The resident memory of a process, in MiB. */
-function residentMiB(pid: number | undefined): number {
-  return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) / 1024
+/** The time from the spawn to the first answer, and the memory at rest after it. */
+async function starts(title: string, { starters }: LineUp): Promise<void> {
+  const runs = [...starters].map(([name, start]) => ({ name, start, times: Array<number>(), memory: Array<number>() }))
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { start, times, memory } of runs) {
+      const began = performance.now()
+      const server = await start()
+      await (await fetch(server.url)).text()
+      times.push(performance.now() - began)
+      await delay(REST)
+      memory.push(residentMiB(server))
+      await end(server.child)
+    }
+  }
+  printTable(`${title}: start to first answer, and memory at rest (median of ${ROUNDS})`, [
+    ['', 'ms', 'MiB'],
+    ...runs.map(({ name, times, memory }) => [name, median(times), median(memory)]),
+  ])
 }

@@ -1,58 +1,75 @@
-/** The load on a server, by wrk where there is one, by autocannon otherwise. */
+/** GET requests: by wrk, which costs so little that the server has the rest of the machine, and pipelined. */
 import { execFile, spawnSync } from 'node:child_process'
+import { connect, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-const run = promisify(execFile)
+/** What makes the load: for how many seconds, on how many connections, and at which rate if not the highest. */
+type LoadOptions = { seconds: number; connections: number; rate?: number }
 
-/** What makes the load. */
-export const TOOL = spawnSync('wrk', ['-v']).error === undefined ? 'wrk' : 'autocannon'
+/** Requests per second, and how many there were. */
+export type Load = { rate: number; requests: number }
 
-/** Requests per second, their 99th percentile in milliseconds, and how many there were. */
-export type Load = { rate: number; p99: number; requests: number }
+const RATE_SCRIPT = fileURLToPath(new URL('./rate.lua', import.meta.url))
 
-/** Sends GET requests over a number of connections at once; throws unless every answer is 2xx or 3xx. */
-export async function load(
+/** Ends the program unless wrk is there. */
+export function needWrk(): void {
+  if (spawnSync('wrk', ['-v']).error === undefined) return
+  console.error('install wrk first')
+  process.exit(1)
+}
+
+/**
+ * Sends GET requests.
+ * @throws {Error} when an answer is not 2xx or 3xx
+ */
+export async function load(url: string, headers: Record<string, string>, options: LoadOptions): Promise<Load> {
+  const heads = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
+  const settings = ['-t', '1', '-c', `${options.connections}`, '-d', `${options.seconds}`, '--timeout', '20s', ...heads]
+  const target = options.rate === undefined ? [url] : ['-s', RATE_SCRIPT, url, '--', `${options.rate}`]
+  const { stdout } = await promisify(execFile)('wrk', [...settings, ...target])
+  const errors = /^ *(?:Non-2xx|Socket errors).*$/m.exec(stdout)
+  if (errors !== null) throw new Error(`wrk: ${errors[0]}`)
+  const [requests, rate] = [/^ *(\d+) requests in/m, /^Requests\/sec: +([\d.]+)$/m].map(
+    (find) => find.exec(stdout)?.[1],
+  )
+  return { rate: Number(rate), requests: Number(requests) }
+}
+
+/** How many requests a pipelining client sends before it reads. */
+const BATCH = 100
+
+/** Sends so many GET requests in batches, on one connection or each batch on one of its own; each answer is as long. */
+export async function pipeline(
   url: string,
   headers: Record<string, string>,
-  seconds: number,
-  connections = 16,
-): Promise<Load> {
-  const heads = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
-  const settings = [...heads, '-c', `${connections}`, '-d', `${seconds}`]
-  if (TOOL === 'wrk') return readWrk((await run('wrk', ['-t', '1', '--latency', ...settings, url])).stdout)
-  const autocannon = fileURLToPath(new URL('./node_modules/autocannon/autocannon.js', import.meta.url))
-  return readAutocannon(JSON.parse((await run(process.execPath, [autocannon, '--json', ...settings, url])).stdout))
-}
-
-/** The figures in what wrk prints. */
-function readWrk(text: string): Load {
-  const find = (pattern: RegExp) => pattern.exec(text) ?? []
-  const [, p99 = '', unit = ''] = find(/^ *99% +([\d.]+)(us|ms|s)$/m)
-  const errors = find(/^ *(?:Non-2xx|Socket errors).*$/m)[0]
-  if (errors !== undefined || p99 === '') throw new Error(`wrk: ${errors ?? text}`)
-  const milliseconds =
-    new Map([
-      ['us', 0.001],
-      ['s', 1000],
-    ]).get(unit) ?? 1
-  const rate = Number(find(/^Requests\/sec: +([\d.]+)$/m)[1])
-  return { rate, p99: Number(p99) * milliseconds, requests: Number(find(/^ *(\d+) requests in/m)[1]) }
-}
-
-/** The figures in autocannon's JSON. */
-function readAutocannon(json: unknown): Load {
-  const failed = number(json, 'non2xx') + number(json, 'errors')
-  if (failed > 0) throw new Error(`autocannon: ${failed} requests failed`)
-  const requests = number(json, 'requests', 'total')
-  return { rate: requests / number(json, 'duration'), p99: number(json, 'latency', 'p99'), requests }
-}
-
-/** The number at a path in a JSON value. */
-function number(value: unknown, ...path: string[]): number {
-  for (const name of path) {
-    const found = Object.entries(typeof value === 'object' && value !== null ? value : {}).find(([key]) => key === name)
-    value = found?.[1]
+  count: number,
+  reuse: boolean,
+): Promise<void> {
+  const { hostname, port, pathname } = new URL(url)
+  const lines = Object.entries({ Host: hostname, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const request = `GET ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n`
+  const batch = request.repeat(BATCH)
+  let [socket, length] = [connect(Number(port), hostname), 0]
+  for (let sent = 0; sent < count; sent += BATCH) {
+    if (length === 0) length = await exchange(socket, request, 1)
+    await exchange(socket, batch, length * BATCH)
+    if (reuse) continue
+    socket.destroy()
+    socket = connect(Number(port), hostname)
   }
-  return Number(value)
+  socket.destroy()
+}
+
+/** Writes, and resolves with the number of bytes that came back when there are enough. */
+function exchange(socket: Socket, text: string, enough: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let received = 0
+    const read = (chunk: Buffer) => {
+      received += chunk.length
+      if (received >= enough) resolve(received)
+      if (received >= enough) socket.off('data', read).off('error', reject)
+    }
+    socket.on('data', read).once('error', reject).write(text)
+  })
 }

@@ -6,24 +6,16 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { request, sessionOf } from '../helper/http.ts'
-import {
-  type BenchServer,
-  end,
-  median,
-  medianRatio,
-  needPackages,
-  options,
-  printTable,
-  startService,
-  workDirectory,
-} from './bench.ts'
-import { load, TOOL } from './load.ts'
+import { end, median, medianRatio, needPackages, options, printTable, workDirectory } from './bench.ts'
+import { load, needWrk } from './load.ts'
+import { type BenchServer, startService } from './servers.ts'
 
 const NAME = 'auth_bench'
 const CLIENTS = 16
 const SECONDS = 2
 
 needPackages()
+needWrk()
 const admin = process.env.DATABASE_URL ?? ''
 if (!admin.startsWith('postgres')) {
   console.error('set DATABASE_URL=postgres://… to a database of a role that may create databases')
@@ -69,7 +61,9 @@ async function measure(): Promise<void> {
   const headers = { Cookie: `session_id=${sessionOf(await request(`${urls[0]}/sessions`, 'POST', fields))}` }
   const session = await query(database, 'session', email)
   const profiles = async (urls: string[]) => {
-    const loads = urls.map((url) => load(`${url}/profile`, headers, SECONDS, CLIENTS / urls.length))
+    const loads = urls.map((url) =>
+      load(`${url}/profile`, headers, { seconds: SECONDS, connections: CLIENTS / urls.length }),
+    )
     return (await Promise.all(loads)).reduce((sum, { rate }) => sum + rate, 0)
   }
   const selects: number[] = []
@@ -86,7 +80,7 @@ async function measure(): Promise<void> {
     one.push(single)
     two.push(double)
   }
-  printTable(`PostgreSQL, ${CLIENTS} at once, load by ${TOOL} (median of ${rounds} rounds of ${SECONDS} s)`, [
+  printTable(`PostgreSQL, ${CLIENTS} at once, load by wrk (median of ${rounds} rounds of ${SECONDS} s)`, [
     ['', 'per second', 'to selects', 'to one process'],
     ['bare selects by postgres.js, pool of 10', median(selects), 1, '-'],
     ['GET /profile, one process', median(one), medianRatio(one, selects), 1],

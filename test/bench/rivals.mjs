@@ -1,37 +1,43 @@
 /**
- * The servers that http.ts compares with: `rivals.mjs bare|fastify|express SETTINGS`, where SETTINGS is JSON with the
- * `headers`, `body`, `email` and `session` of a GET /profile. None of them writes a log.
+ * The servers that the service is compared with: `rivals.mjs bare|fastify|fastifyWithLogger|express SETTINGS`, where SETTINGS
+ * is JSON with `answers`, the headers and body of each path, and the `email` and `session` of a GET /profile.
  */
 import { executionAsyncResource } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 
 const [, , name, settings] = process.argv
-const { headers, body, email, session } = JSON.parse(settings)
+const { answers, email, session } = JSON.parse(settings)
 const sessions = new Map(Array.from({ length: 10_000 }, (_, i) => [randomUUID(), `user${i}@example.com`]))
 sessions.set(session, email)
 
 /** What keeps process.nextTick fast in the bare server, as in server.ts. */
 const kept = []
 
-const starts = { bare, fastify, express }
+const starts = { bare, fastify, fastifyWithLogger, express }
 console.log(`listening on http://127.0.0.1:${await starts[name]()}`)
 
-/** node:http, with the same bytes for everything. It is the limit, so nothing may slow it down in the course of the run. */
+/** node:http, with the service's bytes. It is the limit, so nothing may slow it down in the course of the run. */
 function bare() {
   process.nextTick(() => kept.push(executionAsyncResource()))
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
+    const { headers, body } = answers[request.url]
     response.writeHead(200, headers)
     response.end(body)
   })
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
 }
 
+/** fastify that writes a line for each request and each answer, as it does when `logger` is set. */
+function fastifyWithLogger() {
+  return fastify({ logger: true })
+}
+
 /** fastify with its cookie plugin. */
-async function fastify() {
+async function fastify(options) {
   const { default: create } = await import('fastify')
   const { default: cookies } = await import('@fastify/cookie')
-  const app = create()
+  const app = create(options)
   app.register(cookies)
   app.get('/', async () => ({ message: 'Bienvenue' }))
   app.get('/profile', async (request, reply) => {
