@@ -1,9 +1,113 @@
-/** `npm test`: tap over all tests. Without a PostgreSQL some are skipped, and what only they reach is not asked for. */
-import { spawnSync } from 'node:child_process'
-import { hasPostgres } from './helper/postgres.ts'
+/**
+ * `npm test`, or `npm test -- FILE…` for some of them: runs tap, prints a line for each test file and, at the end, what
+ * failed and where, and how many assertions passed. Stopping it stops every process that a test has started.
+ *
+ * Coverage counts when all tests run. Without PostgreSQL some are skipped, so it cannot be complete then.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { inspect } from 'node:util'
+import type { Result } from 'tap-parser'
+import { ROOT } from './helper/program.ts'
 
-const options = (await hasPostgres()) || process.env['CI'] !== undefined ? [] : ['--allow-incomplete-coverage']
-for (const args of [['build'], [...options, ...process.argv.slice(2)]]) {
-  const { status } = spawnSync('tap', args, { stdio: 'inherit' })
-  if (status !== 0) process.exit(status ?? 1)
+const TAP = join(ROOT, 'node_modules/.bin/tap')
+/** How long interrupted tests may take to stop, in milliseconds. */
+const STOP_TIMEOUT = 5000
+
+/** Builds tap with the plug-ins that package.json names; `npm ci` installs it built with all of them. */
+function build(): void {
+  if (!existsSync(TAP)) fail('npm test needs the development packages: run npm ci without --omit=dev')
+  const built = join(ROOT, 'node_modules/@tapjs/test/test-built/dist/esm/index.js')
+  if (existsSync(built) && !readFileSync(built, 'utf8').includes('@tapjs/typescript')) return
+  const { status, stdout, stderr } = spawnSync(process.execPath, [TAP, 'build'], { encoding: 'utf8' })
+  if (status !== 0) fail(`tap build failed: ${stdout}${stderr}`)
 }
+
+function fail(message: string): never {
+  console.error(message)
+  process.exit(1)
+}
+
+/** The option of tap that says what is asked of the coverage. */
+async function coverageOption(files: string[]): Promise<string> {
+  if (files.length > 0) return '--disable-coverage'
+  const { hasPostgres } = await import('./helper/postgres.ts')
+  return (await hasPostgres()) ? '--no-allow-incomplete-coverage' : '--allow-incomplete-coverage'
+}
+
+/** What tap says about a failure, as far as it is printed in a way of its own. */
+type Diagnosis = {
+  at?: { fileName: string; lineNumber: number; columnNumber: number }
+  stack?: string
+  source?: string
+  diff?: string
+}
+
+/** Prints what tap reports; resolves with the closing line. */
+async function report(output: Readable): Promise<string> {
+  const { Parser } = await import('tap-parser')
+  const parser = new Parser()
+  let [passed, skipped] = [0, 0]
+  const failed: Result[] = []
+  parser.on('pass', () => passed++)
+  parser.on('skip', () => skipped++)
+  parser.on('fail', (result: Result) => failed.push(result))
+  parser.on('extra', (line: string) => process.stdout.write(line))
+  parser.on('assert', ({ ok, name, time }: Result) => {
+    console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${((time ?? 0) / 1000).toFixed(1)} s)`)
+  })
+  output.pipe(parser)
+  await once(parser, 'complete')
+  for (const { fullname, diag } of failed) {
+    const { at, stack, source, diff, ...rest }: Diagnosis = diag ?? {}
+    const place = at === undefined ? '' : `${at.fileName}:${at.lineNumber}:${at.columnNumber} `
+    console.log(`\n${place}${fullname}\n${diff ?? inspect(rest)}\n${stack ?? ''}`.trimEnd())
+  }
+  return `${passed} passed, ${failed.length} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`
+}
+
+/** Runs tap with the given options; resolves with the exit code. */
+async function run(args: string[]): Promise<number> {
+  // tap, the tests and all that they start are one process group of their own: a signal reaches every one of them.
+  const tap = spawn(process.execPath, [TAP, '--reporter=tap', ...args], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const signalAll = (signal: NodeJS.Signals) => {
+    try {
+      if (tap.pid !== undefined) process.kill(-tap.pid, signal)
+    } catch {
+      // All have ended.
+    }
+  }
+  let interrupted = 0
+  const interrupt = (code: number) => {
+    if (interrupted > 0) return
+    interrupted = code
+    signalAll('SIGTERM')
+    setTimeout(signalAll, STOP_TIMEOUT, 'SIGKILL').unref()
+  }
+  for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 })) {
+    process.on(signal, () => interrupt(128 + number))
+  }
+  // npm was killed and passed no signal on.
+  const parent = process.ppid
+  setInterval(() => process.ppid === parent || interrupt(1), 500).unref()
+  // The reader of the output is gone, as in `npm test | head`.
+  process.stdout.on('error', () => interrupt(1))
+
+  const reported = report(tap.stdout)
+  const [code] = await once(tap, 'exit')
+  signalAll('SIGKILL')
+  const summary = await reported
+  if (code !== 0 && summary.includes(' 0 failed')) console.log('\nThe coverage is under 100 %: see the table above.')
+  console.log(`\n${summary}`)
+  return interrupted || (code ?? 1)
+}
+
+build()
+const files = process.argv.slice(2)
+process.exitCode = await run([await coverageOption(files), ...files])
