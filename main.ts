@@ -1,7 +1,9 @@
 /**
- * The end-to-end script (task 20): a client that goes through the whole life of one user, against a running server. Silent
- * where all is well; else it says on stderr which step got what instead of what, and exits 1.
+ * The end-to-end script (task 20): a client that takes one user through every endpoint of a running server. It prints
+ * nothing when all is well; otherwise it says on stderr which step expected what and got what, and exits with 1.
  */
+import { existsSync, realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 
 /** The exercise's user, with the old and the new password. */
@@ -9,13 +11,21 @@ const EMAIL = 'guillaume@holberton.io'
 const PASSWD = 'b4l0u'
 const NEW_PASSWD = 't4rt1fl3tt3'
 
-/** Where the server is. */
-const BASE_URL = process.env['BASE_URL'] ?? 'http://localhost:5000'
+/** Where the server is; an empty variable counts as unset. */
+const BASE_URL = process.env['BASE_URL'] || `http://localhost:${process.env['PORT'] || 5000}`
 
-/** A step that went otherwise than it should; the message is one line for people. */
+const HELP = `Takes one user through every endpoint of a running server: register, log in, profile, log out, reset the password.
+Prints nothing when all is well; otherwise the step that failed, and exits with 1.
+
+  npm start                # in another terminal
+  npm run -s main
+
+The server is at BASE_URL, or at localhost and PORT (now ${BASE_URL}).`
+
+/** A step that got something else than it expected; the message is one line. */
 class StepFailed extends Error {}
 
-/** Sends a form (or nothing) and returns the response. A redirect is not followed: it is what log_out is checked for. */
+/** Sends a form or nothing. A redirect is not followed, because logOut checks it. */
 async function send(
   method: string,
   path: string,
@@ -32,7 +42,7 @@ async function send(
   } catch (error) {
     const reason = error instanceof TypeError && error.cause instanceof Error ? error.cause : error
     const code = reason instanceof Error && 'code' in reason ? reason.code : reason
-    throw new StepFailed(`no server at BASE_URL=${BASE_URL} (${code}): start one with npm start`)
+    throw new StepFailed(`no server at ${BASE_URL} (${code}): start one with npm start, or set BASE_URL or PORT`)
   }
 }
 
@@ -44,7 +54,7 @@ async function expect(step: string, response: Response, status: number, payload?
   throw new StepFailed(`${step}: expected ${expected}, got ${response.status} ${text}`)
 }
 
-/** The value of a JSON text, or the text itself where it is no JSON. */
+/** The value of a JSON text; any other text as it is. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -58,8 +68,8 @@ export async function registerUser(email: string, password: string): Promise<voi
   const response = await send('POST', '/users', { email, password })
   if (response.status === 400 && (await response.clone().text()).includes('email already registered')) {
     throw new StepFailed(
-      `registerUser: expected 200, got 400: ${email} is registered already, from an earlier run; ` +
-        'stop the server, delete its users.json (or start it with DATABASE_URL=memory:) and try again',
+      `registerUser: expected 200, got 400: ${email} is registered already, by an earlier run; ` +
+        'stop the server, delete its table and log (rm users.json*), or start it with DATABASE_URL=memory:, and run this again',
     )
   }
   await expect('registerUser', response, 200, { email, message: 'user created' })
@@ -70,7 +80,7 @@ export async function logInWrongPassword(email: string, password: string): Promi
   await expect('logInWrongPassword', await send('POST', '/sessions', { email, password }), 401)
 }
 
-/** Checks that nobody sees a profile without a session. */
+/** Checks that there is no profile without a session. */
 export async function profileUnlogged(): Promise<void> {
   await expect('profileUnlogged', await send('GET', '/profile'), 403)
 }
@@ -89,7 +99,7 @@ export async function profileLogged(sessionId: string): Promise<void> {
   await expect('profileLogged', await send('GET', '/profile', undefined, sessionId), 200, { email: EMAIL })
 }
 
-/** Logs out, and checks that the answer leads to `/`. */
+/** Logs out and checks that the answer redirects to `/`. */
 export async function logOut(sessionId: string): Promise<void> {
   const response = await send('DELETE', '/sessions', undefined, sessionId)
   await expect('logOut', response, 302)
@@ -116,17 +126,25 @@ export async function updatePassword(email: string, resetToken: string, newPassw
   })
 }
 
-try {
-  await registerUser(EMAIL, PASSWD)
-  await logInWrongPassword(EMAIL, NEW_PASSWD)
-  await profileUnlogged()
-  const sessionId = await logIn(EMAIL, PASSWD)
-  await profileLogged(sessionId)
-  await logOut(sessionId)
-  const resetToken = await resetPasswordToken(EMAIL)
-  await updatePassword(EMAIL, resetToken, NEW_PASSWD)
-  await logIn(EMAIL, NEW_PASSWD)
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error)
-  process.exitCode = 1
+/** Runs all steps in the order of the exercise. */
+async function main(): Promise<void> {
+  try {
+    await registerUser(EMAIL, PASSWD)
+    await logInWrongPassword(EMAIL, NEW_PASSWD)
+    await profileUnlogged()
+    const sessionId = await logIn(EMAIL, PASSWD)
+    await profileLogged(sessionId)
+    await logOut(sessionId)
+    const resetToken = await resetPasswordToken(EMAIL)
+    await updatePassword(EMAIL, resetToken, NEW_PASSWD)
+    await logIn(EMAIL, NEW_PASSWD)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  }
 }
+
+const [, script, ...options] = process.argv
+const isProgram = script !== undefined && existsSync(script) && realpathSync(script) === fileURLToPath(import.meta.url)
+if (isProgram && options.some((option) => option === '--help' || option === '-h')) console.log(HELP)
+else if (isProgram) void main()

@@ -1,27 +1,80 @@
-import { createServer } from 'node:http'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
 import t from 'tap'
-import { Program, startServer } from './helper/program.ts'
+import { Program, ROOT, startServer, tempDir } from './helper/program.ts'
 
-t.test('silent on success; a second run says why it cannot', async (t) => {
-  const { url } = await startServer(t)
-  const first = new Program('main.ts', { BASE_URL: url })
-  t.strictSame(await first.exited, { code: 0, signal: null })
-  t.equal(first.stdout + first.stderr, '')
-  const second = new Program('main.ts', { BASE_URL: url })
-  t.match(await second.exited, { code: 1 })
-  t.match(second.stderr, /^registerUser: expected 200, got 400: guillaume@holberton.io is registered already.*\n$/)
-})
-
-t.test('no server', async (t) => {
-  for (const url of ['http://127.0.0.1:1', 'nonsense']) {
-    const program = new Program('main.ts', { BASE_URL: url })
-    t.match(await program.exited, { code: 1 })
-    t.match(program.stderr, new RegExp(`^no server at BASE_URL=${url} .*npm start\n$`))
+t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
+  for (const name of ['BASE_URL', 'PORT'] as const) {
+    const { url, port } = await startServer(t)
+    const program = new Program('main.ts', { BASE_URL: '', [name]: name === 'PORT' ? String(port) : url })
+    t.strictSame(await program.exited, { code: 0, signal: null })
+    t.equal(program.stdout + program.stderr, '')
   }
 })
 
-t.test('a server that answers wrongly: the step, what was expected, what came', async (t) => {
+t.test('the advice after a second run works, even when the server was killed in between', async (t) => {
+  const directory = tempDir(t)
+  const DATABASE_URL = `file:${directory}/users.json`
+  const killed = await startServer(t, { DATABASE_URL })
+  t.match(await new Program('main.ts', { BASE_URL: killed.url }).exited, { code: 0 })
+  await killed.stop('SIGKILL')
+
+  const second = await startServer(t, { DATABASE_URL })
+  const program = new Program('main.ts', { BASE_URL: second.url })
+  t.match(await program.exited, { code: 1 })
+  t.match(program.stderr, /^registerUser: expected 200, got 400: guillaume@holberton.io is registered already.*\n$/)
+  await second.stop('SIGKILL')
+
+  const advised = /rm users\.json\*/.exec(program.stderr)?.[0] ?? 'false'
+  t.equal(spawnSync('sh', ['-c', advised], { cwd: directory }).status, 0)
+  const third = await startServer(t, { DATABASE_URL })
+  t.match(await new Program('main.ts', { BASE_URL: third.url }).exited, { code: 0 })
+})
+
+t.test('without a server, it says where it looked', async (t) => {
+  for (const url of ['http://127.0.0.1:1', 'nonsense']) {
+    const program = new Program('main.ts', { BASE_URL: url })
+    t.match(await program.exited, { code: 1 })
+    t.match(program.stderr, new RegExp(`^no server at ${url} .*npm start, or set BASE_URL or PORT\n$`))
+  }
+})
+
+t.test('--help says what it does, and does nothing', async (t) => {
+  for (const option of ['--help', '-h']) {
+    const program = new Program('main.ts', { BASE_URL: 'http://127.0.0.1:1' }, [], [option])
+    t.match(await program.exited, { code: 0 })
+    t.match(program.stdout, /register.*npm run -s main.*BASE_URL.*http:\/\/127\.0\.0\.1:1\)\.\n$/s)
+  }
+})
+
+t.test('an import runs nothing and brings the eight functions, also from CommonJS', async (t) => {
+  const names = [
+    'logIn',
+    'logInWrongPassword',
+    'logOut',
+    'profileLogged',
+    'profileUnlogged',
+    'registerUser',
+    'resetPasswordToken',
+    'updatePassword',
+  ]
+  t.strictSame(Object.keys(await import('../main.ts')).sort(), names)
+  const script = join(tempDir(t), 'script.cjs')
+  await writeFile(script, `console.log(JSON.stringify(Object.keys(require(${JSON.stringify(`${ROOT}/main.ts`)}))))`)
+  // Without a server, a run would print a line on stderr.
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', import.meta.resolve('tsx'), script], {
+    encoding: 'utf8',
+    env: { ...process.env, BASE_URL: 'http://127.0.0.1:1' },
+  })
+  t.equal(status, 0)
+  t.equal(stderr, '')
+  t.strictSame(JSON.parse(stdout).sort(), names)
+})
+
+t.test('of a wrong answer it says which step expected what and got what', async (t) => {
   /** What the server answers to each step in turn; the last one wrongly. */
   const right: [number, string, Record<string, string>?][] = [
     [200, '{"email":"guillaume@holberton.io","message":"user created"}'],
