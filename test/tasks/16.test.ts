@@ -1,0 +1,12 @@
+/** Task 16, "Generate reset password token". */
+import t from 'tap'
+import { Auth } from '../../auth.ts'
+import { UUID } from '../helper/uuid.ts'
+
+t.test('task 16: getResetPasswordToken returns a token for a known email', async (t) => {
+  const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
+  await auth.registerUser('bob@bob.com', 'MyPwdOfBob')
+  // As with sessions, the row holds a digest of the token; and the token expires after an hour.
+  t.match(await auth.getResetPasswordToken('bob@bob.com'), UUID)
+  await t.rejects(auth.getResetPasswordToken('unknown@email.com'), { name: 'ValueError' })
+})

@@ -1,0 +1,14 @@
+/** Task 5, "Register user": the second time, the email is taken. */
+import t from 'tap'
+import { Auth } from '../../auth.ts'
+
+t.test('task 5: registerUser registers an email once', async (t) => {
+  // new Auth() works as in the exercise, with users in users.json and bcrypt's cost of 12; these options are for a test.
+  const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
+  const email = 'me@me.com'
+  const password = 'mySecuredPwd'
+  t.match(await auth.registerUser(email, password), { id: 1, email })
+  // Unlike the exercise's, it also refuses an email without an @ and a password that is empty or over 72 bytes.
+  const taken = { name: 'ValueError', message: 'User me@me.com already exists' }
+  await t.rejects(auth.registerUser(email, password), taken)
+})
