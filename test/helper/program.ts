@@ -1,7 +1,7 @@
 /** Programs of the project as child processes, each with a directory of its own. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -74,4 +74,19 @@ export async function startServer(
   })
   const match = await program.printed(/istening on (http:\/\/\S+:(\d+))/)
   return Object.assign(program, { url: match[1] ?? '', port: Number(match[2]) })
+}
+
+/**
+ * Requires a file of the project from a CommonJS script, with `no-such-file` as its argument, and prints the sorted names of
+ * its exports. It is not measured: tsx compiles the file in another way there, which the report of the coverage cannot merge.
+ */
+export function requireFromCommonJs(t: Test, file: string): { exports: string[]; stderr: string } {
+  const script = join(tempDir(t), 'script.cjs')
+  writeFileSync(script, `console.log(JSON.stringify(Object.keys(require(${JSON.stringify(join(ROOT, file))}))))`)
+  const tsx = import.meta.resolve('tsx')
+  const { stdout, stderr } = spawnSync(process.execPath, ['--import', tsx, script, 'no-such-file'], {
+    encoding: 'utf8',
+    env: { ...process.env, BASE_URL: 'http://127.0.0.1:1', _TAPJS_PROCESSINFO_COVERAGE_: '0' },
+  })
+  return { exports: JSON.parse(stdout).sort(), stderr }
 }

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { NEEDS_POSTGRES } from './helper/postgres.ts'
+import { ROOT, tempDir } from './helper/program.ts'
+
+/** Starts `npm test` in a project of its own, with these files; resolves when it has ended, or with it while it runs. */
+async function start(t: Test, files: Record<string, string>) {
+  const project = tempDir(t)
+  await mkdir(join(project, 'test'))
+  await symlink(join(ROOT, 'node_modules'), join(project, 'node_modules'))
+  await cp(join(ROOT, 'package.json'), join(project, 'package.json'))
+  await cp(join(ROOT, 'test/run.ts'), join(project, 'test/run.ts'))
+  await cp(join(ROOT, 'test/helper'), join(project, 'test/helper'), { recursive: true })
+  for (const [name, source] of Object.entries(files)) await writeFile(join(project, name), source)
+  // Not the variables by which the tap that runs this test talks to its tests.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.includes('TAP')))
+  const npm = spawn('npm', ['test'], { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => npm.kill('SIGKILL'))
+  const ended = Promise.all([once(npm, 'exit'), text(npm.stdout), text(npm.stderr)]).then(
+    ([[code], stdout, stderr]) => ({ code, stdout, stderr }),
+  )
+  return { npm, ended, project }
+}
+
+t.test('a failure has its file and line, and the last line counts', async (t) => {
+  const { ended } = await start(t, {
+    'test/a.test.ts': `import t from 'tap'\nt.test('sums', async (t) => {\n  t.equal(1 + 1, 2)\n  t.equal(1 + 1, 3, 'wrong')\n})`,
+    'test/b.test.ts': `import t from 'tap'\nt.test('later', { skip: 'no time' }, async () => {})`,
+  })
+  const { code, stdout, stderr } = await ended
+  t.equal(stderr, '')
+  t.equal(code, 1)
+  t.match(stdout, /^FAILED test\/a\.test\.ts \(/m)
+  t.match(stdout, /^ok     test\/b\.test\.ts \(/m)
+  t.match(stdout, /^test\/a\.test\.ts:4:5 test\/a\.test\.ts > sums > wrong\n/m)
+  t.match(stdout, /\n1 passed, 1 failed, 1 skipped\n$/)
+})
+
+t.test('a function that no test calls fails the run', NEEDS_POSTGRES, async (t) => {
+  const { ended } = await start(t, {
+    'code.ts': `export function used(): number {\n  return 1\n}\n\nexport function unused(): number {\n  return 2\n}\n`,
+    'test/a.test.ts': `import t from 'tap'\nimport { used } from '../code.ts'\nt.equal(used(), 1)\n`,
+  })
+  const { code, stdout } = await ended
+  t.equal(code, 1)
+  t.match(stdout, /code\.ts .* [56]-7 /)
+  t.match(stdout, /\n1 passed, 0 failed\n$/)
+})
+
+t.test('an interrupted run leaves no process behind', async (t) => {
+  for (const [signal, expected] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    const { npm, ended, project } = await start(t, {
+      'test/a.test.ts': `
+        import { spawn } from 'node:child_process'
+        import { writeFileSync } from 'node:fs'
+        import t from 'tap'
+        t.test('never ends', async () => {
+          const child = spawn('sh', ['-c', 'trap "" TERM INT; while :; do sleep 1; done'])
+          writeFileSync('pids', [process.pid, child.pid].join(' '))
+          console.error('started')
+          await new Promise(() => {})
+        })`,
+    })
+    await once(npm.stderr, 'data')
+    const pids = (await readFile(join(project, 'pids'), 'utf8')).split(' ').map(Number)
+    t.equal(pids.length, 2)
+    npm.kill(signal)
+    t.equal((await ended).code, expected)
+    // The system reaps them in its own time: a zombie runs no more.
+    const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone')))
+    for (const state of states) t.match(state, /^gone$|\) Z /)
+  }
+})
+
+t.test('without the development packages it says how to install them', async (t) => {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), join(ROOT, 'test/run.ts')], {
+    cwd: tempDir(t),
+  })
+  const [[code], stderr] = await Promise.all([once(child, 'exit'), text(child.stderr)])
+  t.equal(code, 1)
+  t.equal(stderr, 'npm test needs the development packages: run npm ci without --omit=dev\n')
+})
