@@ -1,83 +1,151 @@
-/** One process owns a table. */
-import { randomUUID } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readFileSync, rmSync, statSync, utimes, writeSync } from 'node:fs'
-import { hostname } from 'node:os'
-import { StoreError } from './engine.ts'
-
-/** Who wants a table: a process, when it was started, and on which machine or in which container it is. */
-type Claim = { pid: number; started: string; place: string; id: string }
-
-/** Process ids mean something only here: on this host, and in this container. */
-const PLACE = `${hostname()} ${statSync('/proc/self/ns/pid', { throwIfNoEntry: false })?.ino}`
-/** How old the lock of a process elsewhere is when that process is taken for dead, in milliseconds. */
-const STALE = 10_000
+/** One process owns a table, and notices when it no longer does. */
+import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { type Claim, claim, isAlive, nameOf, STALE } from './claim.ts'
+import { messageOf, StoreError } from './engine.ts'
 
 /**
- * Claims a table for this process; returns what gives it back. Every claimant adds a line to the lock file, and the first
- * one that lives has the table: so nobody has to take over the lock of a killed process, at which two could meet.
- * @throws {StoreError} when another process has it
+ * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
+ *
+ * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner behind the
+ * claims of the dead removes the file and starts over with a new one. So nobody owns a file that somebody else has owned,
+ * and an owner that was stopped for long finds another file under the name, or none. What remains: a process that stops
+ * for ten seconds within the microseconds between a look and the step after it may remove the lock of its successor, which
+ * notices at its next `check`.
  */
-export function claim(path: string): () => void {
-  const mine: Claim = { pid: process.pid, started: startOf(process.pid), place: PLACE, id: randomUUID() }
-  for (;;) {
-    const file = openSync(path, 'a+', 0o600)
-    try {
-      // The look comes before the line, which makes the file look touched.
-      const dead = readClaims(path).filter((claim) => !isAlive(claim, path))
-      const checkFirst = () => {
-        const owner = readClaims(path).find(({ id }) => !dead.some((claim) => claim.id === id))
-        if (owner !== undefined && owner.id !== mine.id) {
-          throw new StoreError(`${path}: process ${owner.pid} on ${owner.place} has this table; stop it first`)
-        }
+export class Lock {
+  readonly #path: string
+  readonly #file: number
+  readonly #heartbeat: NodeJS.Timeout
+  #isReleased = false
+
+  private constructor(path: string, file: number, onLost: (error: StoreError) => void) {
+    this.#path = path
+    this.#file = file
+    this.#heartbeat = setInterval(() => {
+      try {
+        futimesSync(file, new Date(), new Date())
+        this.check()
+      } catch (error) {
+        clearInterval(this.#heartbeat)
+        onLost(
+          error instanceof StoreError ? error : new StoreError(`cannot keep the lock ${path}: ${messageOf(error)}`),
+        )
       }
-      checkFirst()
-      // Between two line ends: a torn line before it, from a full disk, is not glued to it.
-      writeSync(file, `\n${JSON.stringify(mine)}\n`)
-      checkFirst()
-      // An owner that stops removes the file; a claim in a file that is no longer there is none.
-      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(file).ino) break
-    } finally {
-      closeSync(file)
+    }, STALE / 4).unref()
+  }
+
+  /**
+   * Takes the lock. After `kill -9` of its owner that works at once; when the owner was in another container or on another
+   * machine, ten seconds after its last heartbeat. The lock does not keep the process running.
+   * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
+   * @throws {StoreError} when a process that is alive has it, or it cannot be written
+   */
+  static take(path: string, onLost: (error: StoreError) => void): Lock {
+    try {
+      for (;;) {
+        const file = elect(path)
+        if (file !== undefined) return new Lock(path, file, onLost)
+      }
+    } catch (error) {
+      throw error instanceof StoreError ? error : cannotWrite(path, error)
     }
   }
-  const heartbeat = setInterval(() => utimes(path, new Date(), new Date(), () => {}), STALE / 4).unref()
-  return () => {
-    clearInterval(heartbeat)
-    rmSync(path, { force: true })
+
+  /**
+   * Throws unless this process has the lock. It costs one stat by name.
+   * @throws {StoreError} when the lock file was deleted or replaced, or the lock was released
+   */
+  check(): void {
+    if (!this.#isReleased && isAt(this.#path, this.#file)) return
+    throw new StoreError(
+      `${this.#path} was deleted, or another process has it by now: this process has lost its table; ` +
+        'make sure that only one process uses it, and start again',
+    )
+  }
+
+  /** Gives the lock back. May be called again, and never removes the lock of another. */
+  release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    clearInterval(this.#heartbeat)
+    if (isAt(this.#path, this.#file)) rmSync(this.#path, { force: true })
+    closeSync(this.#file)
   }
 }
 
-/** The claims in a lock file, the oldest first, without lines that are empty or torn. */
-function readClaims(path: string): Claim[] {
-  return readFileSync(path, 'utf8').split('\n').flatMap(parseClaim)
-}
-
-/** The claim on a line of the lock file; none on an empty or torn one. */
-function parseClaim(line: string): Claim[] {
+/**
+ * Adds a claim of this process to the lock file. Returns the open file when it has won the table, and nothing when a file
+ * of the dead was removed, by this process or another: then the next election decides.
+ * @throws {StoreError} when somebody alive came first
+ */
+function elect(path: string): number | undefined {
+  const file = openSync(path, 'a+', 0o600)
+  let hasWon = false
   try {
-    const claim: Claim | null = JSON.parse(line)
-    return typeof claim?.id === 'string' ? [claim] : []
-  } catch {
-    return []
+    // The claims first: one that is added after them touches the file. This process adds its own after both.
+    const claims = readClaims(file)
+    const { mtimeMs } = fstatSync(file)
+    const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))
+    const findFirst = () => readClaims(file).find(({ id }) => !dead.has(id))
+    const owner = findFirst()
+    if (owner !== undefined) throw isTaken(path, owner)
+    const mine = claim()
+    append(file, mine)
+    const first = findFirst()
+    if (first !== undefined && first.id !== mine.id) {
+      // Otherwise this process, for as long as it runs, would be next in line.
+      append(file, { withdrawn: mine.id })
+      throw isTaken(path, first)
+    }
+    hasWon = isAt(path, file) && dead.size === 0
+    if (isAt(path, file) && !hasWon) rmSync(path, { force: true })
+    return hasWon ? file : undefined
+  } finally {
+    if (!hasWon) closeSync(file)
   }
 }
 
-/** Tells whether a claimant is still there; one elsewhere shows it by touching the lock file. */
-function isAlive({ pid, started, place }: Claim, path: string): boolean {
-  if (place !== PLACE) return statSync(path).mtimeMs > Date.now() - STALE
-  return startOf(pid) === started
+/** A line of the lock file: a claim, or that one was withdrawn. */
+type Line = Claim & { withdrawn: string }
+
+/** Appends a line, behind a line end of its own: a line that a full disk has torn must not swallow it. */
+function append(file: number, line: Partial<Line>): void {
+  appendFileSync(file, `\n${JSON.stringify(line)}\n`)
 }
 
-/** When a process was started: another one may have its id by now. Where the system does not say, whether it is there. */
-function startOf(pid: number): string {
-  try {
-    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
-    return `${state === 'Z'} ${fields[18]}`
-  } catch {}
-  try {
-    process.kill(pid, 0)
-    return 'alive'
-  } catch {
-    return 'dead'
-  }
+/** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */
+function readClaims(file: number): Claim[] {
+  const bytes = Buffer.alloc(fstatSync(file).size)
+  const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
+  const lines = text.split('\n').flatMap((line): Partial<Line>[] => {
+    try {
+      return [Object(JSON.parse(line))]
+    } catch {
+      return []
+    }
+  })
+  const withdrawn = new Set(lines.map((line) => line.withdrawn))
+  return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
+}
+
+/** Tells whether a file that is open is still the one under this name. */
+function isAt(path: string, file: number): boolean {
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false })
+  const opened = fstatSync(file, { bigint: true })
+  return named?.ino === opened.ino && named.dev === opened.dev
+}
+
+function isTaken(path: string, owner: Claim): StoreError {
+  return new StoreError(`${path}: ${nameOf(owner)} has this table; stop it first`)
+}
+
+/** The refusal for an error of the file system. */
+function cannotWrite(path: string, error: unknown): StoreError {
+  const directory = dirname(resolve(path))
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  if (code === 'ENOENT') return new StoreError(`the directory ${directory} is missing: create it, or correct the path`)
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  const advice = isFull ? 'make room on the disk' : `let this user create files in ${directory}`
+  return new StoreError(`cannot write the lock ${path}: ${messageOf(error)}; ${advice}`)
 }

@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path'
 import type { Adapter } from 'lowdb'
 import { TABLE, User } from '../../user.ts'
 import { messageOf, StoreError } from './engine.ts'
-import { claim } from './lock.ts'
+import { Lock } from './lock.ts'
 import { Rows } from './rows.ts'
 import {
   damaged,
@@ -42,7 +42,7 @@ export class LogFile implements Adapter<Data> {
   /** What is read; the table above goes on with it. */
   readonly rows = new Rows()
   #path: string
-  #release = () => {}
+  #lock: Lock | undefined
   #log: FileHandle | undefined
   #logLength = 0
   #tableLength = 0
@@ -65,14 +65,14 @@ export class LogFile implements Adapter<Data> {
   async read(): Promise<Data> {
     try {
       this.#path = followLinks(this.#path)
-      this.#release = claim(`${this.#path}-lock`)
+      this.#lock = Lock.take(`${this.#path}-lock`, stop)
       const tornAt = this.#load()
       this.#log = await open(this.#wal, 'a', 0o600)
       if (tornAt !== undefined) await this.#log.truncate(tornAt)
       this.#logLength = (await this.#log.stat()).size
       await syncDirectory(this.#path)
     } catch (error) {
-      this.#release()
+      this.#lock?.release()
       throw error instanceof StoreError ? error : new StoreError(`${this.#path}: ${messageOf(error)}`)
     }
     if (this.#isUnfolded()) void this.#fold()
@@ -102,7 +102,7 @@ export class LogFile implements Adapter<Data> {
     clearTimeout(this.#quiet)
     await this.#log?.close()
     if (!this.#isUnfolded()) await unlink(this.#wal)
-    this.#release()
+    this.#lock?.release()
   }
 
   /** The log's path. */
@@ -167,6 +167,7 @@ export class LogFile implements Adapter<Data> {
   async #append(batch: Batch): Promise<void> {
     if (batch.doomed !== undefined) throw batch.doomed
     this.#next = undefined
+    this.#checkLock()
     const bytes = Buffer.from(batch.changes.map(({ line }) => line).join(''))
     try {
       await this.#log?.appendFile(bytes)
@@ -177,8 +178,18 @@ export class LogFile implements Adapter<Data> {
       throw failed
     }
     if (this.#log !== undefined) await sync(this.#log, this.#wal)
+    this.#checkLock()
     this.#logLength += bytes.length
     this.#scheduleFold()
+  }
+
+  /** Ends the process unless it still has its table: nobody is told 200 for what another process may not see. */
+  #checkLock(): void {
+    try {
+      this.#lock?.check()
+    } catch (error) {
+      stop(error)
+    }
   }
 
   /** Takes back, last first, what has failed and what was built on it. */
@@ -238,6 +249,12 @@ export class LogFile implements Adapter<Data> {
     await syncDirectory(this.#path)
     await old?.close()
   }
+}
+
+/** Says in one line why the process ends, and ends it. */
+function stop(error: unknown): never {
+  console.error(messageOf(error))
+  process.exit(1)
 }
 
 /** Where a path leads, also when there is nothing yet: whoever takes another way there has to meet the same lock. */

@@ -1,0 +1,47 @@
+/**
+ * A process of its own for lock.test.ts. `hold PATH` takes a lock and keeps it; `race DIRECTORY ROUNDS START` tries to take
+ * `DIRECTORY/0`, `1` …, each at the same moment as its rivals, and prints which ones it got.
+ */
+import { Lock } from '../../../lib/db/lock.ts'
+
+/** From the start of one round to the next, in milliseconds. */
+const ROUND = 8
+
+const [mode, path = '', rounds = '0', start = '0'] = process.argv.slice(2)
+if (mode === 'hold') {
+  try {
+    Lock.take(path, ({ message }) => {
+      console.error(message)
+      process.exit(1)
+    })
+    console.log('taken')
+    setInterval(() => {}, 60_000)
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  }
+} else {
+  console.log('ready')
+  const won: number[] = []
+  const locks: Lock[] = []
+  for (let round = 0; round < Number(rounds); round++) {
+    while (Date.now() < Number(start) + round * ROUND);
+    try {
+      locks.push(Lock.take(`${path}/${round}`, () => {}))
+      won.push(round)
+    } catch {}
+  }
+  // Nobody gives a lock back before all have tried all of them.
+  process.once('SIGTERM', () => process.exit(0))
+  setInterval(() => {}, 60_000)
+  console.log(`won ${JSON.stringify(won)} kept ${locks.filter(isKept).length}`)
+}
+
+function isKept(lock: Lock): boolean {
+  try {
+    lock.check()
+    return true
+  } catch {
+    return false
+  }
+}

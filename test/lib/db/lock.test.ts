@@ -1,0 +1,262 @@
+/** One process owns a table: races, kills, other containers, deleted lock files, full disks. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { StoreError } from '../../../db.ts'
+import { Lock } from '../../../lib/db/lock.ts'
+import { request } from '../../helper/http.ts'
+import { Program, ROOT, tempDir } from '../../helper/program.ts'
+
+const CHILD = 'test/lib/db/lock-child.ts'
+
+/** Options of a test that needs a command to succeed here. */
+function needs(command: string, ...args: string[]): { skip: string | false } {
+  return { skip: spawnSync(command, args).status !== 0 && `cannot ${command} here` }
+}
+
+/** Starts a process that takes a lock and keeps it. */
+async function hold(t: Test, path: string): Promise<Program> {
+  const owner = new Program(CHILD, {}, [], ['hold', path])
+  t.teardown(() => owner.stop('SIGKILL'))
+  await owner.printed(/taken/)
+  return owner
+}
+
+/** Takes a lock that nothing may happen to. */
+function take(t: Test, path: string): Lock {
+  return Lock.take(path, ({ message }) => t.fail(message))
+}
+
+/** Tells whether a lock is lost. */
+function isLost(lock: Lock): boolean {
+  try {
+    lock.check()
+    return false
+  } catch (error) {
+    return error instanceof StoreError && /has lost its table/.test(error.message)
+  }
+}
+
+t.test('one lock, one owner', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const first = take(t, path)
+  first.check()
+  t.throws(() => take(t, path), {
+    name: 'StoreError',
+    message: `${path}: process ${process.pid} has this table; stop it first`,
+  })
+  first.check()
+  first.release()
+  t.notOk(existsSync(path))
+  t.ok(isLost(first), 'a lock that was given back is none')
+  const second = take(t, path)
+  first.release()
+  second.check()
+  second.release()
+  second.release()
+  t.notOk(existsSync(path))
+})
+
+t.test('after a kill the next start works at once, with a new file', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const killed = await hold(t, path)
+  const refused = new Program(CHILD, {}, [], ['hold', path])
+  t.match(await refused.exited, { code: 1 })
+  t.equal(refused.stderr, `${path}: process ${killed.child.pid} has this table; stop it first\n`)
+  const { ino } = statSync(path)
+  // Open, so that its number is not given to the next file.
+  const keepsInode = spawn('tail', ['-f', path])
+  await once(keepsInode.stdout, 'data')
+  await killed.stop('SIGKILL')
+  const lock = take(t, path)
+  t.not(statSync(path).ino, ino)
+  keepsInode.kill()
+  lock.release()
+})
+
+t.test('of many that take a lock at the same moment, one wins', async (t) => {
+  const [directory, rounds, rivals] = [tempDir(t), 200, 6]
+  const killed = await hold(t, `${directory}/lock`)
+  await killed.stop('SIGKILL')
+  const dead = readFileSync(`${directory}/lock`, 'utf8')
+  // Odd rounds begin with the lock of a killed process, even ones with nothing.
+  for (let round = 1; round < rounds; round += 2) writeFileSync(`${directory}/${round}`, dead)
+  const start = Date.now() + 4000
+  const racers = Array.from({ length: rivals }, () => {
+    const racer = new Program(CHILD, {}, [], ['race', directory, `${rounds}`, `${start}`])
+    t.teardown(() => racer.stop('SIGKILL'))
+    return racer
+  })
+  await Promise.all(racers.map((racer) => racer.printed(/ready/)))
+  if (Date.now() > start) t.comment('the machine is so busy that the first rounds were no races')
+  const results = await Promise.all(racers.map((racer) => racer.printed(/won (\[.*\]) kept (\d+)/)))
+  const won: number[] = results.flatMap(([, rounds = '[]']) => JSON.parse(rounds))
+  t.strictSame(
+    won.sort((a, b) => a - b),
+    Array.from({ length: rounds }, (_, round) => round),
+    'each lock has exactly one owner',
+  )
+  t.equal(
+    results.reduce((sum, [, , kept]) => sum + Number(kept), 0),
+    rounds,
+    'and every owner still has its lock at the end',
+  )
+})
+
+t.test('whoever lost the race is not next in line', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const owner = await hold(t, path)
+  const claim = JSON.parse(readFileSync(path, 'utf8').trim())
+  await owner.stop('SIGKILL')
+  // As the file looks after a race: the loser is this process, which goes on.
+  const loser = take(t, `${path}2`)
+  const lost = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
+  loser.release()
+  writeFileSync(path, [claim, lost].map((line) => JSON.stringify(line)).join('\n'))
+  t.throws(() => take(t, path), { message: new RegExp(`process ${process.pid} has this table`) })
+  writeFileSync(path, [claim, lost, { withdrawn: lost.id }].map((line) => JSON.stringify(line)).join('\n'))
+  take(t, path).release()
+})
+
+t.test(
+  'an owner elsewhere counts as dead ten seconds after its last heartbeat, and a lock from the future too',
+  async (t) => {
+    const path = `${tempDir(t)}/lock`
+    const claim = JSON.stringify({ id: 'x', pid: 1, started: '1', place: 'other-host boot 1' })
+    const message = `${path}: process 1 in another container or machine (other-host) has this table; stop it first`
+    for (const [seconds, isValid] of [
+      [0, true],
+      [-8, true],
+      [8, true],
+      [-11, false],
+      [3600, false],
+    ] as const) {
+      // Torn lines and lines of nobody are no claims.
+      writeFileSync(path, `torn {\nnull\n1\n${claim}\n{"pid":`)
+      utimesSync(path, Date.now() / 1000 + seconds, Date.now() / 1000 + seconds)
+      if (isValid) t.throws(() => take(t, path), { message }, `${seconds} s`)
+      else take(t, path).release()
+    }
+  },
+)
+
+t.test('a process id that was given to another process is not the owner', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const lock = take(t, `${path}2`)
+  const mine = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
+  lock.release()
+  writeFileSync(path, JSON.stringify({ ...mine, started: '1' }))
+  take(t, path).release()
+})
+
+t.test('the owner notices that its lock was deleted or replaced', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const owner = await hold(t, path)
+  rmSync(path)
+  const lock = take(t, path)
+  t.match(await owner.exited, { code: 1 }, 'by its heartbeat')
+  t.equal(
+    owner.stderr,
+    `${path} was deleted, or another process has it by now: this process has lost its table; ` +
+      'make sure that only one process uses it, and start again\n',
+  )
+  lock.check()
+  rmSync(path)
+  t.ok(isLost(lock))
+  writeFileSync(path, 'of another')
+  t.ok(isLost(lock))
+  lock.release()
+  t.equal(readFileSync(path, 'utf8'), 'of another')
+})
+
+t.test(
+  'a heartbeat that fails',
+  needs('sh', '-c', 'f=$(mktemp) && chattr +i $f && chattr -i $f && rm $f'),
+  async (t) => {
+    const path = `${tempDir(t)}/lock`
+    const owner = await hold(t, path)
+    // Not even root may touch it then.
+    spawnSync('chattr', ['+i', path])
+    t.teardown(() => spawnSync('chattr', ['-i', path]))
+    t.match(await owner.exited, { code: 1 })
+    t.match(owner.stderr, new RegExp(`^cannot keep the lock ${path}: EPERM[^\n]*\n$`))
+    spawnSync('chattr', ['-i', path])
+  },
+)
+
+t.test('a lock that cannot be written', async (t) => {
+  const directory = tempDir(t)
+  t.throws(() => take(t, `${directory}/no/such/lock`), {
+    name: 'StoreError',
+    message: `the directory ${directory}/no/such is missing: create it, or correct the path`,
+  })
+  writeFileSync(`${directory}/file`, '')
+  t.throws(() => take(t, `${directory}/file/lock`), {
+    message: new RegExp(`^cannot write the lock ${directory}/file/lock: ENOTDIR.*; let this user create files in `),
+  })
+})
+
+t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'), async (t) => {
+  const directory = tempDir(t)
+  spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory])
+  t.teardown(() => spawnSync('umount', ['-l', directory]))
+  const ballast = `${directory}/ballast`
+  t.throws(() => writeFileSync(ballast, 'x'.repeat(100_000)), { code: 'ENOSPC' })
+  t.throws(() => take(t, `${directory}/lock`), {
+    message: new RegExp(`^cannot write the lock ${directory}/lock: ENOSPC.*; make room on the disk$`),
+  })
+  writeFileSync(ballast, '')
+  take(t, `${directory}/lock`).release()
+  t.strictSame(readdirSync(`${directory}`), ['ballast'])
+})
+
+const CONTAINER = ['--pid', '--fork', '--mount-proc', '--kill-child']
+
+t.test(
+  'a stopped owner in another container acknowledges nothing any more',
+  needs('unshare', ...CONTAINER, 'true'),
+  async (t) => {
+    const path = `${tempDir(t)}/users.json`
+    const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
+    const node = [process.execPath, '--import', import.meta.resolve('tsx'), 'server.ts']
+    const outer = spawn('unshare', [...CONTAINER, ...node], { cwd: ROOT, env: { ...process.env, ...env } })
+    t.teardown(() => outer.kill('SIGKILL'))
+    const exited = once(outer, 'exit')
+    let printed = ''
+    for (const stream of [outer.stdout, outer.stderr]) stream.on('data', (data) => (printed += data))
+    while (!/listening on/i.test(printed)) await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data')])
+    const url = /http:\/\/\S+/.exec(printed)?.[0] ?? ''
+    const register = (url: string, email: string) => request(`${url}/users`, 'POST', { email, password: 'p' })
+    t.match(await register(url, 'before@me.com'), { status: 200 })
+
+    const inner = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8'))
+    process.kill(inner, 'SIGSTOP')
+    const next = new Program('server.ts', env)
+    t.match(await next.exited, { code: 1 }, 'not yet overtaken')
+    t.match(next.stderr, /users.json-lock: process 1 in another container or machine \(\S+\) has this table/)
+    // Eleven seconds pass.
+    const past = statSync(`${path}-lock`).mtimeMs / 1000 - 11
+    utimesSync(`${path}-lock`, past, past)
+    const owner = new Program('server.ts', env)
+    t.teardown(() => owner.stop('SIGKILL'))
+    const [, ownersUrl = ''] = await owner.printed(/istening on (http:\/\/\S+)/)
+    t.match(await register(ownersUrl, 'new@me.com'), { status: 200 })
+
+    const late = register(url, 'late@me.com').then(
+      ({ status }) => status,
+      () => 'no answer',
+    )
+    process.kill(inner, 'SIGCONT')
+    t.equal(await late, 'no answer')
+    t.strictSame(await exited, [1, null])
+    t.match(printed, /users.json-lock was deleted, or another process has it by now: [^\n]*\n$/)
+    t.match(await register(ownersUrl, 'late@me.com'), { status: 200 }, 'the new owner goes on')
+    t.equal(await owner.stop(), 0)
+    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
+    t.strictSame(
+      users.map(({ email }) => email),
+      ['before@me.com', 'new@me.com', 'late@me.com'],
+    )
+  },
+)
