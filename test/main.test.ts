@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import t from 'tap'
+import { listen } from './helper/http.ts'
 import { Program, requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
@@ -89,11 +89,7 @@ t.test('of a wrong answer it says which step expected what and got what', async 
       const [status, body, headers] = answers.shift() ?? [500, '']
       response.writeHead(status, headers).end(body)
     })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
-    const program = new Program('main.ts', { BASE_URL: `http://127.0.0.1:${port}` })
+    const program = new Program('main.ts', { BASE_URL: `http://127.0.0.1:${await listen(server)}` })
     t.match(await program.exited, { code: 1 })
     t.match(program.stderr, line)
     server.close()

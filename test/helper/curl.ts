@@ -1,10 +1,10 @@
 /** Command lines with curl, as the exercise and the README show them. */
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { Auth } from '../../auth.ts'
 import { createService } from '../../server.ts'
+import { listen } from './http.ts'
 
 /** What curl received. */
 export type Curled = { status: number; head: string; body: unknown }
@@ -18,10 +18,8 @@ export async function startForCurl(t: Test): Promise<(command: string) => Promis
     auth: new Auth({ databaseUrl: 'memory:', bcryptCost: 4 }),
     config: { accessLog: false },
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const port = await listen(server)
   t.teardown(() => server.close())
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
   return async (command) => {
     const line = command.replace('curl ', 'curl -sSi ').replace('localhost:5000', `127.0.0.1:${port}`)
     const { stdout } = await promisify(execFile)('sh', ['-c', line])

@@ -1,6 +1,6 @@
 /** Requests: parsed ones, and raw bytes. */
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Server } from 'node:net'
 
 /** An answer with its payload. */
 export type Answered = { status: number; body: unknown; headers: Headers }
@@ -32,4 +32,12 @@ export async function raw(port: number, ...chunks: (string | Uint8Array)[]): Pro
   for (const chunk of chunks) socket.write(chunk)
   await once(socket, 'close')
   return received
+}
+
+/** Listens on a free port of 127.0.0.1; resolves with the port. */
+export async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
 }

@@ -2,12 +2,13 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Server } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http'
 import { request } from 'node:https'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
+import { listen } from './http.ts'
 import { ROOT, tempDir } from './program.ts'
 
 /** The ports behind the proxy. */
@@ -108,14 +109,6 @@ async function started(t: Test, child: ChildProcess, sign: string): Promise<void
     })
     child.once('close', () => reject(new Error(`${child.spawnfile} ended: ${log}`)))
   })
-}
-
-/** Listens on a free port; returns the port. */
-export async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** Two ports that are free. */

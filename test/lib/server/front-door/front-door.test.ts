@@ -7,9 +7,8 @@ import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../../auth.ts'
 import { createService, readConfig } from '../../../../server.ts'
-import { raw } from '../../../helper/http.ts'
+import { listen, raw } from '../../../helper/http.ts'
 import { startServer } from '../../../helper/program.ts'
-import { listen } from '../../../helper/proxies.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { Auth } from '../../../../auth.ts'
 import { createService, readConfig } from '../../../../server.ts'
-import { listen } from '../../../helper/proxies.ts'
+import { listen } from '../../../helper/http.ts'
 
 const PUBLIC_URL = 'http://auth.example.com'
 const BACK = `${PUBLIC_URL}/login?rd=https%3A%2F%2Fwiki.example.com%2Fa%3Fb%3Dc%2526d`
