@@ -9,7 +9,7 @@ import { Auth, AUTH_OPTIONS, InvalidInput, Overloaded, StoreError, TooManyFailur
 import { type Config, readEnvironment } from './lib/server/config.ts'
 import { field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { clientOf, isCrossOrigin, pathOf, sessionCookie } from './lib/server/head.ts'
+import { clientOf, countHosts, isCrossOrigin, pathOf, sessionCookie } from './lib/server/head.ts'
 import { HttpError, messageOf } from './lib/server/http-error.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
 import { checkRegistration } from './lib/server/registration.ts'
@@ -117,8 +117,10 @@ async function registeredEmail(auth: Auth, email: string): Promise<string> {
 
 /** Lets the right handler answer a request. */
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
-  const { method = '', url = '', httpVersion, headers } = request
-  if (httpVersion === '1.1' && headers.host === undefined) throw new HttpError(400, 'the Host header is missing')
+  const { method = '', url = '', httpVersion } = request
+  const hosts = countHosts(request)
+  if (hosts > 1) throw new HttpError(400, 'more than one Host header')
+  if (hosts === 0 && httpVersion === '1.1') throw new HttpError(400, 'the Host header is missing')
   if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'a request from another site')
   const path = pathOf(url)
   const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)

@@ -27,6 +27,14 @@ export function writeTogether(socket: Socket): void {
   }
 }
 
+/**
+ * Takes the trick back from a socket: node sends the next of several pipelined replies when the one before it is written, and
+ * would send one per turn of the event loop.
+ */
+export function writeAtOnce(socket: Socket): void {
+  delete socket._writev
+}
+
 /** Writes what waits. */
 function writeNow(): void {
   const now = writes

@@ -54,6 +54,16 @@ export function sessionIdsOf({ headers: { cookie = '' } }: IncomingMessage): str
   return ids
 }
 
+/** How many Host headers there are: one is right (RFC 9112, section 3.2), and of several node's `headers` has the first. */
+export function countHosts({ rawHeaders }: IncomingMessage): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
+}
+
 /** The text before the first separator, and the text behind it. */
 export function cut(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator)

@@ -2,15 +2,18 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
-import { writeTogether } from './batched-writes.ts'
+import { writeAtOnce, writeTogether } from './batched-writes.ts'
 import type { Config } from './config.ts'
 import { declaresTooLarge } from './form.ts'
 import { addressOf } from './head.ts'
 import { HttpError } from './http-error.ts'
+import { Pipeline } from './pipeline.ts'
 import { type Reply, writeReply } from './reply.ts'
 
 /** How long a request may take to arrive, in milliseconds, before it is answered 408. */
 const REQUEST_TIMEOUT = 10_000
+/** How long nothing may be read or written on a connection, in milliseconds: a client has to read its replies. */
+const IDLE_TIMEOUT = 60_000
 /** How long a client may take to read the last reply on its connection, in milliseconds. */
 const LINGER = 1000
 
@@ -23,35 +26,22 @@ const PARSE_ERRORS = new Map([
 
 /** The service behind the server. */
 export type Responder = {
-  /** Answers a request, or throws. */
+  /** Answers a request; may throw. */
   replyTo(request: IncomingMessage): Promise<Reply> | Reply
   /** The reply that stands for an error; never throws. */
   replyToError(error: unknown): Reply
 }
 
+const PIPELINE = Symbol('pipeline')
+/** A socket with the pipeline of its requests. */
+type Connection = Socket & { [PIPELINE]?: Pipeline }
+
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
 export function createHttpServer({ replyTo, replyToError }: Responder, config: Config): Server {
   const log = config.accessLog ? new AccessLog() : null
-  /** The last response of each connection. */
-  const pending = new WeakMap<Socket, ServerResponse>()
 
-  /** Answers a request, whatever happens. */
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const previous = pending.get(request.socket)
-    pending.set(request.socket, response)
-    // Of pipelined requests, each may need what the one before it does (RFC 9112, section 9.3.2).
-    if (previous?.writableFinished === false) await new Promise((resolve) => previous.once('close', resolve))
-    try {
-      const reply = replyTo(request)
-      conclude(response, reply instanceof Promise ? await reply : reply)
-    } catch (error) {
-      // A client that has disconnected, or knows already that its request is broken, gets no reply.
-      if (!response.headersSent && !request.socket.destroyed) conclude(response, replyToError(error))
-    }
-  }
-
-  /** Writes a reply and logs it; the last one of its connection when the server stops. */
-  function conclude(response: ServerResponse, reply: Reply): void {
+  /** Writes a reply and logs it. When the server stops, the reply is the last one of its connection. */
+  function write(response: ServerResponse, reply: Reply): void {
     if (!server.listening) response.shouldKeepAlive = false
     const bytes = writeReply(response, reply)
     if (log === null) return
@@ -60,13 +50,30 @@ export function createHttpServer({ replyTo, replyToError }: Responder, config: C
     log.add({ address, method: method ?? '', target: url ?? '', version, status: reply.status, bytes })
   }
 
+  /** A client that has disconnected, or knows already that its request is broken, gets no reply. */
+  function writeError(response: ServerResponse, error: unknown): void {
+    if (!response.headersSent && !response.req.socket.destroyed) write(response, replyToError(error))
+  }
+
+  const steps = { replyTo, write, writeError }
+  const pipelineOf = (socket: Connection) => (socket[PIPELINE] ??= new Pipeline(steps))
+
+  function receive(request: IncomingMessage, response: ServerResponse): void {
+    const pipeline = pipelineOf(request.socket)
+    if (pipeline.last?.writableFinished === false) writeAtOnce(request.socket)
+    if (pipeline.isClosing || pipeline.add(response)) return
+    pipeline.isClosing = true
+    // Not at once, as node starts to read again at the end of each request.
+    process.nextTick(stopReading, request.socket)
+    afterReplies(pipeline, () => linger(request.socket))
+  }
+
   /** Replies to what node does not take for a request, and closes the connection. */
   function closeWith(socket: Socket, reply: Reply): void {
     const response = new ServerResponse(new IncomingMessage(socket))
     response.assignSocket(socket)
-    conclude(response, reply)
-    socket.end()
-    setTimeout(() => socket.destroy(), LINGER).unref()
+    write(response, reply)
+    linger(socket)
   }
 
   const server = createServer({
@@ -75,32 +82,63 @@ export function createHttpServer({ replyTo, replyToError }: Responder, config: C
     connectionsCheckingInterval: 1000,
     requireHostHeader: false,
   })
+  server.setTimeout(IDLE_TIMEOUT)
   server.on('close', () => log?.flush())
-  server.on('request', serve)
+  server.on('request', receive)
   server.on('connection', writeTogether)
   server.on('checkContinue', (request, response) => {
     if (!declaresTooLarge(request)) response.writeContinue()
-    serve(request, response)
+    receive(request, response)
   })
-  server.on('checkExpectation', (_request, response) => {
-    conclude(response, replyToError(new HttpError(417, 'only 100-continue can be expected')))
+  server.on('checkExpectation', (request, response) => {
+    pipelineOf(request.socket).last = response
+    writeError(response, new HttpError(417, 'only 100-continue can be expected'))
   })
-  server.on('connect', (_request, socket: Socket) => {
+  server.on('connect', (request, socket: Socket) => {
     const allowed = 'GET, HEAD, POST, PUT, DELETE, OPTIONS'
-    closeWith(socket, replyToError(new HttpError(405, 'this is no proxy', ['Allow', allowed])))
+    const reply = replyToError(new HttpError(405, 'this is no proxy', ['Allow', allowed]))
+    afterReplies(pipelineOf(request.socket), () => closeWith(socket, reply))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const response = pending.get(socket)
-    const reply = replyToError(PARSE_ERRORS.get(error.code ?? '') ?? new HttpError(400, 'this is not HTTP'))
-    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy()
-    else if (response === undefined) closeWith(socket, reply)
-    else if (!response.req.complete) {
-      // The request that is being answered is broken itself. Where it has its answer, a second one would be a lie.
-      if (response.headersSent) return void socket.destroy()
-      response.shouldKeepAlive = false
-      conclude(response, reply)
-    } else if (response.writableFinished) closeWith(socket, reply)
-    else response.once('close', () => closeWith(socket, reply))
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const pipeline = pipelineOf(socket)
+    if (pipeline.isClosing) return
+    pipeline.isClosing = true
+    stopReading(socket)
+    const broken = PARSE_ERRORS.get(error.code ?? '') ?? new HttpError(400, 'this is not HTTP')
+    const { last } = pipeline
+    if (last === null || last.req.complete) {
+      afterReplies(pipeline, () => closeWith(socket, replyToError(broken)))
+    } else if (last.headersSent) {
+      // The broken request has its reply already: a second one would pass for that to another request.
+      afterReplies(pipeline, () => linger(socket))
+    } else {
+      last.shouldKeepAlive = false
+      writeError(last, broken)
+    }
   })
   return server
+}
+
+/** Calls back when every reply of a connection has been sent. */
+function afterReplies({ last }: Pipeline, callback: () => void): void {
+  if (last === null || last.writableFinished) callback()
+  else last.once('close', callback)
+}
+
+/** Takes the connection away from node's parser, which would go on with whatever comes in. */
+function stopReading(socket: Socket): void {
+  socket.removeAllListeners('data')
+  socket.on('data', () => {})
+  socket.pause()
+}
+
+/**
+ * Closes a connection in two steps (RFC 9112, section 9.6): closed at once, with bytes of the client still unread, it would be
+ * reset, and the client might lose the last replies.
+ */
+function linger(socket: Socket): void {
+  socket.resume()
+  socket.end()
+  setTimeout(() => socket.destroy(), LINGER).unref()
 }
