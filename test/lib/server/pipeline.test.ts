@@ -1,0 +1,145 @@
+/** What one connection may do to a server: pipelined requests in order, and clients that read nothing. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Auth } from '../../../auth.ts'
+import { createService } from '../../../server.ts'
+import { raw, request } from '../../helper/http.ts'
+import { startServer } from '../../helper/program.ts'
+
+const BOB = 'email=bob%40me.com&password=right'
+const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
+const post = (path: string, body = BOB) =>
+  `POST ${path} HTTP/1.1\r\nHost: x\r\n${FORM}Content-Length: ${body.length}\r\n\r\n${body}`
+const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+const LAST = get('/', 'Connection: close\r\n')
+/** The statuses of the replies in what a connection received. */
+const statuses = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
+
+t.test('20,000 requests at once are answered in order', async (t) => {
+  const { port } = await startServer(t)
+  const paths = Array.from({ length: 20_000 }, (_, i) => (i % 7 === 0 ? '/profile' : i % 3 === 0 ? '/nope' : '/'))
+  const received = await raw(port, paths.map((path) => get(path)).join(''), LAST)
+  const expected = paths.map((path) => (path === '/' ? 200 : path === '/nope' ? 404 : 403))
+  t.strictSame(statuses(received), [...expected, 200])
+})
+
+t.test('an unsafe request waits for those before it, and 1,500 wait for it', async (t) => {
+  const { port } = await startServer(t, { BCRYPT_COST: '10' })
+  const requests = [get('/'), post('/users'), post('/users'), post('/sessions')]
+  const received = await raw(port, requests.join(''), get('/').repeat(1500), post('/users'), LAST)
+  const expected = [200, 200, 400, 200, ...Array.from({ length: 1500 }, () => 200), 400, 200]
+  t.strictSame(statuses(received), expected)
+})
+
+t.test('beyond 4,096 requests that wait, what is owed is sent, and the connection is closed', async (t) => {
+  const { port, url } = await startServer(t, { BCRYPT_COST: '11' })
+  const received = await raw(port, post('/users'), get('/').repeat(10_000))
+  t.strictSame(
+    statuses(received),
+    Array.from({ length: 4096 }, () => 200),
+  )
+  t.match(received, /^HTTP\/1.1 200 .*user created.*Bienvenue"\}\n$/s)
+  t.match(await request(url, 'GET'), { status: 200 })
+})
+
+t.test('a client that disconnects: what waited for its request is dropped', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '10' })
+  const ann = { email: 'ann@me.com', password: 'x' }
+  await request(`${server.url}/users`, 'POST', ann)
+  const { reset_token } = Object((await request(`${server.url}/reset_password`, 'POST', ann)).body)
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  socket.write(post('/users') + post('/reset_password', 'email=ann%40me.com'))
+  await request(server.url, 'GET')
+  socket.resetAndDestroy()
+  for (const name of ['b', 'c']) await request(`${server.url}/users`, 'POST', { ...ann, email: `${name}@me.com` })
+  const form = { email: ann.email, reset_token, new_password: 'y' }
+  t.match(await request(`${server.url}/reset_password`, 'PUT', form), { status: 200 }, 'no token has replaced it')
+})
+
+t.test('a broken request behind others gets its answer after theirs, and the connection ends', async (t) => {
+  const { port } = await startServer(t, { BCRYPT_COST: '10' })
+  t.strictSame(statuses(await raw(port, post('/users') + get('/'), 'rubbish\r\n\r\n'.repeat(1000))), [200, 200, 400])
+  const chunked = 'Transfer-Encoding: chunked\r\n'
+  const broken = `DELETE /sessions HTTP/1.1\r\nHost: x\r\n${chunked}\r\nno chunk\r\n`
+  t.strictSame(statuses(await raw(port, post('/sessions') + broken)), [200, 400], 'waiting')
+  t.strictSame(statuses(await raw(port, get('/', chunked) + 'no chunk\r\n')), [200], 'answered already')
+})
+
+/** A server on bare node:http with the bytes of `GET /`, for comparison. */
+const BARE = `const server = require('node:http').createServer((request, response) => {
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '24' })
+  response.end('{"message":"Bienvenue"}\\n')
+}).listen(0, '127.0.0.1', () => console.log(server.address().port))`
+
+async function startBare(t: Test): Promise<{ child: ChildProcess; port: number }> {
+  const child = spawn(process.execPath, ['-e', BARE], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill())
+  const [line] = await once(child.stdout, 'data')
+  return { child, port: Number(`${line}`) }
+}
+
+/** A figure in kilobytes that Linux keeps of a process. */
+function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
+  return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
+}
+
+/** Lets clients send for a time and read nothing; returns the peak of memory above idle in MiB, and what the next one waits. */
+async function flood(
+  { child, port }: { child: ChildProcess; port: number },
+  connections: number,
+  milliseconds: number,
+) {
+  const idle = memory(child, 'VmRSS')
+  const requests = get('/').repeat(2000)
+  const sockets = Array.from({ length: connections }, (): Socket => {
+    const socket = connect({ port, host: '127.0.0.1' }).pause()
+    const send = () => {
+      while (socket.write(requests)) {}
+    }
+    return socket
+      .on('connect', send)
+      .on('drain', send)
+      .on('error', () => {})
+  })
+  await delay(milliseconds)
+  for (const socket of sockets) socket.destroy()
+  const began = performance.now()
+  await raw(port, LAST)
+  return { peak: (memory(child, 'VmHWM') - idle) / 1024, wait: performance.now() - began }
+}
+
+const LINUX_ONLY = existsSync('/proc/self/status') ? {} : { skip: 'the memory of a process is read from /proc' }
+
+t.test('clients that send and read nothing cost little more than on node:http', LINUX_ONLY, async (t) => {
+  for (const [connections, allowance] of [
+    [1, 40],
+    [8, 60],
+  ] as const) {
+    const bare = await flood(await startBare(t), connections, 1000)
+    const ours = await flood(await startServer(t), connections, 1000)
+    const figures = `${connections}: ${JSON.stringify({ bare, ours })}`
+    t.comment(figures)
+    t.ok(ours.peak <= 1.5 * bare.peak + allowance, figures)
+    t.ok(ours.wait <= 1.5 * bare.wait + 2000, figures)
+  }
+})
+
+t.test('a connection on which nothing is read for long is closed', async (t) => {
+  const server = createService({ auth: new Auth({ databaseUrl: 'memory:' }), config: { accessLog: false } })
+  t.equal(server.timeout, 60_000)
+  server.setTimeout(100).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const socket = connect({ port, host: '127.0.0.1' }).pause()
+  socket.write(get('/').repeat(100_000))
+  const [connection] = await once(server, 'connection')
+  await once(connection, 'close')
+  t.ok(connection.bytesRead > 0, 'it has sent requests')
+  socket.destroy()
+  server.close()
+})
