@@ -3,15 +3,36 @@ import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Config } from './config.ts'
 
-/** The client's address: behind a proxy the right-most of `X-Forwarded-For`, the only one that the proxy itself has written. */
+/**
+ * The client's address. Behind a proxy it is the right-most of `X-Forwarded-For`, the only one that the proxy itself has
+ * written; where that is no address, it is the proxy's.
+ */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
-  const last = trustProxy && cutLast(String(headers['x-forwarded-for']))
-  return last && isIP(last) ? last : (socket.remoteAddress ?? '-')
+  const forwarded = trustProxy ? parseAddress(lastOf(String(headers['x-forwarded-for']))) : null
+  return forwarded ?? plainAddress(socket.remoteAddress ?? '-')
 }
 
-/** The last one of a list's members (RFC 9110, section 5.6.1). */
-function cutLast(list: string): string {
+/** The last of a list's members (RFC 9110, section 5.6.1). */
+function lastOf(list: string): string {
   return list.slice(list.lastIndexOf(',') + 1).trim()
+}
+
+/** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6). `null`: it is none. */
+function parseAddress(text: string): string | null {
+  const [, bracketed, v4] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
+  const address = bracketed ?? v4 ?? text
+  return isIP(address) ? plainAddress(address) : null
+}
+
+/** An IPv4 address in the form of an IPv6 one (RFC 4291, section 2.5.5.2), which is how a socket for both shows it. */
+function plainAddress(address: string): string {
+  if (!address.includes(':')) return address
+  if (/^::ffff:[\d.]+$/i.test(address)) return address.slice(7)
+  const url = `http://[${address}]`
+  const [, high, low] = URL.canParse(url) ? (/^\[::ffff:(\w+):(\w+)\]$/.exec(new URL(url).hostname) ?? []) : []
+  if (high === undefined || low === undefined) return address
+  const bits = parseInt(high, 16) * 65536 + parseInt(low, 16)
+  return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.')
 }
 
 const signals = new WeakMap<Socket, AbortSignal>()
