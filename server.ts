@@ -16,6 +16,7 @@ import { checkRegistration } from './lib/server/registration.ts'
 import type { Handler, Reply, Routes } from './lib/server/reply.ts'
 import { endSessions, identityOf, userOf } from './lib/server/session.ts'
 import { listen, summary } from './lib/server/start.ts'
+import { stampErrors } from './lib/server/stderr.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
@@ -27,7 +28,7 @@ export type Service = {
   config: Config
   /** Where reset tokens are sent; `null`: they are handed to whoever asks. */
   webhook: Webhook | null
-  /** Tells whether the server has stopped listening. */
+  /** Tells whether the server is about to stop: replies are the last ones of their connections. */
   isStopping(): boolean
 }
 
@@ -157,19 +158,21 @@ export type ServiceOptions = {
   config?: Partial<Config>
   /** Where reset tokens are sent; by default, to `config.resetWebhook` where that is set. */
   webhook?: Webhook | null
+  /** Aborts some time before `close`: clients are told from then on to send no more on their connections. */
+  stopping?: AbortSignal
 }
 
 /**
  * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Nothing of it is left once it is
  * closed.
  */
-export function createService({ auth, config: settings, webhook }: ServiceOptions): Server {
+export function createService({ auth, config: settings, webhook, stopping }: ServiceOptions): Server {
   const config = { ...readConfig({}), ...settings }
   const service: Service = {
     auth,
     config,
     webhook: webhook === undefined ? createWebhook(auth, config) : webhook,
-    isStopping: () => !server.listening,
+    isStopping: () => stopping?.aborted === true || !server.listening,
   }
   const door = frontDoor({ ...service, replyToError, failAs })
   const routes: Routes = new Map([...ROUTES, ...door.routes])
@@ -180,7 +183,7 @@ export function createService({ auth, config: settings, webhook }: ServiceOption
       return door.replyToError(error, request)
     }
   }
-  const server = createHttpServer({ replyTo, replyToError }, config)
+  const server = createHttpServer({ replyTo, replyToError, isStopping: service.isStopping }, config)
   return server
 }
 
@@ -191,6 +194,7 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
 
 /** Runs the service until SIGINT or SIGTERM. What keeps it from starting is one line on stderr, and exit code 1. */
 async function main(): Promise<void> {
+  stampErrors()
   // The service goes on when nobody reads what it prints any more.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
@@ -198,21 +202,28 @@ async function main(): Promise<void> {
     const auth = createAuth(config)
     await auth.open()
     const webhook = createWebhook(auth, config)
-    const server = createService({ auth, config, webhook })
+    const stopping = new AbortController()
+    const server = createService({ auth, config, webhook, stopping: stopping.signal })
     const connections = connectionsOf(server)
     const listening = await listen(server, config).catch(async (error) => {
       await auth.close()
       throw error
     })
     const stop = async () => {
+      // Ctrl-C reaches the process twice through npm; `timeout` does the same with SIGTERM.
+      if (stopping.signal.aborted) return
+      stopping.abort()
+      console.log('stopping')
       await drain(server, connections, webhook)
       await auth.close().catch((error) => {
         console.error(messageOf(error))
         process.exit(1)
       })
-      process.exit(0)
+      // What is printed to a pipe goes on its way while it is read, for a second at most.
+      setTimeout(() => process.exit(0), 1000)
+      process.stdout.write('stopped\n', () => process.exit(0))
     }
-    process.once('SIGINT', stop).once('SIGTERM', stop)
+    process.on('SIGINT', stop).on('SIGTERM', stop)
     console.log(`${listening}\n${summary(config, await auth.countUsers())}`)
   } catch (error) {
     console.error(messageOf(error))

@@ -4,6 +4,8 @@ import { pathOf } from './head.ts'
 /** How long a line of the log may wait for others, in milliseconds, and how many lines wait at most. */
 const LOG_DELAY = 100
 const LOG_ENTRIES = 512
+/** How many characters may wait for a reader of stdout; what comes beyond them is dropped. */
+const MOST_UNREAD = 1024 * 1024
 
 /** What the log says of a request. */
 export type LogEntry = {
@@ -15,29 +17,51 @@ export type LogEntry = {
   bytes: number
 }
 
-/** Request lines on stdout in the Common Log Format, made and written in batches: each on its own costs ten times as much. */
+/**
+ * Request lines on stdout in the Common Log Format, made and written in batches: each on its own costs ten times as much. When
+ * stdout is a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and counted.
+ */
 export class AccessLog {
   #entries: LogEntry[] = []
+  #dropped = 0
 
   /** Adds a request. */
   add(entry: LogEntry): void {
     const waiting = this.#entries.push(entry)
-    if (waiting === 1) setTimeout(() => this.flush(), LOG_DELAY).unref()
-    else if (waiting === LOG_ENTRIES) this.flush()
+    if (waiting === 1) setTimeout(() => this.#flush(), LOG_DELAY).unref()
+    else if (waiting === LOG_ENTRIES) this.#flush()
   }
 
-  /** Writes what has come together. */
-  flush(): void {
-    if (this.#entries.length === 0) return
-    const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-    const lines = this.#entries.map(({ address, method, target, version, status, bytes }) => {
-      // What node's parser could not read has no method.
-      const request = method === '' ? '-' : `${method} ${printable(pathOf(target))} HTTP/${version}`
-      return `${address} - - [${date}] "${request}" ${status} ${bytes || '-'}\n`
-    })
-    this.#entries = []
-    process.stdout.write(lines.join(''))
+  /** Writes what has come together; the last that is called. */
+  close(): void {
+    this.#flush()
+    this.#reportDropped()
   }
+
+  #flush(): void {
+    if (process.stdout.writableLength > MOST_UNREAD) this.#dropped += this.#entries.length
+    else if (this.#entries.length > 0) {
+      this.#reportDropped()
+      process.stdout.write(linesOf(this.#entries))
+    }
+    this.#entries = []
+  }
+
+  #reportDropped(): void {
+    if (this.#dropped > 0) console.error(`the access log has lost ${this.#dropped} lines: nobody read stdout`)
+    this.#dropped = 0
+  }
+}
+
+/** The lines of requests that ended just now. */
+function linesOf(entries: LogEntry[]): string {
+  const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
+  const lines = entries.map(({ address, method, target, version, status, bytes }) => {
+    // What node's parser could not read has no method.
+    const request = method === '' ? '-' : `${method} ${printable(pathOf(target))} HTTP/${version}`
+    return `${address} - - [${date}] "${request}" ${status} ${bytes || '-'}\n`
+  })
+  return lines.join('')
 }
 
 /** A text with nothing in it that could break a line of the log. */

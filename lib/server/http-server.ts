@@ -30,6 +30,8 @@ export type Responder = {
   replyTo(request: IncomingMessage): Promise<Reply> | Reply
   /** The reply that stands for an error; never throws. */
   replyToError(error: unknown): Reply
+  /** Tells whether replies are the last ones of their connections. */
+  isStopping(): boolean
 }
 
 const PIPELINE = Symbol('pipeline')
@@ -37,12 +39,12 @@ const PIPELINE = Symbol('pipeline')
 type Connection = Socket & { [PIPELINE]?: Pipeline }
 
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
-export function createHttpServer({ replyTo, replyToError }: Responder, config: Config): Server {
+export function createHttpServer({ replyTo, replyToError, isStopping }: Responder, config: Config): Server {
   const log = config.accessLog ? new AccessLog() : null
 
-  /** Writes a reply and logs it. When the server stops, the reply is the last one of its connection. */
+  /** Writes a reply and logs it. */
   function write(response: ServerResponse, reply: Reply): void {
-    if (!server.listening) response.shouldKeepAlive = false
+    if (isStopping()) response.shouldKeepAlive = false
     const bytes = writeReply(response, reply)
     if (log === null) return
     const { method, url, httpVersion: version } = response.req
@@ -83,7 +85,7 @@ export function createHttpServer({ replyTo, replyToError }: Responder, config: C
     requireHostHeader: false,
   })
   server.setTimeout(IDLE_TIMEOUT)
-  server.on('close', () => log?.flush())
+  server.on('close', () => log?.close())
   server.on('request', receive)
   server.on('connection', writeTogether)
   server.on('checkContinue', (request, response) => {

@@ -1,10 +1,16 @@
-/** A clean stop: work in flight is finished, and nothing new begins. */
+/** A clean stop: requests in flight are answered, and no new ones are taken. */
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Webhook } from './webhook.ts'
 
-/** How long requests in flight may take at a stop, in milliseconds. */
+/** How long requests in flight, and reset tokens that are being sent, may take at a stop, in milliseconds. */
 const STOP_TIMEOUT = 10_000
+/**
+ * How long connections stay open at a stop for requests that are on their way, in milliseconds: whatever arrives later is
+ * not carried out, so that the client can send it again elsewhere.
+ */
+const MOMENT = 300
 
 /** The open connections of a server, from now on. */
 export function connectionsOf(server: Server): ReadonlySet<Socket> {
@@ -16,13 +22,16 @@ export function connectionsOf(server: Server): ReadonlySet<Socket> {
   return connections
 }
 
-/** Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. */
+/**
+ * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. The server says
+ * `Connection: close` in its replies by then.
+ */
 export async function drain(server: Server, connections: ReadonlySet<Socket>, webhook: Webhook | null): Promise<void> {
-  const cutOff = setTimeout(() => server.closeAllConnections(), STOP_TIMEOUT)
+  const timeUp = delay(STOP_TIMEOUT).then(() => server.closeAllConnections())
+  if (connections.size > 0) await delay(MOMENT)
   const closed = new Promise((resolve) => server.close(resolve))
-  // A connection on which nothing was ever sent is no work in flight, though node waits for it.
+  // A connection on which nothing was ever sent has no request in flight, though node waits for it.
   for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
   await closed
-  await Promise.race([webhook?.settled(), new Promise((resolve) => setTimeout(resolve, STOP_TIMEOUT))])
-  clearTimeout(cutOff)
+  await Promise.race([webhook?.settled(), timeUp])
 }

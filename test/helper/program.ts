@@ -21,7 +21,8 @@ export class Program {
   readonly child: ChildProcess
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   stdout = ''
-  stderr = ''
+  /** What came on stderr, with the time before each of the server's lines. */
+  stampedErrors = ''
 
   constructor(file: string, env: Record<string, string>, nodeArgs: string[] = [], args: string[] = []) {
     const tsx = import.meta.resolve('tsx')
@@ -31,8 +32,13 @@ export class Program {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.child.stdout?.on('data', (data) => (this.stdout += data))
-    this.child.stderr?.on('data', (data) => (this.stderr += data))
+    this.child.stderr?.on('data', (data) => (this.stampedErrors += data))
     this.exited = once(this.child, 'close').then(([code, signal]) => ({ code, signal }))
+  }
+
+  /** What came on stderr, without the time. */
+  get stderr(): string {
+    return this.stampedErrors.replace(/^\d{4}-\d\d-\d\dT\S+Z /gm, '')
   }
 
   /** Resolves when stdout or stderr matches, with the match; rejects when the program ends before. */

@@ -1,0 +1,50 @@
+/** Request lines on stdout. */
+import t from 'tap'
+import { raw, request } from '../../helper/http.ts'
+import { startServer } from '../../helper/program.ts'
+
+t.test('the access log', async (t) => {
+  const server = await startServer(t)
+  await request(`${server.url}/?secret=1`, 'GET')
+  await raw(server.port, 'GET /"\\x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  await raw(server.port, 'rubbish\r\n\r\n')
+  await server.stop()
+  const [first, ...lines] = server.stdout.split('\n').filter((line) => line.includes(' - - '))
+  t.match(first, /^127\.0\.0\.1 - - \[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET \/ HTTP\/1\.1" 200 24$/)
+  t.match(lines, [/"GET \/\?\?x HTTP\/1\.1" 404 \d+$/, /"-" 400 \d+$/])
+  const quiet = await startServer(t, { ACCESS_LOG: '0' })
+  await request(quiet.url, 'GET')
+  await quiet.stop()
+  t.match(
+    quiet.stdout,
+    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\nstopping\nstopped\n$/,
+  )
+})
+
+t.test('who reads stdout and stderr may go, the server goes on', async (t) => {
+  const server = await startServer(t)
+  server.child.stdout?.destroy()
+  server.child.stderr?.destroy()
+  for (let i = 0; i < 3; i++) {
+    t.match(await request(server.url, 'GET'), { status: 200 })
+    await new Promise((resolve) => setTimeout(resolve, 110))
+  }
+  t.equal(await server.stop(), 0)
+})
+
+t.test('a log that nobody reads does not grow, and tells later what it has lost', async (t) => {
+  const server = await startServer(t)
+  server.child.stdout?.pause()
+  const requests = 60_000
+  const get = (more = '') => `GET / HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+  for (let sent = 0; sent < requests; sent += 10_000) {
+    await raw(server.port, get().repeat(9999), get('Connection: close\r\n'))
+  }
+  t.notMatch(server.stderr, /lost/)
+  server.child.stdout?.resume()
+  await server.stop()
+  const [, lost] = /^the access log has lost (\d+) lines: nobody read stdout\n$/.exec(server.stderr) ?? []
+  const lines = server.stdout.match(/"GET \//g)?.length ?? 0
+  t.equal(lines + Number(lost), requests)
+  t.ok(lines < 25_000, `${lines} lines were kept`)
+})

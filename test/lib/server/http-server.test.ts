@@ -1,0 +1,84 @@
+/** What is too large, too slow or not HTTP. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { Auth } from '../../../auth.ts'
+import { createService, readConfig } from '../../../server.ts'
+import { raw, request } from '../../helper/http.ts'
+import { startServer } from '../../helper/program.ts'
+
+const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
+
+/** A raw answer's status and payload; every one must have the common headers and a JSON message. */
+function parseRaw(t: Test, text: string): { status: number; message: unknown } {
+  const [head = '', body = ''] = text.split('\r\n\r\n')
+  t.match(head, /^Content-Type: application\/json$/m)
+  t.match(head, /^X-Content-Type-Options: nosniff$/m)
+  t.match(head, new RegExp(`^Content-Length: ${body.length}$`, 'm'))
+  t.match(body, /\n$/)
+  return { status: Number(head.slice(9, 12)), message: JSON.parse(body).message }
+}
+
+t.test('what is too large, too slow or no HTTP', async (t) => {
+  const { port } = await startServer(t)
+  const close = 'Connection: close\r\n'
+  for (const [status, ...chunks] of [
+    [413, `${HEAD}Content-Length: 16385\r\n${close}\r\n`],
+    [413, `${HEAD}Content-Length: 999999999999999\r\n${close}\r\n`],
+    [413, `${HEAD}Content-Length: 16385\r\nExpect: 100-continue\r\n${close}\r\n`],
+    [413, `${HEAD}Transfer-Encoding: chunked\r\n${close}\r\n`, '4001\r\n', 'x'.repeat(0x4001), '\r\n0\r\n\r\n'],
+    [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n`, 'no chunk\r\n'],
+    [400, `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`],
+    [400, 'GET / HTTP/1.1\r\n\r\n'.replace('\r\n\r\n', `\r\n${close}\r\n`)],
+    [400, `GET / HTTP/1.1\r\nHost: x\r\nhost: x\r\n${close}\r\n`],
+    [400, 'GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n'],
+    [400, 'GET / HTTP/9.9\r\n\r\n'],
+    [400, 'rubbish\r\n\r\n'],
+    [400, '\x16\x03\x01\x02\x00\x01'],
+    [405, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'],
+    [405, `TRACE / HTTP/1.1\r\nHost: x\r\n${close}\r\n`],
+    [417, `GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n${close}\r\n`],
+    [431, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`],
+    [431, `GET /${'x'.repeat(17000)} HTTP/1.1\r\nHost: x\r\n\r\n`],
+  ] as const) {
+    const answered = parseRaw(t, await raw(port, ...chunks))
+    t.match(answered, { status, message: /./ }, `${status} ${chunks[0].slice(0, 90)}`)
+  }
+  const pipelined = await raw(port, 'GET /profile HTTP/1.1\r\nHost: x\r\n\r\nrubbish\r\n\r\n')
+  t.match(pipelined, /^HTTP\/1.1 403 .*HTTP\/1.1 400 /s, 'the answer to the request before comes first')
+  const body = 'email=pipe%40me.com&password=p'
+  const post = (path: string, more = '') =>
+    `${HEAD.replace('/users', path)}Content-Length: ${body.length}\r\n${more}\r\n${body}`
+  const inOrder = await raw(port, post('/users') + post('/users') + post('/sessions', close))
+  t.match(inOrder, /^HTTP\/1.1 200 .*HTTP\/1.1 400 .*HTTP\/1.1 200 .*logged in/s, 'each after the one before it')
+  t.match(parseRaw(t, await raw(port, `${HEAD}Transfer-Encoding: gzip, chunked\r\n${close}\r\n0\r\n\r\n`)), {
+    status: 415,
+  })
+  const gentle = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
+  t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
+})
+
+t.test('a client that hangs up or stalls', async (t) => {
+  const config = readConfig({ DATABASE_URL: 'memory:', BCRYPT_COST: '4', ACCESS_LOG: '0' })
+  const auth = new Auth(config.auth)
+  await auth.open()
+  const server = createService({ auth, config })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+
+  server.requestTimeout = server.headersTimeout = 100
+  t.match(parseRaw(t, await raw(port, 'GET / HTTP/1.1\r\nHo')), { status: 408, message: /longer than/ })
+  t.match(parseRaw(t, await raw(port, `${HEAD}Content-Length: 9\r\n\r\n`, 'email')), { status: 408 })
+  const flood = await raw(port, `${HEAD}Content-Length: 99999\r\n\r\n`, 'x'.repeat(20000))
+  t.match(parseRaw(t, flood), { status: 413 }, 'who goes on sending after the answer is cut off, without another')
+
+  const socket = connect({ port, host: '127.0.0.1' })
+  socket.write(`${HEAD}Content-Length: 9\r\n\r\nemail`)
+  const [received] = await once(server, 'request')
+  socket.resetAndDestroy()
+  await new Promise((resolve) => received.on('close', resolve))
+  t.match(await request(`http://127.0.0.1:${port}/`, 'GET'), { status: 200 })
+})

@@ -1,0 +1,140 @@
+/** A stop: whatever is carried out is answered, whatever signals come. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { Agent, request as send } from 'node:http'
+import { connect } from 'node:net'
+import t from 'tap'
+import { request, sessionOf } from '../../helper/http.ts'
+import { ROOT, startServer, tempDir } from '../../helper/program.ts'
+
+const BOB = { email: 'bob@me.com', password: 'right' }
+const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
+
+/** Registers a user on a connection of the agent; resolves with the status, or 0 when the connection breaks. */
+function register(agent: Agent, port: number, email: string): Promise<number> {
+  return new Promise((resolve) => {
+    const headers = { 'Content-Type': 'application/x-www-form-urlencoded' }
+    const sent = send({ agent, port, host: '127.0.0.1', path: '/users', method: 'POST', headers }, (response) => {
+      response.on('end', () => resolve(response.statusCode ?? 0)).resume()
+    })
+    sent.on('error', () => resolve(0)).end(`email=${email}&password=x`)
+  })
+}
+
+t.test('under load, every registration that is carried out is answered', async (t) => {
+  for (let round = 0; round < 3; round++) {
+    const path = `${tempDir(t)}/users.json`
+    const server = await startServer(t, { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0' })
+    const answered: string[] = []
+    const clients = Array.from({ length: 32 }, async (_, client) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      for (let i = 0; ; i++) {
+        const email = `${client}-${i}@me.com`
+        const status = await register(agent, server.port, email)
+        if (status !== 200) break
+        if (answered.push(email) === 200) server.child.kill('SIGTERM')
+      }
+      agent.destroy()
+    })
+    await Promise.all(clients)
+    t.match(await server.exited, { code: 0 })
+    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
+    t.strictSame(users.map(({ email }) => email).sort(), answered.sort())
+  }
+})
+
+t.test('a request that is on its way on an idle connection is answered, with Connection: close', async (t) => {
+  const server = await startServer(t)
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  const get = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+  socket.write(get)
+  let received = ''
+  socket.on('data', (data) => (received += data))
+  await once(socket, 'data')
+  t.match(received, /Connection: keep-alive/)
+  server.child.kill('SIGTERM')
+  await server.printed(/^stopping\n/m)
+  received = ''
+  socket.write(get)
+  await once(socket, 'close')
+  t.match(received, /^HTTP\/1.1 200 .*Connection: close.*Bienvenue/s)
+  t.match(await server.exited, { code: 0 })
+  t.match(server.stdout, /\nstopped\n$/)
+})
+
+t.test('more signals change nothing', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '11' })
+  const answered = request(`${server.url}/users`, 'POST', BOB)
+  await request(server.url, 'GET')
+  server.child.kill('SIGTERM')
+  await server.printed(/^stopping\n/m)
+  server.child.kill('SIGTERM')
+  server.child.kill('SIGINT')
+  t.match(await answered, { status: 200 })
+  t.match(await server.exited, { code: 0, signal: null })
+  t.equal(server.stdout.match(/stopping/g)?.length, 1)
+})
+
+t.test('what takes longer than ten seconds is cut off', async (t) => {
+  const server = await startServer(t, { ACCESS_LOG: '0' })
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  const head = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n'
+  socket.write(head).valueOf()
+  socket.on('error', () => {})
+  await request(server.url, 'GET')
+  const began = performance.now()
+  server.child.kill('SIGTERM')
+  t.match(await server.exited, { code: 0 })
+  t.ok(performance.now() - began > 5000 && performance.now() - began < 15_000)
+})
+
+t.test('npm start passes a signal on', async (t) => {
+  const env = { ...process.env, HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:' }
+  const npm = spawn('npm', ['start'], { cwd: ROOT, env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  let printed = ''
+  npm.stdout.on('data', (data) => (printed += data))
+  while (!/Listening/.test(printed)) await once(npm.stdout, 'data')
+  npm.kill('SIGTERM')
+  // stdout closes when the last process that has it has ended.
+  await once(npm.stdout, 'close')
+  t.match(printed, /\nstopping\nstopped\n$/)
+})
+
+t.test('stop and start: nothing is lost', async (t) => {
+  const env = { DATABASE_URL: `file:${tempDir(t)}/users.json` }
+  const first = await startServer(t, env)
+  await request(`${first.url}/users`, 'POST', BOB)
+  const session = sessionOf(await request(`${first.url}/sessions`, 'POST', BOB))
+  const silent = connect({ port: first.port, host: '127.0.0.1' })
+  await once(silent, 'connect')
+  t.equal(await first.stop('SIGINT'), 0, 'a connection without a request does not delay the stop')
+  const second = await startServer(t, env)
+  const cookie = `session_id=${session}`
+  const profile = await request(`${second.url}/profile`, 'GET', undefined, { cookie })
+  t.match(profile, { status: 200, body: { email: BOB.email } })
+  t.match(await request(`${second.url}/users`, 'POST', BOB), { status: 400 })
+})
+
+t.test('a stop finishes what is in flight', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '11' })
+  const answered = request(`${server.url}/users`, 'POST', BOB)
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  socket.write(`${HEAD}Content-Length: 5\r\n\r\n`)
+  await request(server.url, 'GET')
+  server.child.kill('SIGTERM')
+  await server.printed(/GET/)
+  socket.end('email')
+  const answer = await answered
+  t.equal(answer.status, 200)
+  t.equal(answer.headers.get('connection'), 'close')
+  t.match(await server.exited, { code: 0, signal: null })
+  t.match(server.stdout, /"POST \/users HTTP\/1.1" 200 48\n/, 'the access log is flushed')
+})
+
+t.test('SIGTERM as soon as the server says that it listens', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const server = await startServer(t, { DATABASE_URL: `file:${path}` })
+  t.equal(await server.stop(), 0)
+  t.strictSame(readdirSync(path.replace('users.json', '')), [])
+})
