@@ -50,6 +50,14 @@ export class Auth {
     return this.#db.close()
   }
 
+  /** Tells whether the store answers now. */
+  isHealthy(): Promise<boolean> {
+    return this.#db.check().then(
+      () => true,
+      () => false,
+    )
+  }
+
   /** How many users there are. */
   countUsers(): Promise<number> {
     return this.#db.countUsers()

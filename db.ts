@@ -51,6 +51,12 @@ export class DB {
     if (isOpen === true) await this.#engine.close()
   }
 
+  /** Checks that the store answers now: that a file is still this process's own, a database there within a second. */
+  async check(): Promise<void> {
+    await this.open()
+    await this.#engine.check()
+  }
+
   /** How many users there are. */
   async countUsers(): Promise<number> {
     await this.open()

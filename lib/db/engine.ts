@@ -31,6 +31,8 @@ export type Attributes = Partial<User>
 export interface Engine {
   open(): Promise<void>
   close(): Promise<void>
+  /** Throws `StoreError` unless the store answers now. */
+  check(): Promise<void> | void
   count(): Promise<number> | number
   /** Throws `EmailTaken`. */
   insert(email: string, hashedPassword: string): Promise<User>

@@ -88,6 +88,11 @@ export class LogFile implements Adapter<Data> {
     this.#next.changes.push({ line: `${JSON.stringify(user)}\n`, undo })
   }
 
+  /** Throws unless the table is still this process's own. */
+  check(): void {
+    this.#lock?.check()
+  }
+
   /** Resolves when all changes so far are on the disk. */
   async write(): Promise<void> {
     await this.#next?.done

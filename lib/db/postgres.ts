@@ -10,6 +10,8 @@ const NAMES = Object.keys(COLUMNS).join(', ')
 const STATEMENT_TIMEOUT = 3000
 /** and before its connection is given up, as nothing comes back on it any more. */
 const HANG_TIMEOUT = 4000
+/** How long a database that is well may take to answer, in milliseconds. */
+const CHECK_TIMEOUT = 1000
 
 /** The same three methods over SQL, for any number of processes: the database decides who comes first. */
 export class Postgres implements Engine {
@@ -79,6 +81,20 @@ export class Postgres implements Engine {
   /** Closes the connections when what runs on them has ended. */
   async close(): Promise<void> {
     await this.#sql?.end({ timeout: HANG_TIMEOUT / 1000 })
+  }
+
+  /** Throws unless the database answers within a second. */
+  async check(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      const error = new StoreError(`the database has not answered for ${CHECK_TIMEOUT / 1000} second`)
+      timer = setTimeout(() => reject(error), CHECK_TIMEOUT)
+    })
+    try {
+      await Promise.race([this.#run('select 1', []), late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** How many rows there are. */

@@ -29,6 +29,11 @@ export class Table implements Engine {
     await this.#log?.close()
   }
 
+  /** Throws unless the files are still this process's own; rows in memory are always there. */
+  check(): void {
+    this.#log?.check()
+  }
+
   /** How many rows there are. */
   count(): number {
     return this.#rows.all.length

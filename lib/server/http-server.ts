@@ -46,7 +46,7 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
   function write(response: ServerResponse, reply: Reply): void {
     if (isStopping()) response.shouldKeepAlive = false
     const bytes = writeReply(response, reply)
-    if (log === null) return
+    if (log === null || reply.isLogged === false) return
     const { method, url, httpVersion: version } = response.req
     const address = addressOf(config, response.req)
     log.add({ address, method: method ?? '', target: url ?? '', version, status: reply.status, bytes })

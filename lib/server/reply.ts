@@ -6,7 +6,13 @@ import type { Service } from '../../server.ts'
  * The answer to a request. An object is sent as JSON, a string as an HTML page; without a body, none is sent. `headers` are
  * names and values in turn.
  */
-export type Reply = { status: number; body?: object | string; headers?: readonly string[] }
+export type Reply = {
+  status: number
+  body?: object | string
+  headers?: readonly string[]
+  /** `false` keeps it out of the access log. */
+  isLogged?: boolean
+}
 
 /** Answers one method of one path; may also throw an `HttpError`, or one of Auth's errors. */
 export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply

@@ -1,5 +1,5 @@
 /**
- * The front door: pages on which people with a browser log in, and what a proxy asks about them. It is built on the same Auth
+ * The front door: pages on which people with a browser log in, and what proxies and balancers ask. It is built on the same Auth
  * as the contract's paths, and on nothing of theirs. README.md in this folder tells how to put it in front of an app.
  */
 import type { IncomingMessage } from 'node:http'
@@ -7,6 +7,7 @@ import { pathOf } from '../head.ts'
 import type { Handler, Reply, Routes } from '../reply.ts'
 import { changePassword, showAccount } from './account.ts'
 import { type Door, failed } from './door.ts'
+import { healthz } from './healthz.ts'
 import { logIn, logOut, register, showLogin, showRegister } from './log-in.ts'
 import { buildPages } from './pages.ts'
 import { forgot, reset, showForgot, showReset } from './reset.ts'
@@ -60,6 +61,9 @@ export function frontDoor(tools: Omit<Door, 'pages'>): FrontDoor {
   ])
   // Without a webhook it would hand the token to whoever asks.
   if (door.webhook !== null) paths.set('/forgot', both(showForgot, forgot))
-  const others: Routes = new Map([['/verify', new Map([['GET', verify]])]])
+  const others: Routes = new Map([
+    ['/verify', new Map([['GET', verify]])],
+    ['/healthz', new Map([['GET', healthz]])],
+  ])
   return { routes: new Map([...paths, ...others]), replyToError }
 }
