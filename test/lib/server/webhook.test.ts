@@ -84,7 +84,8 @@ t.test('a receiver that never answers: a bounded number waits', async (t) => {
   await request(`${server.url}/users`, 'POST', BOB)
   const asked = Array.from({ length: 120 }, () => request(`${server.url}/reset_password`, 'POST', BOB))
   for (const { status } of await Promise.all(asked)) t.equal(status, 200)
-  t.match(server.stderr, /^(RESET_WEBHOOK: dropped, 100 are waiting\n){20}$/)
+  // On a busy machine, some of the others may have been tried again by now.
+  t.equal(server.stderr.match(/^RESET_WEBHOOK: dropped, 100 are waiting$/gm)?.length, 20)
   await server.stop('SIGKILL')
 })
 
