@@ -251,6 +251,14 @@ t.test('who has to wait is told for how long', async (t) => {
   t.match(alertOf(refused), /\. Try again in 10 minutes\.$/)
   t.match(refused.headers.get('retry-after'), /^\d+$/)
   t.equal(valueOf('email', refused), BOB.email)
+
+  const other = await start(t, { LOGIN_FAILURES: '1' })
+  const session = { cookie: (await other.ask('/login', BOB)).cookie }
+  const change = (password: string) => other.ask('/account', { password, new_password: 'new' }, session)
+  t.match(await change('wrong'), { status: 401 })
+  const account = await change('right')
+  t.match(account, { status: 429, text: /logged in as <strong>bob@me\.com</ }, 'a wrong current password counts too')
+  t.match(alertOf(account), /\. Try again in 10 minutes\.$/)
 })
 
 t.test('when the store does not answer', async (t) => {
