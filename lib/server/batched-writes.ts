@@ -1,6 +1,9 @@
-/** A trick that makes a busy server cheaper; the service works the same without it. */
+/** A trick that makes a busy server cheaper on node 20, and on no other; the service works the same without it. */
 import { executionAsyncResource } from 'node:async_hooks'
 import type { Socket } from 'node:net'
+
+/** On node 24 and 26 the trick gains nothing. */
+const IS_NODE_20 = process.versions.node.startsWith('20.')
 
 /** What is to be written at the end of this turn of the event loop. */
 let writes: (() => void)[] = []
@@ -8,13 +11,13 @@ let writes: (() => void)[] = []
 /**
  * Writes the replies of one turn of the event loop one right after the other, so that whoever reads them is woken up once, not
  * for each. And node hands a reply to its socket as two texts, of which the second is empty: one plain write will do.
- * Each takes a tenth off the work of a busy server on node 20. To measure it again, leave out the line in http-server.ts that
- * calls this, and compare what `npm run bench` prints for ours and bare.
+ * Together they save a tenth of the CPU per request. To measure it again, leave out the line in http-server.ts that calls this,
+ * and compare what `npm run bench` prints for ours and bare.
  */
 export function writeTogether(socket: Socket): void {
   const writeAll = socket._writev
   // The sockets of Deno and Bun have no such method.
-  if (writeAll === undefined) return
+  if (!IS_NODE_20 || writeAll === undefined) return
   keepNextTickFast()
   socket._writev = (chunks, done) => {
     const [first, second] = chunks
@@ -47,7 +50,7 @@ let kept: object | undefined
 
 /**
  * V8 forgets the shape of those objects when it collects garbage while there is none, and from then on nextTick is slow, which
- * takes a quarter of the work of a busy server on node 20. So one is kept.
+ * takes a quarter of the work of a busy server. So one is kept.
  */
 function keepNextTickFast(): void {
   if (kept === undefined) process.nextTick(() => (kept = executionAsyncResource()))
