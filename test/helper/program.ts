@@ -9,6 +9,9 @@ import type { Test } from 'tap'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
+/** The command that runs a program of the project; test/runtimes/run.ts sets another one. */
+const RUNTIME = process.env['TEST_RUNTIME']?.split(' ') ?? [process.execPath, '--import', import.meta.resolve('tsx')]
+
 /** A directory of the test's own, removed when the test and what it left running have ended. */
 export function tempDir(t: Test): string {
   const directory = mkdtempSync(join(tmpdir(), 'auth-test-'))
@@ -25,8 +28,8 @@ export class Program {
   stampedErrors = ''
 
   constructor(file: string, env: Record<string, string>, nodeArgs: string[] = [], args: string[] = []) {
-    const tsx = import.meta.resolve('tsx')
-    this.child = spawn(process.execPath, ['--import', tsx, ...nodeArgs, join(ROOT, file), ...args], {
+    const [runtime = '', ...options] = RUNTIME
+    this.child = spawn(runtime, [...options, ...nodeArgs, join(ROOT, file), ...args], {
       cwd: ROOT,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

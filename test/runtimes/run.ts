@@ -1,10 +1,10 @@
 /**
- * Runs the service as it is, without tsx and without a build, under each runtime of this folder, after `npm ci --prefix
- * test/runtimes`, by `node --import tsx test/runtimes/run.ts`: prints a line for each runtime and check, and exits 1
- * where one does not start, fails main.ts, does not stop cleanly or loses its user.
+ * Runs the service under each runtime of this folder, without a build, after `npm ci --prefix test/runtimes`, by
+ * `node --import tsx test/runtimes/run.ts`. Prints a line for each runtime and check, and exits with 1 where the service
+ * does not start, fails main.ts or a test, does not stop cleanly or loses its user.
  */
 import { deepEqual, equal } from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,15 +16,27 @@ import { ROOT } from '../helper/program.ts'
 /** A runtime: where its program is, and what comes before the name of the file to run. */
 type Runtime = { name: string; program: string; args: string[] }
 
-/** Not the programs in `node_modules/.bin`, of which deno's is a script that passes no signal on. */
+/** Not the programs in `node_modules/.bin`: deno's is a script that passes no signal on. The first node strips no types. */
 const RUNTIMES: Runtime[] = [
-  { name: 'node', program: 'node/bin/node', args: [] },
+  { name: 'node', program: 'node20/bin/node', args: ['--import', 'tsx'] },
+  { name: 'node', program: 'node22/bin/node', args: [] },
+  { name: 'node', program: 'node24/bin/node', args: [] },
+  { name: 'node', program: 'node26/bin/node', args: [] },
   { name: 'deno', program: 'deno/deno', args: ['run', '-A'] },
   { name: 'bun', program: 'bun/bin/bun.exe', args: [] },
 ]
 
+/** The tests that start the service as a program. tap runs on node only, but the service that they start need not. */
+const PROGRAM_TESTS = ['main', 'readme', 'tasks'].map((name) => `test/${name}.test.ts`)
+/** The main part of the tests; `run.test.ts` and `layers.test.ts` are about the project and not about the service. */
+const TESTS = readdirSync(join(ROOT, 'test'))
+  .filter((name) => name.endsWith('.test.ts') && !/^(run|layers)\./.test(name))
+  .map((name) => `test/${name}`)
+
 /** How long a program may run, in milliseconds. */
 const PROGRAM_TIMEOUT = 60_000
+/** How long the tests may run, in milliseconds. */
+const TESTS_TIMEOUT = 300_000
 /** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT = 5000
 
@@ -105,6 +117,27 @@ async function answers(url: string): Promise<Map<string, string>> {
   return found
 }
 
+/** Runs the tests that a runtime can run; returns the closing line, and throws when one fails. */
+function test(runtime: Runtime): string {
+  const program = programOf(runtime)
+  const isNode = runtime.name === 'node'
+  const { status, stdout, stderr } = spawnSync(
+    isNode ? program : process.execPath,
+    ['--import', 'tsx', 'test/run.ts', ...(isNode ? TESTS : PROGRAM_TESTS)],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: TESTS_TIMEOUT,
+      env: isNode ? process.env : { ...process.env, TEST_RUNTIME: [program, ...runtime.args].join(' ') },
+    },
+  )
+  if (status !== 0) {
+    console.log(`${stdout}${stderr}`)
+    throw new Error('a test failed')
+  }
+  return stdout.trimEnd().split('\n').at(-1) ?? ''
+}
+
 /** Puts a runtime through the essentials, and throws at the first that fails; returns its answers to the requests. */
 async function check(runtime: Runtime, directory: string, say: Say): Promise<Map<string, string>> {
   const store = {
@@ -142,12 +175,13 @@ for (const runtime of RUNTIMES) {
     const version = execFileSync(programOf(runtime), ['--version'], { encoding: 'utf8' })
     label += ` ${/\d+\.\d+\.\d+/.exec(version)?.[0]}`
     const found = await check(runtime, directory, say)
-    if (runtime.name === 'node') reference = found
+    reference ??= found
     for (const [name, answer] of found) {
       const [head = '', body = ''] = answer.split('\r\n\r\n')
-      const difference = reference !== undefined && answer !== reference.get(name) ? '(unlike node)' : ''
+      const difference = answer === reference.get(name) ? '' : '(unlike node)'
       say(name, [head.split('\r\n', 1), body.trim(), difference].join(' ').trim())
     }
+    say('tests', test(runtime))
   } catch (error) {
     say('FAILED', String(error).replace(/\s+/g, ' '))
     process.exitCode = 1
