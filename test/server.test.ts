@@ -77,17 +77,58 @@ t.test('methods and paths', async (t) => {
     t.match(options, { status: 204, body: null })
     t.equal(options.headers.get('allow'), allow)
     const wrong = await request(url + path, 'PATCH')
-    t.match(wrong, { status: 405, body: { message: `use one of ${allow}` } })
+    t.match(wrong, { status: 405, body: { message: `PATCH is not allowed here: use one of ${allow}` } })
     t.equal(wrong.headers.get('allow'), allow)
   }
   t.match(await request(`${url}/users`, 'HEAD'), { status: 405 })
-  for (const path of ['/users/', '/no', '/__proto__', '/constructor', '//users']) {
+  for (const path of ['/no', '/usersx', '/users/x', '/__proto__', '/constructor']) {
     t.match(await request(url + path, 'GET'), { status: 404, body: { message: 'no such path' } }, path)
   }
+  for (const [i, path] of ['/users/', '//users', '///users//', '/users/?x=//y/'].entries()) {
+    t.match(await request(url + path, 'POST', { ...BOB, email: `${i}@me.com` }), { status: 200 }, path)
+  }
+  t.match(await request(`${url}//`, 'GET'), { status: 200 })
   const absolute = 'GET http://x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
   t.match(await raw(port, absolute), /^HTTP\/1.1 200 .*Bienvenue/s)
   t.match(await raw(port, absolute.replace('GET http://x/', 'OPTIONS *')), /^HTTP\/1.1 204 /)
   t.match(await raw(port, 'GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 .*Bienvenue/s)
+})
+
+t.test('reason phrases are in capitals, as Flask writes them', async (t) => {
+  const { url, port } = await startServer(t)
+  const phrase = async (path: string, init: RequestInit = {}) =>
+    (await fetch(url + path, { redirect: 'manual', ...init })).statusText
+  await request(`${url}/users`, 'POST', BOB)
+  const cookie = `session_id=${sessionOf(await request(`${url}/sessions`, 'POST', BOB))}`
+  t.strictSame(
+    [
+      await phrase('/'),
+      await phrase('/users', { method: 'POST', body: new URLSearchParams(BOB) }),
+      await phrase('/sessions', { method: 'POST', body: new URLSearchParams({ ...BOB, password: 'x' }) }),
+      await phrase('/profile'),
+      await phrase('/nope'),
+      await phrase('/', { method: 'PATCH' }),
+      await phrase('/sessions', { method: 'DELETE', headers: { cookie } }),
+    ],
+    ['OK', 'BAD REQUEST', 'UNAUTHORIZED', 'FORBIDDEN', 'NOT FOUND', 'METHOD NOT ALLOWED', 'FOUND'],
+  )
+  t.match(await raw(port, 'rubbish\r\n\r\n'), /^HTTP\/1.1 400 BAD REQUEST\r\n/)
+  const large = `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`
+  t.match(await raw(port, large), /^HTTP\/1.1 431 REQUEST HEADER FIELDS TOO LARGE\r\n/)
+})
+
+t.test('a browser gets 303 at logout, as it would repeat the DELETE after a 302', async (t) => {
+  const { url, port } = await startServer(t)
+  await request(`${url}/users`, 'POST', BOB)
+  for (const [header, line] of [
+    ['Sec-Fetch-Site: same-origin\r\n', '303 SEE OTHER'],
+    ['Sec-Fetch-Mode: cors\r\n', '302 FOUND'],
+  ] as const) {
+    const session = sessionOf(await request(`${url}/sessions`, 'POST', BOB))
+    const head = `Host: x\r\nCookie: session_id=${session}\r\nConnection: close\r\n${header}`
+    const received = await raw(port, `DELETE /sessions HTTP/1.1\r\n${head}\r\n`)
+    t.match(received, new RegExp(`^HTTP/1.1 ${line}\r\n.*Location: /\r\n`, 's'))
+  }
 })
 
 t.test('a bug in the service is a plain 500', async (t) => {

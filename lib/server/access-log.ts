@@ -1,5 +1,5 @@
 /** Request lines on stdout. */
-import { pathOf } from './head.ts'
+import { cut } from './head.ts'
 
 /** How long a line of the log may wait for others, in milliseconds, and how many lines wait at most. */
 const LOG_DELAY = 100
@@ -10,6 +10,8 @@ const MOST_UNREAD = 1024 * 1024
 /** What the log says of a request. */
 export type LogEntry = {
   address: string
+  /** Whose session came with it. */
+  userId: number | undefined
   method: string
   target: string
   version: string
@@ -56,10 +58,10 @@ export class AccessLog {
 /** The lines of requests that ended just now. */
 function linesOf(entries: LogEntry[]): string {
   const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-  const lines = entries.map(({ address, method, target, version, status, bytes }) => {
+  const lines = entries.map(({ address, userId, method, target, version, status, bytes }) => {
     // What node's parser could not read has no method.
-    const request = method === '' ? '-' : `${method} ${printable(pathOf(target))} HTTP/${version}`
-    return `${address} - - [${date}] "${request}" ${status} ${bytes || '-'}\n`
+    const request = method === '' ? '-' : `${method} ${printable(cut(target, '?')[0])} HTTP/${version}`
+    return `${address} - ${userId ?? '-'} [${date}] "${request}" ${status} ${bytes || '-'}\n`
   })
   return lines.join('')
 }

@@ -42,7 +42,8 @@ export function readEnvironment(env: Record<string, string | undefined>, bounds:
     throw new ValueError(`REGISTRATION=${registration}: expected open or local`)
   }
   return {
-    host: text('HOST', '0.0.0.0'),
+    /** `null`: every address, IPv6 and IPv4. */
+    host: env['HOST'] === undefined ? null : text('HOST', ''),
     port: integer('PORT', { default: 5000, min: 0, max: 65535 }),
     auth: {
       databaseUrl: text('DATABASE_URL', DEFAULT_URL),

@@ -12,11 +12,21 @@ const MOST_FIELDS = 32
 /** The fields of a body, by name. */
 export type Form = ReadonlyMap<string, string>
 
-/** A field that the client has to send. */
+/**
+ * A field that the client has to send.
+ * @throws {HttpError} with the status of the route's own failure, when it is missing or empty
+ */
 export function field(form: Form, name: string, status = 400): string {
   const value = form.get(name)
   if (!value) throw new HttpError(status, `${name} is missing`)
   return value
+}
+
+/** `field` for an email. No email has a space in it, but `+` stands for one in a form. */
+export function emailField(form: Form, status: number): string {
+  const email = field(form, 'email', status)
+  if (!email.includes(' ')) return email
+  throw new HttpError(status, 'email has a space in it: write + as %2B in a form (curl: --data-urlencode)')
 }
 
 /** The names and values in a body of one media type; throws where the body is broken. */
@@ -36,14 +46,16 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
   const transfer = request.headers['transfer-encoding'] ?? 'chunked'
   if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
     if (!hasBody(request)) return new Map()
-    throw new HttpError(415, `send the fields uncompressed, as one of ${[...PARSERS.keys()].join(', ')}`)
+    const sent = parse === undefined ? `Content-Type ${contentType || '(none)'}` : 'a compressed body'
+    throw new HttpError(415, `${sent} is not supported: send the fields as ${[...PARSERS.keys()].join(', ')}`)
   }
   const body = await readBody(request)
   const form = new Map<string, string>()
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
     for (const [name, value] of await parse(text, contentType)) {
-      if (typeof value !== 'string' || !value.isWellFormed()) throw new TypeError(`${name} is not a string`)
+      if (typeof value !== 'string') throw new TypeError(`${name} is not a string`)
+      if (!value.isWellFormed()) throw new TypeError(`${name} is not well-formed Unicode`)
       if (!form.has(name)) form.set(name, value)
     }
   } catch (error) {
@@ -54,12 +66,26 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
 
 /** The form that browsers and `curl -d` send. Not by URLSearchParams, which lets broken coding pass as something else. */
 function parseUrlencoded(text: string): [string, string][] {
+  if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON: send it with Content-Type: application/json')
   const pairs = text.split('&')
   checkCount(pairs.length)
   return pairs.map((pair) => {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
-    return [decodeURIComponent(name), decodeURIComponent(value)]
+    // The end of a file, or of one of its lines, would pass for the end of a password.
+    if (/[\r\n]/.test(pair)) throw new TypeError(`${name} has a line break in it: write it as %0A (curl: -d @FILE)`)
+    return [decode(name, 'the name of a field'), decode(value, name)]
   })
+}
+
+/** Decodes percent-encoding; `what` it is stands in the message. */
+function decode(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    const isPercent = /%(?![\da-f]{2})/i.test(text)
+    const advice = isPercent ? 'write % as %25 (curl: --data-urlencode)' : 'its bytes are not UTF-8'
+    throw new TypeError(`${what} is not percent-encoded: ${advice}`)
+  }
 }
 
 /** The form that `curl -F` sends (RFC 7578). Files are left out. */

@@ -91,9 +91,11 @@ export function cut(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)]
 }
 
-/** The path of a request target, which may be absolute (RFC 9112, section 3.2), without its query. */
+/** The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated. */
 export function pathOf(target: string): string {
-  return cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0] || '/'
+  const path = cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0]
+  const isPlain = !path.includes('//') && (path.length === 1 || !path.endsWith('/'))
+  return (isPlain ? path : path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')) || '/'
 }
 
 /**

@@ -49,7 +49,8 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     if (log === null || reply.isLogged === false) return
     const { method, url, httpVersion: version } = response.req
     const address = addressOf(config, response.req)
-    log.add({ address, method: method ?? '', target: url ?? '', version, status: reply.status, bytes })
+    const { status, userId } = reply
+    log.add({ address, userId, method: method ?? '', target: url ?? '', version, status, bytes })
   }
 
   /** A client that has disconnected, or knows already that its request is broken, gets no reply. */

@@ -1,5 +1,5 @@
 /** What a handler returns, and how it is written to the client. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Service } from '../../server.ts'
 
 /**
@@ -10,6 +10,8 @@ export type Reply = {
   status: number
   body?: object | string
   headers?: readonly string[]
+  /** Whose session was found, for the access log. */
+  userId?: number
   /** `false` keeps it out of the access log. */
   isLogged?: boolean
 }
@@ -19,6 +21,9 @@ export type Handler = (service: Service, request: IncomingMessage) => Promise<Re
 
 /** Handlers by path and method. Maps, because an object would also have a `/__proto__`. */
 export type Routes = ReadonlyMap<string, ReadonlyMap<string, Handler>>
+
+/** The reason phrases, in capitals as Flask's are: clients of the exercise compare them. */
+const REASONS = new Map(Object.entries(STATUS_CODES).map(([status, text = '']) => [Number(status), text.toUpperCase()]))
 
 /** Writes a reply, its head and body in one piece; returns the number of bytes in its body. */
 export function writeReply(response: ServerResponse, { status, body, headers = [] }: Reply): number {
@@ -30,6 +35,6 @@ export function writeReply(response: ServerResponse, { status, body, headers = [
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...headers)
-  response.writeHead(status, head).end(text)
+  response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length
 }

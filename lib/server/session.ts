@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Service } from '../../server.ts'
 import type { User } from '../../user.ts'
 import { sessionIdsOf } from './head.ts'
+import { HttpError } from './http-error.ts'
 
 /**
  * The user of the first live session among a request's cookies, or `null`. There may be several cookies of the name: one set
@@ -16,16 +17,22 @@ export async function userOf(auth: Service['auth'], request: IncomingMessage): P
   return null
 }
 
-/** Ends every live session among a request's cookies; tells whether there was one. */
-export async function endSessions(auth: Service['auth'], request: IncomingMessage): Promise<boolean> {
-  let wasLive = false
+/** Ends every live session among a request's cookies; returns the user of the first, or `null`. */
+export async function endSessions(auth: Service['auth'], request: IncomingMessage): Promise<User | null> {
+  let first: User | null = null
   for (const sessionId of sessionIdsOf(request)) {
     const user = await auth.getUserFromSessionId(sessionId)
     if (user === null) continue
     await auth.destroySession(user.id)
-    wasLive = true
+    first ??= user
   }
-  return wasLive
+  return first
+}
+
+/** Why a request is not taken for a user's. */
+export function noSession(request: IncomingMessage): HttpError {
+  const hasCookie = sessionIdsOf(request).length > 0
+  return new HttpError(403, hasCookie ? 'no such session: log in again' : 'no session_id cookie: log in first')
 }
 
 /** The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be Unicode. */

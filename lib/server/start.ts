@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { ValueError, withoutPassword } from '../../user.ts'
 import type { Config } from './config.ts'
+import { messageOf } from './http-error.ts'
 
 /**
  * Resolves when the server listens, with where that is, and where its pages are.
@@ -10,20 +11,29 @@ import type { Config } from './config.ts'
  */
 export async function listen(server: Server, { host, port, publicUrl }: Config): Promise<string> {
   try {
-    server.listen({ host, port })
+    // Without a host node takes `::`, which is for IPv4 too, or 0.0.0.0 where there is no IPv6.
+    server.listen(host === null ? { port } : { host, port })
     await once(server, 'listening')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : error
-    const why = code === 'EADDRINUSE' ? 'taken already' : `no address to listen on (${code})`
-    throw new ValueError(`HOST=${host} PORT=${port}: ${why}; set HOST or PORT to something else`)
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const why = LISTEN_ERRORS.get(code) ?? `no address to listen on (${code || messageOf(error)})`
+    throw new ValueError(
+      `${host === null ? '' : `HOST=${host} `}PORT=${port}: ${why}; set HOST or PORT to something else`,
+    )
   }
   const address = server.address()
   const at = typeof address === 'object' && address !== null ? address.port : port
-  const name = host.includes(':') ? `[${host}]` : host
+  const name = host?.includes(':') ? `[${host}]` : (host ?? 'localhost')
   const browsersName = host === '::' || host === '0.0.0.0' ? 'localhost' : name
   return `Listening on http://${name}:${at}
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
+
+/** Why a server cannot listen, by the code of the error. */
+const LISTEN_ERRORS = new Map([
+  ['EADDRINUSE', 'taken already'],
+  ['EACCES', 'not allowed, as ports below 1024 are for root'],
+])
 
 /** The store, and the settings that matter, in two lines. */
 export function summary(config: Config, users: number): string {

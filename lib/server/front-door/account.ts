@@ -14,7 +14,8 @@ const TO_LOGIN = '/login?rd=/account'
 export async function showAccount({ auth, config, pages }: Door, request: IncomingMessage): Promise<Reply> {
   const user = await userOf(auth, request)
   if (user === null) return seeOther(TO_LOGIN)
-  return pages.account(200, { email: user.email, notice: noticeOn('/account', config, request) })
+  const page = pages.account(200, { email: user.email, notice: noticeOn('/account', config, request) })
+  return { ...page, userId: user.id }
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
@@ -28,5 +29,5 @@ export async function changePassword(door: Door, request: IncomingMessage): Prom
     if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
     return seeOther('/account', 'Set-Cookie', sessionCookie(config, sessionId, config.auth.sessionTtl))
   }
-  return submit(door, request, pages.account, work, user.email)
+  return { ...(await submit(door, request, pages.account, work, user.email)), userId: user.id }
 }

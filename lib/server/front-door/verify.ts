@@ -8,7 +8,7 @@ import { identityOf, userOf } from '../session.ts'
 /** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
 export async function verify({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const user = await userOf(auth, request)
-  if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user) }
+  if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
   const original = originalOf(config, request)
   const headers =
     original === null ? [] : ['Location', `${config.publicUrl}/login?rd=${encodeURIComponent(original.url)}`]

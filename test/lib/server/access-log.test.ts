@@ -1,6 +1,6 @@
 /** Request lines on stdout. */
 import t from 'tap'
-import { raw, request } from '../../helper/http.ts'
+import { raw, request, sessionOf } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 
 t.test('the access log', async (t) => {
@@ -19,6 +19,35 @@ t.test('the access log', async (t) => {
     quiet.stdout,
     /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\nstopping\nstopped\n$/,
   )
+})
+
+t.test('the third field is the user whose session came with the request', async (t) => {
+  const server = await startServer(t)
+  const bob = { email: 'bob@me.com', password: 'secret-password' }
+  await request(`${server.url}/users`, 'POST', bob)
+  const session = sessionOf(await request(`${server.url}/sessions`, 'POST', bob))
+  const cookie = `session_id=${session}`
+  for (const path of ['/profile?query', '/account', '/verify', '/']) {
+    await fetch(server.url + path, { headers: { cookie } })
+  }
+  await request(`${server.url}//sessions/`, 'DELETE', undefined, { cookie })
+  await request(`${server.url}/profile`, 'GET', undefined, { cookie })
+  await server.stop()
+  const lines = server.stdout.match(/^\S+ - .*$/gm) ?? []
+  t.strictSame(
+    lines.map((line) => line.replace(/^\S+ - (\S+) \[.*\] "(.*) HTTP.*$/, '$1 $2')),
+    [
+      '- POST /users',
+      '- POST /sessions',
+      '1 GET /profile',
+      '1 GET /account',
+      '1 GET /verify',
+      '- GET /',
+      '1 DELETE //sessions/',
+      '- GET /profile',
+    ],
+  )
+  t.notMatch(server.stdout, new RegExp(`query|${session}|${bob.email}|${bob.password}`))
 })
 
 t.test('who reads stdout and stderr may go, the server goes on', async (t) => {

@@ -8,7 +8,7 @@ const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 
 t.test('configuration', async (t) => {
   t.strictSame(readConfig({}), {
-    host: '0.0.0.0',
+    host: null,
     port: 5000,
     auth: {
       databaseUrl: 'file:users.json',

@@ -1,8 +1,11 @@
 /** What keeps the service from starting. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
+import { networkInterfaces } from 'node:os'
 import t from 'tap'
-import { Program, startServer, tempDir } from '../../helper/program.ts'
+import { Program, ROOT, startServer, tempDir } from '../../helper/program.ts'
 
 t.test('what keeps the server from starting is one line, and exit code 1', async (t) => {
   const running = await startServer(t)
@@ -27,4 +30,17 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
   }
   t.equal(await readFile(`${dir}/broken.json`, 'utf8'), '{"users":[')
   t.strictSame(readdirSync(dir), ['broken.json'], 'nothing is left behind')
+})
+
+t.test('without HOST it listens on every address', async (t) => {
+  const env = { ...process.env, PORT: '0', DATABASE_URL: 'memory:' }
+  Reflect.deleteProperty(env, 'HOST')
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), 'server.ts'], { cwd: ROOT, env })
+  t.teardown(() => child.kill())
+  const [line] = await once(child.stdout, 'data')
+  const [, port = ''] = /^Listening on http:\/\/localhost:(\d+)\n/.exec(`${line}`) ?? []
+  const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+  for (const host of ['localhost', '127.0.0.1', ...(hasIPv6 ? ['[::1]'] : [])]) {
+    t.equal((await fetch(`http://${host}:${port}/`)).status, 200, host)
+  }
 })

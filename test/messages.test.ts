@@ -1,0 +1,134 @@
+/** Every message that helps somebody on: what was sent or set, and the line that comes back, word for word. */
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import t from 'tap'
+import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
+import { Program, startServer, tempDir } from './helper/program.ts'
+
+const FORM = 'application/x-www-form-urlencoded'
+const TYPES = 'application/x-www-form-urlencoded, multipart/form-data, application/json'
+
+/** Method and path, headers, body; status, message. */
+const REQUESTS = [
+  ['POST /users', FORM, '', 400, 'email is missing'],
+  ['POST /users', FORM, 'email=a@b.c', 400, 'password is missing'],
+  ['POST /users', FORM, 'email=a@b.c&password=', 400, 'password is missing'],
+  ['POST /sessions', FORM, 'password=x', 401, 'email is missing'],
+  ['POST /sessions', FORM, 'email=a@b.c', 401, 'password is missing'],
+  ['POST /reset_password', FORM, 'x=y', 403, 'email is missing'],
+  ['PUT /reset_password', FORM, 'email=a@b.c', 403, 'reset_token is missing'],
+  ['PUT /reset_password', FORM, 'email=a@b.c&reset_token=x', 403, 'new_password is missing'],
+  [
+    'POST /users',
+    FORM,
+    'email=a@b.c&password=100%',
+    400,
+    'broken body: password is not percent-encoded: write % as %25 (curl: --data-urlencode)',
+  ],
+  ['POST /users', FORM, 'email=%ff', 400, 'broken body: email is not percent-encoded: its bytes are not UTF-8'],
+  [
+    'POST /users',
+    FORM,
+    '%=1',
+    400,
+    'broken body: the name of a field is not percent-encoded: write % as %25 (curl: --data-urlencode)',
+  ],
+  [
+    'POST /users',
+    FORM,
+    '{"email":"a@b.c","password":"x"}',
+    400,
+    'broken body: it looks like JSON: send it with Content-Type: application/json',
+  ],
+  [
+    'POST /users',
+    FORM,
+    'email=a+tag@c.d&password=x',
+    400,
+    'email has a space in it: write + as %2B in a form (curl: --data-urlencode)',
+  ],
+  [
+    'POST /sessions',
+    FORM,
+    'email=a+tag@c.d&password=x',
+    401,
+    'email has a space in it: write + as %2B in a form (curl: --data-urlencode)',
+  ],
+  [
+    'POST /users',
+    FORM,
+    'email=a@b.c&password=x\n',
+    400,
+    'broken body: password has a line break in it: write it as %0A (curl: -d @FILE)',
+  ],
+  ['POST /users', 'application/json', '{"email":1}', 400, 'broken body: email is not a string'],
+  ['POST /users', 'application/json', '[]', 400, 'broken body: not a JSON object'],
+  ['POST /users', 'text/plain', 'x', 415, `Content-Type text/plain is not supported: send the fields as ${TYPES}`],
+  ['PATCH /sessions', FORM, '', 405, 'PATCH is not allowed here: use one of POST, DELETE, OPTIONS'],
+  ['GET /nope', '', '', 404, 'no such path'],
+  ['GET /profile', '', '', 403, 'no session_id cookie: log in first'],
+  ['GET /profile', 'cookie', '', 403, 'no such session: log in again'],
+  ['DELETE /sessions', '', '', 403, 'no session_id cookie: log in first'],
+  ['DELETE /sessions', 'cookie', '', 403, 'no such session: log in again'],
+] as const
+
+t.test('what comes back for a request', async (t) => {
+  const { url } = await startServer(t, { LOGIN_FAILURES: '1' })
+  for (const [line, type, body, status, message] of REQUESTS) {
+    const [method = '', path = ''] = line.split(' ')
+    const headers: Record<string, string> =
+      type === 'cookie' ? { cookie: 'session_id=old' } : type === '' ? {} : { 'content-type': type }
+    const response = await fetch(url + path, { method, headers, ...(method !== 'GET' && { body }) })
+    t.strictSame([response.status, await response.json()], [status, { message }], `${line} ${body}`)
+  }
+})
+
+t.test('a field that is missing is no failed login', async (t) => {
+  const { url } = await startServer(t, { LOGIN_FAILURES: '1' })
+  for (const body of ['email=a@b.c', 'password=x', 'email=a+@b.c&password=x', 'email=a@b.c&password=x']) {
+    const response = await fetch(`${url}/sessions`, { method: 'POST', headers: { 'content-type': FORM }, body })
+    t.equal(response.status, 401, body)
+  }
+})
+
+t.test('what is said at a start that fails', NEEDS_POSTGRES, async (t) => {
+  const dir = tempDir(t)
+  const running = await startServer(t, { DATABASE_URL: `file:${dir}/users.json` })
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const address = taken.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const { url } = await createDatabase(t)
+  for (const [env, line] of [
+    [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
+    [{ HOST: '' }, 'HOST is empty: set it or unset it'],
+    [{ PORT: `${port}` }, `HOST=127.0.0.1 PORT=${port}: taken already; set HOST or PORT to something else`],
+    [
+      { HOST: '192.0.2.1' },
+      'HOST=192.0.2.1 PORT=0: no address to listen on (EADDRNOTAVAIL); set HOST or PORT to something else',
+    ],
+    [
+      { DATABASE_URL: 'file:/no/such/dir/users.json' },
+      'the directory /no/such/dir is missing: create it, or correct the path',
+    ],
+    [
+      { DATABASE_URL: `file:${dir}/users.json` },
+      `${dir}/users.json-lock: process ${running.child.pid} has this table; stop it first`,
+    ],
+    [{ DATABASE_URL: `${url}?sslmode=require` }, /^cannot open the database: .*TLS/],
+  ] as const) {
+    const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
+    t.match(await program.exited, { code: 1 })
+    const said = program.stderr.trimEnd()
+    if (typeof line === 'string') t.equal(said, line)
+    else t.match(said, line)
+    t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [^\n]+\n$/)
+  }
+})
+
+t.test('a port that only root may use', { skip: process.getuid?.() === 0 ? 'root may' : false }, async (t) => {
+  const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '1', DATABASE_URL: 'memory:' })
+  t.match(await program.exited, { code: 1 })
+  t.match(program.stderr, /^HOST=127\.0\.0\.1 PORT=1: not allowed, as ports below 1024 are for root; set HOST or PORT/)
+})
