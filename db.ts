@@ -103,9 +103,11 @@ export class DB {
       checkValue(name, value)
       if (name === 'id' && value !== userId) throw new ValueError('an id never changes')
     }
-    checkSearch({ ...expected, id: userId })
+    checkSearch({ id: userId })
+    checkSearch(expected)
     await this.open()
-    if (!(await this.#engine.update(userId, attributes, expected))) {
+    const isAnother = 'id' in expected && expected.id !== userId
+    if (isAnother || !(await this.#engine.update(userId, attributes, expected))) {
       throw new NoResultFound(`no user with id ${userId} and the expected values`)
     }
   }
