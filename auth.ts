@@ -1,6 +1,10 @@
 /**
- * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13 and 16 to 18). It knows nothing of HTTP, and of the store only
- * the public methods of DB. The rules follow the Copenhagen Book and OWASP's cheat sheets.
+ * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13, 16 and 18), after the Copenhagen Book and OWASP's cheat sheets. It
+ * knows nothing of HTTP, and of the store only the public methods of DB.
+ *
+ * Three things prove who somebody is: a password; the ID of a session, until it ends; a reset token, once. People choose
+ * passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are random, they
+ * expire, and only their digests are stored: whoever reads the store cannot use them.
  */
 import { hash as digestOf, randomUUID } from 'node:crypto'
 import { DB, EmailTaken, NoResultFound } from './db.ts'
@@ -10,42 +14,51 @@ import { HashQueue } from './lib/auth/hash-queue.ts'
 import { checkClient, checkNewEmail, checkNewPassword, checkString } from './lib/auth/input.ts'
 import { AUTH_OPTIONS, type AuthOptions, readOptions } from './lib/auth/options.ts'
 import { Passwords } from './lib/auth/passwords.ts'
-import { type User, ValueError, withoutPassword } from './user.ts'
+import { type User, ValueError } from './user.ts'
 
 export { StoreError } from './db.ts'
 export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
 export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
-export { ValueError } from './user.ts'
+export { type User, ValueError } from './user.ts'
 
-/** Who asks: the address that failed logins are counted for, and a signal that aborts when the client hangs up. */
-export type Client = { address?: string; signal?: AbortSignal }
+/**
+ * Where a call comes from: the client's address, for which failed logins are counted and which takes its turn among others
+ * when passwords wait to be hashed, and a signal that aborts when the client disconnects. Both are optional.
+ */
+export interface Client {
+  address?: string
+  signal?: AbortSignal
+}
 
-/** Registers users, checks passwords, and gives out and takes back sessions and reset tokens. */
+/**
+ * Registers users, checks passwords, and gives out and takes back sessions and reset tokens. Every method also throws
+ * `ValueError`, naming the argument, for one of a wrong type, and `StoreError` when the store cannot be read or written now.
+ */
 export class Auth {
-  readonly #db: DB
   readonly #options: AuthOptions
+  readonly #db: DB
   readonly #passwords: Passwords
-  readonly #hashing: HashQueue
+  readonly #hashQueue: HashQueue
   readonly #failures: FailedLogins
 
   /**
-   * Nothing is opened yet: the first call does that.
+   * Opens nothing yet: the first call does.
    * @throws {ValueError} names the option that is wrong or unknown, its value, and what is allowed
    */
   constructor(options: Partial<AuthOptions> = {}) {
     this.#options = readOptions(options)
-    this.#db = openable(this.#options.databaseUrl)
+    this.#db = new DB(this.#options.databaseUrl)
     this.#passwords = new Passwords(this.#options.bcryptCost)
-    this.#hashing = new HashQueue(this.#passwords.expectedDuration)
-    this.#failures = new FailedLogins(this.#options.loginFailures)
+    this.#hashQueue = new HashQueue(this.#passwords.expectedDuration)
+    this.#failures = new FailedLogins(this.#options)
   }
 
-  /** Opens the store. */
+  /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
   open(): Promise<void> {
     return this.#db.open()
   }
 
-  /** Closes the store; everything that was acknowledged is in it. */
+  /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
   close(): Promise<void> {
     return this.#db.close()
   }
@@ -76,14 +89,14 @@ export class Auth {
     try {
       // The search spares a hash; the store decides, as another registration may come in between.
       if ((await this.findUser(email)) !== null) throw new EmailTaken()
-      return await this.#db.addUser(email, await this.#hash(password, client.signal))
+      return await this.#db.addUser(email, await this.#hash(password, client))
     } catch (error) {
       if (error instanceof EmailTaken) throw new ValueError(`User ${email} already exists`)
       throw error
     }
   }
 
-  /** The user with this email, whatever its case, or `null`. */
+  /** The user with this email, in upper or lower case, or `null`. */
   async findUser(email: string): Promise<User | null> {
     checkString('email', email)
     return this.#find({ email })
@@ -91,7 +104,7 @@ export class Auth {
 
   /**
    * Tells whether there is a user with this email and this password (task 8).
-   * @throws {TooManyFailures} when too many logins from the client's address have failed, even if this one would not
+   * @throws {TooManyFailures} when the client's address or the account has no try left, even if the password is right
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
@@ -104,13 +117,16 @@ export class Auth {
     return user && this.#beginSession(user)
   }
 
-  /** Both in one (task 11): the session's ID, or `null`; a password that is changed meanwhile begins none. */
+  /**
+   * Checks a password and begins a session (task 11): its ID, or `null` when the email or the password is wrong.
+   * @throws {TooManyFailures} @throws {Overloaded} as `validLogin` does
+   */
   async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
     const user = await this.#authenticate(email, password, client)
     return user && this.#beginSession(user)
   }
 
-  /** The user whose session this is (task 12), or `null`; also when it has expired. */
+  /** The user whose session this is (task 12), or `null` if there is none or it has expired. */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null
     checkString('sessionId', sessionId)
@@ -124,7 +140,8 @@ export class Auth {
   }
 
   /**
-   * A new reset token (task 16) in place of an older one.
+   * A new reset token (task 16) in place of an older one. Whoever has it can set the user's password, so it is for the
+   * owner of the email only.
    * @throws {ValueError} when the email is unknown
    */
   async getResetPasswordToken(email: string): Promise<string> {
@@ -137,8 +154,8 @@ export class Auth {
   }
 
   /**
-   * Sets a new password (task 18) and ends the user's session, which may be a thief's. The token works once: of several uses
-   * at once, one wins.
+   * Sets a new password (task 18). It ends the user's session, which may be a thief's, and clears the account's failed logins.
+   * The token works once: of several uses at once, one wins.
    * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
    * @throws {ValueError} when the token is unknown, used, replaced or expired
@@ -148,27 +165,22 @@ export class Auth {
     checkNewPassword('password', password, this.#options.passwordMin)
     if (email !== undefined) checkString('email', email)
     checkClient(client)
-    const user =
-      typeof resetToken === 'string'
-        ? await this.#find({ reset_token: digest(resetToken), ...(email !== undefined && { email }) })
-        : null
-    const unknown = new ValueError('no such reset token')
-    if (user === null || !isLive(user.reset_expires_at)) throw unknown
-    const hashed_password = await this.#hash(password, client.signal)
-    const isStillThere = await this.#update(
-      user.id,
-      { hashed_password, ...NO_TOKENS },
-      { reset_token: user.reset_token },
-    )
-    if (!isStillThere) throw unknown
+    const noSuchToken = new ValueError('no such reset token')
+    if (typeof resetToken !== 'string') throw noSuchToken
+    const reset_token = digest(resetToken)
+    const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
+    if (user === null || !isLive(user.reset_expires_at)) throw noSuchToken
+    const hashed_password = await this.#hash(password, client)
+    const changes = { hashed_password, ...NO_SESSION, ...NO_RESET }
+    if (!(await this.#update(user.id, changes, { reset_token }))) throw noSuchToken
+    this.#failures.clear(user.email)
   }
 
   /**
-   * Sets a new password for a user who knows the present one. It ends the session and takes back the reset token, as either
-   * may be a thief's; the user goes on with the session whose ID it returns, or gets `null` if the present password is wrong,
-   * which counts as a failed login.
+   * Sets a new password for a user who knows the present one. It ends the older session and the reset token, as either may be
+   * a thief's: the ID of a new session, or `null` when the present password is wrong, which counts as a failed login.
    * @throws {InvalidInput} when the new password breaks a rule
-   * @throws {TooManyFailures} @throws {Overloaded} as `logIn` does
+   * @throws {TooManyFailures} @throws {Overloaded} as `validLogin` does
    */
   async changePassword(
     userId: number,
@@ -181,104 +193,88 @@ export class Auth {
     checkNewPassword('newPassword', newPassword, this.#options.passwordMin)
     checkClient(client)
     const user = await this.#find({ id: userId })
-    if (user === null || !(await this.#isRight(user, password, client))) return null
-    const hashed_password = await this.#hash(newPassword, client.signal)
-    const [sessionId, session] = this.#newSession()
-    const { hashed_password: checked } = user
-    const changes = { hashed_password, ...NO_TOKENS, ...session }
-    return (await this.#update(userId, changes, { hashed_password: checked })) ? sessionId : null
+    if (user === null || !(await this.#isPassword(user, user.email, password, client))) return null
+    const hashed_password = await this.#hash(newPassword, client)
+    return this.#beginSession(user, { hashed_password, ...NO_RESET })
   }
 
-  /** The user whose email and password these are, or `null`; throws as `validLogin` does. */
+  /** The user whose email and password these are, or `null`. */
   async #authenticate(email: string, password: string, client: Client): Promise<User | null> {
     checkString('password', password)
     checkClient(client)
     const user = await this.findUser(email)
-    if (!(await this.#isRight(user, password, client)) || user === null) return null
-    return this.#passwords.isOutdated(user.hashed_password) ? this.#rehash(user, password) : user
+    if (!(await this.#isPassword(user, email, password, client)) || user === null) return null
+    return this.#passwords.isOutdated(user.hashed_password) ? this.#rehash(user, password, client) : user
   }
 
-  /** Tells whether a password is the user's, and counts a failure if not; nobody's is wrong, after as long a time. */
-  async #isRight(user: User | null, password: string, { address, signal }: Client): Promise<boolean> {
-    if (address !== undefined) this.#failures.check(address)
-    const matches = await this.#hashing.run(() => {
-      if (address !== undefined) this.#failures.check(address)
+  /**
+   * Tells whether a password is the user's, and counts a failed login if not. For an unknown email it is never right, but
+   * takes as long, and counts the same: nobody learns in this way who is registered.
+   */
+  async #isPassword(user: User | null, email: string, password: string, client: Client): Promise<boolean> {
+    this.#failures.check(email, client.address)
+    const matches = await this.#hashQueue.run(() => {
+      this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
-    }, signal)
-    // Again: of many guesses at once, none is answered beyond those that one after the other would have been.
-    if (address !== undefined) this.#failures.check(address)
-    if (user !== null && matches) return true
-    if (address !== undefined) this.#failures.add(address)
-    return false
+    }, client.signal)
+    // Again: many guesses at once get no more answers than one after the other.
+    this.#failures.check(email, client.address)
+    const isRight = matches && user !== null
+    if (!isRight) this.#failures.add(email, client.address)
+    return isRight
   }
 
-  /** A new session for a user whose password is still the same: a reset meanwhile is to shut out who knew the old one. */
-  async #beginSession({ id, hashed_password }: User): Promise<string | null> {
-    const [sessionId, session] = this.#newSession()
-    return (await this.#update(id, session, { hashed_password })) ? sessionId : null
-  }
-
-  /** The ID of a new session, and the columns that hold it. */
-  #newSession(): [string, Partial<User>] {
-    const sessionId = _generateUuid()
-    return [sessionId, { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }]
-  }
-
-  /** `findUserBy`, with `null` for nobody. */
-  async #find(attributes: Partial<User>): Promise<User | null> {
+  /** Gives a password the cost that is configured now: a login is the only time when it is there to be hashed. */
+  async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     try {
-      return await this.#db.findUserBy(attributes)
-    } catch (error) {
-      if (error instanceof NoResultFound) return null
-      throw error
-    }
-  }
-
-  /** `updateUser`, with `false` for a row that is not as expected. */
-  async #update(userId: number, changes: Partial<User>, expected: Partial<User> = {}): Promise<boolean> {
-    try {
-      await this.#db.updateUser(userId, changes, expected)
-      return true
-    } catch (error) {
-      if (error instanceof NoResultFound) return false
-      throw error
-    }
-  }
-
-  /** Hashes a password when its turn has come. */
-  #hash(password: string, signal: AbortSignal | undefined): Promise<string> {
-    return this.#hashing.run(() => this.#passwords.hash(password), signal)
-  }
-
-  /** Gives a password the cost that is configured now; a login is the only time when it is there to be hashed. */
-  async #rehash(user: User, password: string): Promise<User | null> {
-    try {
-      const hashed_password = await this.#hash(password, undefined)
+      const hashed_password = await this.#hash(password, client)
       const isStill = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
       return isStill ? { ...user, hashed_password } : null
     } catch (error) {
-      // Under load it waits for the next login.
+      // The login does not fail for it; the next one tries again.
       if (error instanceof Overloaded) return user
       throw error
     }
   }
-}
 
-/** A DB for this URL; what is wrong with the URL is told as of any other option. */
-function openable(databaseUrl: string): DB {
-  try {
-    return new DB(databaseUrl)
-  } catch (error) {
-    if (!(error instanceof ValueError)) throw error
-    throw new ValueError(`databaseUrl=${withoutPassword(String(databaseUrl))}: ${error.message}`)
+  /**
+   * Begins a session, and makes other changes with it, unless somebody has set another password since the user was read: a
+   * reset is to shut out whoever knew the old one. The session's ID, or `null`.
+   */
+  async #beginSession({ id, hashed_password }: User, changes: Partial<User> = {}): Promise<string | null> {
+    const sessionId = _generateUuid()
+    const session_expires_at = now() + this.#options.sessionTtl
+    const session = { session_id: digest(sessionId), session_expires_at }
+    return (await this.#update(id, { ...changes, ...session }, { hashed_password })) ? sessionId : null
+  }
+
+  /** Hashes a password when its turn has come. */
+  #hash(password: string, client: Client): Promise<string> {
+    return this.#hashQueue.run(() => this.#passwords.hash(password), client.signal)
+  }
+
+  /** `findUserBy`, with `null` for nobody. */
+  #find(attributes: Partial<User>): Promise<User | null> {
+    return this.#db.findUserBy(attributes).catch(ifNone(null))
+  }
+
+  /** `updateUser`, with `false` when there is no such user, or its row has other values than expected. */
+  #update(userId: number, changes: Partial<User>, expected: Partial<User> = {}): Promise<boolean> {
+    return this.#db.updateUser(userId, changes, expected).then(() => true, ifNone(false))
   }
 }
 
-/** The columns of a user without a session. */
-const NO_SESSION = { session_id: null, session_expires_at: null }
+/** A handler of rejections that turns `NoResultFound` into a value. */
+function ifNone<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof NoResultFound) return value
+    throw error
+  }
+}
 
-/** The columns of a user with neither a session nor a reset token. */
-const NO_TOKENS = { ...NO_SESSION, reset_token: null, reset_expires_at: null }
+/** The columns of a user without a session, and of one without a reset token. */
+const NO_SESSION = { session_id: null, session_expires_at: null }
+const NO_RESET = { reset_token: null, reset_expires_at: null }
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
@@ -295,10 +291,7 @@ export function _generateUuid(): string {
   return randomUUID()
 }
 
-/**
- * What the store holds of a token: who reads the store cannot use it. SHA-256 is enough, as nobody can go through 2^122
- * tokens (Copenhagen Book, Server-side tokens).
- */
+/** What the store holds of a token. Unlike for a password a fast hash is enough: nobody can try 2^122 tokens. */
 function digest(token: string): string {
   const known = digests.get(token)
   if (known !== undefined) return known

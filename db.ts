@@ -2,11 +2,18 @@
  * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
  * how it survives a crash, is in `lib/db/`.
  */
-import { type Attributes, type Engine, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
+import {
+  type Attributes,
+  type Engine,
+  InvalidRequestError,
+  messageOf,
+  NoResultFound,
+  StoreError,
+} from './lib/db/engine.ts'
 import { LogFile } from './lib/db/log-file.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { canHold, checkValue, DEFAULT_URL, isColumn, type User, ValueError } from './user.ts'
+import { canHold, checkValue, DEFAULT_URL, isColumn, type User, ValueError, withoutPassword } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
@@ -20,11 +27,15 @@ export class DB {
   #closed: Promise<void> | undefined
 
   /**
-   * @param url `file:PATH`, `memory:` or `postgres://…`; nothing is opened yet
-   * @throws {ValueError} when it is none of these
+   * @param databaseUrl `file:PATH`, `memory:` or `postgres://…`; nothing is opened yet
+   * @throws {ValueError} when it is none of these; the message names it, without its password
    */
-  constructor(url = DEFAULT_URL) {
-    this.#engine = engineFor(url)
+  constructor(databaseUrl = DEFAULT_URL) {
+    try {
+      this.#engine = engineFor(databaseUrl)
+    } catch (error) {
+      throw new ValueError(`databaseUrl=${withoutPassword(String(databaseUrl))}: ${messageOf(error)}`)
+    }
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after it was refused. */

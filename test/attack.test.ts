@@ -132,6 +132,37 @@ t.test('guessing many at once gets no more answers', async (t) => {
   t.equal(answers.filter(({ status }) => status === 429).length, 56)
 })
 
+t.test('guessing at one account from many addresses', async (t) => {
+  const server = await startServer(t, { ACCOUNT_FAILURES: '3', LOGIN_FAILURES: '2', TRUST_PROXY: '1' })
+  await register(server, BOB)
+  const from = (address: string) => ({ 'x-forwarded-for': address })
+  for (const email of [BOB.email, 'nobody@me.com']) {
+    for (let i = 0; i < 3; i++) {
+      t.match(await login(server, { email, password: `guess${i}` }, from(`1.1.1.${i}`)), { status: 401 })
+    }
+    const refused = await login(server, { email: email.toUpperCase(), password: BOB.password }, from('2.2.2.2'))
+    t.match(refused, { status: 429, body: { message: /^too many failed logins with this email: / } }, email)
+    const wait = Number(refused.headers.get('retry-after'))
+    t.ok(wait > 3000 && wait <= 3600, `Retry-After: ${wait}`)
+  }
+  await register(server, EVE)
+  t.match(await login(server, EVE, from('2.2.2.2')), { status: 200 }, 'other accounts go on')
+  await reset(server, BOB.email, await resetToken(server, BOB.email), 'new')
+  t.match(
+    await login(server, { ...BOB, password: 'new' }, from('2.2.2.2')),
+    { status: 200 },
+    'a reset gives the tries back',
+  )
+})
+
+t.test('a password that is too short, where one is asked for', async (t) => {
+  const server = await startServer(t, { PASSWORD_MIN: '15' })
+  const short = { status: 400, body: { message: 'password is shorter than 15 characters' } }
+  t.match(await register(server, { ...BOB, password: '😀'.repeat(14) }), short)
+  t.match(await register(server, { ...BOB, password: '😀'.repeat(15) }), { status: 200 })
+  t.match(await reset(server, BOB.email, await resetToken(server, BOB.email), 'x'.repeat(14)), short)
+})
+
 t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by its /64', async (t) => {
   const server = await startServer(t, { LOGIN_FAILURES: '1', TRUST_PROXY: '1' })
   await register(server, BOB)
@@ -160,7 +191,7 @@ t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by i
 })
 
 t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up leaves it', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '15' })
+  const server = await startServer(t, { BCRYPT_COST: '14' })
   const body = 'email=bob%40me.com&password=x'
   const head = 'POST /sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
   const sockets = Array.from({ length: 60 }, () => connect({ port: server.port, host: '127.0.0.1' }))
