@@ -213,10 +213,10 @@ export class Auth {
    */
   async #isPassword(user: User | null, email: string, password: string, client: Client): Promise<boolean> {
     this.#failures.check(email, client.address)
-    const matches = await this.#hashQueue.run(() => {
+    const matches = await this.#hashQueue.run(client, () => {
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
-    }, client.signal)
+    })
     // Again: many guesses at once get no more answers than one after the other.
     this.#failures.check(email, client.address)
     const isRight = matches && user !== null
@@ -250,7 +250,7 @@ export class Auth {
 
   /** Hashes a password when its turn has come. */
   #hash(password: string, client: Client): Promise<string> {
-    return this.#hashQueue.run(() => this.#passwords.hash(password), client.signal)
+    return this.#hashQueue.run(client, () => this.#passwords.hash(password))
   }
 
   /** `findUserBy`, with `null` for nobody. */

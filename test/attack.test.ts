@@ -190,6 +190,23 @@ t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by i
   for (let i = 0; i < 15; i++) t.match(await login(off, BOB), { status: 401 })
 })
 
+t.test('one address that registers on many connections does not delay the logins of others', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '8', TRUST_PROXY: '1' })
+  await register(server, BOB)
+  let registered = 0
+  const flood = Array.from({ length: 60 }, async (_, i) => {
+    const user = { email: `user${i}@me.com`, password: 'x' }
+    const { status } = await request(`${server.url}/users`, 'POST', user, { 'x-forwarded-for': '1.1.1.1' })
+    if (status === 200) registered++
+  })
+  await Promise.race(flood)
+  const before = registered
+  t.match(await login(server, BOB, { 'x-forwarded-for': '2.2.2.2' }), { status: 200 })
+  t.ok(registered - before < 30, `${registered - before} registrations were answered before the login`)
+  await Promise.all(flood)
+  t.equal(registered, 60, 'the flood is only served later')
+})
+
 t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up leaves it', async (t) => {
   const server = await startServer(t, { BCRYPT_COST: '14' })
   const body = 'email=bob%40me.com&password=x'

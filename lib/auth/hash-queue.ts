@@ -1,18 +1,27 @@
-/** As many hashes at once as there are cores, and a bounded queue. */
+/** As many hashes at once as there are cores, and a bounded queue that is fair between networks. */
 import { availableParallelism } from 'node:os'
+import type { Client } from '../../auth.ts'
 import { Overloaded } from './errors.ts'
+import { networkOf } from './network.ts'
 
 /** How long a password may have to wait for its turn, in milliseconds. */
 const LONGEST_WAIT = 10_000
 
+/** A password that waits: `enter` lets it be hashed, `refuse` sends it away. */
+type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
+
 /**
- * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. Hashing takes place on libuv's
- * threads, which the file system needs too: one of them is always left to it.
+ * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. The networks of those who wait take
+ * turns, so that one client with many connections delays itself; a full queue refuses the network that has most in it.
+ *
+ * Hashing takes place on libuv's threads, which the file system needs too: one of them is always left to it.
  */
 export class HashQueue {
-  readonly #places = Math.min(availableParallelism(), Number(process.env['UV_THREADPOOL_SIZE'] || 4) - 1) || 1
-  readonly #waiting = new Set<() => void>()
+  readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
   #running = 0
+  /** Those who wait, by network: the one whose turn is next is the first. In each, the oldest is the first. None is empty. */
+  readonly #lanes = new Map<string, Set<Waiting>>()
+  #waiting = 0
   /** What a hash takes, in milliseconds: at first what is expected, then a running mean. */
   #duration: number
 
@@ -22,42 +31,82 @@ export class HashQueue {
   }
 
   /**
-   * Runs a task when its turn has come.
-   * @throws {Overloaded} at once, when it would have to wait too long
+   * Runs a task when its turn has come. The signal counts only until then: a hash that has begun cannot be stopped, and has
+   * its thread until it ends.
+   * @throws {Overloaded} when it would have to wait too long, or has to make room for others
    * @throws the signal's reason, when that aborts while the task waits
    */
-  async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>({ address = '', signal }: Client, task: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
-    if (this.#running >= this.#places) await this.#wait(signal)
-    else this.#running++
+    if (this.#running < this.#places) this.#running++
+    else await this.#turn(networkOf(address), signal)
     const start = performance.now()
     try {
-      return await task()
-    } finally {
+      const result = await task()
+      // Only here: a task that throws has hashed nothing.
       this.#duration += (performance.now() - start - this.#duration) / 10
-      // The place goes to the one that has waited longest, or is free again.
-      const [next] = this.#waiting
+      return result
+    } finally {
+      const next = this.#next()
       if (next === undefined) this.#running--
-      else next()
+      else next.enter()
     }
   }
 
-  /** Resolves when a place is free. */
-  #wait(signal: AbortSignal | undefined): Promise<void> {
-    const wait = (this.#waiting.size / this.#places) * this.#duration
-    if (wait > LONGEST_WAIT) throw new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        this.#waiting.delete(enter)
-        reject(signal?.reason)
-      }
-      const enter = () => {
-        this.#waiting.delete(enter)
-        signal?.removeEventListener('abort', leave)
-        resolve()
-      }
-      this.#waiting.add(enter)
-      signal?.addEventListener('abort', leave, { once: true })
-    })
+  /** Resolves when it is the turn of a password from this network. */
+  async #turn(network: string, signal: AbortSignal | undefined): Promise<void> {
+    this.#makeRoom(network)
+    let abort = () => {}
+    try {
+      await new Promise<void>((enter, refuse) => {
+        const waiting = { enter, refuse }
+        const lane = this.#lanes.get(network) ?? new Set()
+        this.#lanes.set(network, lane.add(waiting))
+        this.#waiting++
+        abort = () => {
+          this.#leave(network, waiting)
+          refuse(signal?.reason)
+        }
+        signal?.addEventListener('abort', abort)
+      })
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
   }
+
+  /** Where the queue is full, the network with most in it gives up its newest; if that is this one, it is refused itself. */
+  #makeRoom(network: string): void {
+    const wait = (this.#waiting / this.#places) * this.#duration
+    if (wait <= LONGEST_WAIT) return
+    const overloaded = new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
+    const [longest, lane] = [...this.#lanes].reduce((a, b) => (b[1].size > a[1].size ? b : a))
+    const own = this.#lanes.get(network)?.size ?? 0
+    const newest = [...lane].at(-1)
+    if (newest === undefined || lane.size <= own + 1) throw overloaded
+    this.#leave(longest, newest)
+    newest.refuse(overloaded)
+  }
+
+  /** Takes out the one whose turn has come; its network goes to the end of the round. */
+  #next(): Waiting | undefined {
+    const [[network, lane] = []] = this.#lanes
+    const [next] = lane ?? []
+    if (network === undefined || lane === undefined || next === undefined) return undefined
+    this.#leave(network, next)
+    if (this.#lanes.delete(network)) this.#lanes.set(network, lane)
+    return next
+  }
+
+  /** Takes out one that waits, if it still does. */
+  #leave(network: string, waiting: Waiting): void {
+    const lane = this.#lanes.get(network)
+    if (lane?.delete(waiting) !== true) return
+    this.#waiting--
+    if (lane.size === 0) this.#lanes.delete(network)
+  }
+}
+
+/** How many threads libuv makes of `UV_THREADPOOL_SIZE`: 4 if it is not set, and 1 if it is not a number. */
+function threadsOf(size = '4'): number {
+  return Math.min(parseInt(size) || 1, 1024)
 }
