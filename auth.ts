@@ -6,7 +6,7 @@
  * passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are random, they
  * expire, and only their digests are stored: whoever reads the store cannot use them.
  */
-import { hash as digestOf, randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { DB, EmailTaken, NoResultFound } from './db.ts'
 import { Overloaded } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
@@ -293,19 +293,8 @@ export function _generateUuid(): string {
 
 /** What the store holds of a token. Unlike for a password a fast hash is enough: nobody can try 2^122 tokens. */
 function digest(token: string): string {
-  const known = digests.get(token)
-  if (known !== undefined) return known
-  const digest = digestOf('sha256', token)
-  if (digests.size >= MOST_DIGESTS) digests.clear()
-  if (token.length === UUID_LENGTH) digests.set(token, digest)
-  return digest
+  return hash('sha256', token)
 }
-
-/** Digests of tokens that came in lately: a live session comes again and again. */
-const digests = new Map<string, string>()
-/** How many digests are kept, and of what length the tokens are: others are not worth a place. */
-const MOST_DIGESTS = 10_000
-const UUID_LENGTH = 36
 
 /** Tells whether an expiry lies ahead. Without one, a token has expired. */
 function isLive(expiresAt: number | null | undefined): boolean {
