@@ -278,7 +278,7 @@ const NO_RESET = { reset_token: null, reset_expires_at: null }
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
- * @param cost bcrypt's work factor, 4 to 31
+ * @param cost as the option `bcryptCost`
  * @throws {ValueError} when bcrypt would take the password for another one, as it does beyond 72 bytes
  */
 export async function _hashPassword(password: string, cost: number = AUTH_OPTIONS.bcryptCost.default): Promise<string> {

@@ -11,6 +11,7 @@ export class TryLater extends Error {
   /** After how many seconds, a whole number, to try again. */
   readonly retryAfter: number
 
+  /** @param retryAfter in whole seconds */
   constructor(message: string, retryAfter: number) {
     super(message)
     this.retryAfter = retryAfter

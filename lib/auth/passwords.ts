@@ -10,7 +10,7 @@ export class Passwords {
   /** A hash of no password at all, at this cost. */
   readonly #nobodysHash: string
 
-  /** @param cost bcrypt's work factor, 4 to 31: each step doubles the time of a hash */
+  /** @param cost bcrypt's work factor: each step doubles the time of a hash */
   constructor(cost: number) {
     this.#cost = cost
     this.#nobodysHash = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`

@@ -1,0 +1,66 @@
+/** The types that programs get: none of them is `any`, and an editor has a text to show for each name. */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { ROOT, tempDir } from './helper/program.ts'
+
+/** The lines of a declaration that say `any`, outside of comments. */
+function linesWithAny(lines: string[]): string[] {
+  return lines.filter((line) => !/^\s*(\/\*)?\*/.test(line) && /\bany\b/.test(line))
+}
+
+/** What a declaration file exports, and the members of its classes, without a comment on the line before. */
+function undocumented(lines: string[]): string[] {
+  const isName = /^export (?!\{|type \{)|^ {4}(?!#private|name: |private )[\w<[]/
+  const documented = new Set<string>()
+  let inClass = false
+  return lines.filter((line, i) => {
+    if (/^\S/.test(line)) inClass = /^export declare (abstract )?class /.test(line)
+    if (!isName.test(line) || (line.startsWith(' ') && !inClass)) return false
+    // A class and the interface that it is merged with, or the overloads of a function, share a comment.
+    const name = /(?:class|interface|function|const|type) (\w+)/.exec(line)?.[1] ?? line
+    if (/\*\/$/.test(lines[i - 1] ?? '')) documented.add(name)
+    return !documented.has(name)
+  })
+}
+
+t.test('the declarations that the compiler writes', async (t) => {
+  const directory = tempDir(t)
+  const settings = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', directory]
+  // Not bin/tsc: the hooks of the test runner stumble over a file without an extension.
+  const compiler = fileURLToPath(import.meta.resolve('typescript/package.json')).replace('package.json', 'lib/tsc.js')
+  execFileSync(process.execPath, [compiler, ...settings], { cwd: ROOT })
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+  const linesOf = (file: string) => readFileSync(join(directory, file), 'utf8').split('\n')
+  const declarations = files.filter((file) => file.endsWith('.d.ts') && !file.startsWith('test'))
+  t.ok(declarations.length > 20, 'they are there')
+  for (const file of declarations) t.strictSame(linesWithAny(linesOf(file)), [], `${file}: no any`)
+  const top = declarations.filter((file) => !file.includes('/'))
+  const behind = top.flatMap((file) =>
+    linesOf(file).flatMap((line) => /^export .* from '.\/(lib.*)\.ts'/.exec(line)?.[1] ?? []),
+  )
+  t.ok(behind.length > 2, 'what the five files pass on is found')
+  for (const file of new Set([...top, ...behind.map((name) => `${name}.d.ts`)])) {
+    t.strictSame(undocumented(linesOf(file)), [], `${file}: each name has a comment`)
+  }
+})
+
+t.test('the check finds what it looks for', async (t) => {
+  const lines = [
+    '/** A class, not any. */',
+    'export declare class A {',
+    '    #private;',
+    '    /** A method. */',
+    '    a(): any;',
+    '    b(): void;',
+    '}',
+    'export interface B {',
+    '    c: string;',
+    '}',
+    'export { type C };',
+  ]
+  t.strictSame(linesWithAny(lines), ['    a(): any;'])
+  t.strictSame(undocumented(lines), ['    b(): void;', 'export interface B {'])
+})
