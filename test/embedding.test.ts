@@ -1,0 +1,77 @@
+/** The README's examples of programs that import the classes, run as they stand there. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import t from 'tap'
+import { DB } from '../db.ts'
+import { request, sessionOf } from './helper/http.ts'
+import { Program, ROOT, tempDir } from './helper/program.ts'
+
+const readme = readFileSync(`${ROOT}/README.md`, 'utf8')
+const section = /^## In a program of your own\n(.*?)^## /ms.exec(readme)?.[1] ?? ''
+const [authAlone = '', dbAlone = '', besideAnother = '', ...others] = [
+  ...section.matchAll(/^```ts\n(.*?)^```$/gms),
+].map(([, example = '']) => example)
+
+/** Writes a program into a directory. It imports the classes from where they are, and hashes quickly. */
+function write(directory: string, source: string): string {
+  const path = `${directory}/program.mts`
+  const quick = source.replaceAll('new Auth({ ', 'new Auth({ bcryptCost: 4, ')
+  writeFileSync(path, quick.replaceAll(/ from '\.\/(\w+\.ts)'/g, ` from '${ROOT}$1'`))
+  return path
+}
+
+/** Runs a program to its end, without killing it; its own timeout is the test's. */
+function run(directory: string, source: string) {
+  const args = ['--import', import.meta.resolve('tsx'), write(directory, source)]
+  const { stdout, stderr, status } = spawnSync(process.execPath, args, { cwd: directory, encoding: 'utf8' })
+  return { stdout, stderr, status }
+}
+
+t.test('the README has the examples that are run here', async (t) => {
+  t.match(authAlone, /new Auth\(/)
+  t.match(dbAlone, /new DB\(/)
+  t.match(besideAnother, /createService\(/)
+  t.strictSame(others, [])
+})
+
+for (const [name, example] of Object.entries({ Auth: authAlone, DB: dbAlone })) {
+  t.test(`${name} alone prints what the README says`, async (t) => {
+    const printed = [...example.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => `${text}\n`)
+    t.equal(printed.length, 2)
+    t.strictSame(run(tempDir(t), example), { stdout: printed.join(''), stderr: '', status: 0 })
+  })
+}
+
+t.test('the service beside another server, which shares its sessions', async (t) => {
+  const ports = `
+    import { once } from 'node:events'
+    await Promise.all([service, app].map((server) => server.listening || once(server, 'listening')))
+    console.log([service, app].map((server) => Object(server.address()).port).join(' '))`
+  const source = besideAnother.replaceAll(/\.listen\(\d+\)/g, `.listen(0, '127.0.0.1')`)
+  const program = new Program(relative(ROOT, write(tempDir(t), source + ports)), {})
+  t.teardown(() => program.child.kill('SIGKILL'))
+  const [, service = '', app = ''] = await program.printed(/^(\d+) (\d+)\n/)
+  const bob = { email: 'bob@bob.com', password: 'mySuperPwd' }
+  await request(`http://127.0.0.1:${service}/users`, 'POST', bob)
+  const session = sessionOf(await request(`http://127.0.0.1:${service}/sessions`, 'POST', bob))
+  const get = (cookie: string) => fetch(`http://127.0.0.1:${app}/`, { headers: { cookie } })
+  t.equal(await (await get(`a=b; session_id=${session}`)).text(), 'Hello bob@bob.com\n')
+  t.equal((await get('session_id=x')).status, 403)
+  t.equal(await program.stop(), 0, 'it ends by itself when the servers and the store are closed')
+  t.equal(program.stderr, '')
+})
+
+t.test('a script that never calls close() ends by itself and has lost nothing', async (t) => {
+  const directory = tempDir(t)
+  const script = `
+    import { Auth } from './auth.ts'
+    const auth = new Auth({ loginFailures: 0 })
+    for (const name of ['a', 'b', 'c']) await auth.registerUser(name + '@me.com', 'x')
+    await auth.createSession('b@me.com')`
+  t.strictSame(run(directory, script), { stdout: '', stderr: '', status: 0 })
+  const db = new DB(`file:${directory}/users.json`)
+  t.equal(await db.countUsers(), 3)
+  t.match(await db.findUserBy({ id: 2 }), { email: 'b@me.com', session_id: /^[0-9a-f]{64}$/ })
+  await db.close()
+})
