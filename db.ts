@@ -10,7 +10,6 @@ import {
   NoResultFound,
   StoreError,
 } from './lib/db/engine.ts'
-import { LogFile } from './lib/db/log-file.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
 import { canHold, checkValue, DEFAULT_URL, isColumn, type User, ValueError, withoutPassword } from './user.ts'
@@ -136,6 +135,6 @@ function engineFor(url: string): Engine {
   if (url === 'memory:') return new Table(null)
   if (/^postgres(ql)?:\/\//.test(url)) return new Postgres(url)
   const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
-  if (path !== undefined) return new Table(new LogFile(path))
+  if (path !== undefined) return new Table(path)
   throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
 }

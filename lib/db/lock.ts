@@ -69,7 +69,10 @@ export class Lock {
     if (this.#isReleased) return
     this.#isReleased = true
     clearInterval(this.#heartbeat)
-    if (isAt(this.#path, this.#file)) rmSync(this.#path, { force: true })
+    // In a directory that has become read-only it stays, and holds nobody up once this process has ended.
+    try {
+      if (isAt(this.#path, this.#file)) rmSync(this.#path, { force: true })
+    } catch {}
     closeSync(this.#file)
   }
 }

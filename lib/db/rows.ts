@@ -1,124 +1,117 @@
-/** All rows, and the ways to find one at once. */
+/** All rows in memory, and the Maps that find one at once. */
 import { foldEmail, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
-/** All rows, and the ways to find one at once. */
+/**
+ * All rows, in the order of their ids. Rows are found by id, email, session or reset token at once, by anything else one
+ * after the other.
+ *
+ * An index is one Map. When a Map of a million entries doubles, the event loop may pause for about a tenth of a second;
+ * that happens once per doubling.
+ */
 export class Rows {
   readonly all: User[] = []
-  lastId = 0
-  /** By id, but only those that do not stand at the place of their id. */
-  readonly #strays = new Index()
-  readonly #indexes = {
-    email: new Index((email) => foldEmail(String(email))),
-    session_id: new Index(),
-    reset_token: new Index(),
+  readonly #byEmail = new Map<string, User>()
+  readonly #bySession: Index = new Map()
+  readonly #byToken: Index = new Map()
+
+  /** The largest id; 0 without rows. */
+  get lastId(): number {
+    return this.all.at(-1)?.id ?? 0
   }
 
-  /** Adds a row that cannot be found yet except by its id. */
-  push(user: User): void {
-    if (this.all.push(user) !== user.id) this.#strays.set(user.id, user)
-    this.lastId = Math.max(this.lastId, user.id)
+  /** Adds a row whose id is larger than all others; tells whether its email is new. */
+  add(user: User): boolean {
+    this.all.push(user)
+    if (user.session_id !== null) link(this.#bySession, user.session_id, user)
+    if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
+    const emails = this.#byEmail.size
+    return this.#byEmail.set(foldEmail(user.email), user).size > emails
   }
 
-  /** Takes back the row that was pushed last. */
-  pop(user: User): void {
-    this.unindex(user)
-    this.#strays.delete(user.id)
-    this.all.pop()
-    this.lastId--
+  /** Takes back the row that was added last. */
+  removeLast(): void {
+    const user = this.all.pop()
+    if (user === undefined) return
+    this.#byEmail.delete(foldEmail(user.email))
+    if (user.session_id !== null) unlink(this.#bySession, user.session_id, user)
+    if (user.reset_token !== null) unlink(this.#byToken, user.reset_token, user)
   }
 
-  /** The row with this id, most often at the place of its id. */
-  byId(id: number): User | undefined {
-    const user = this.all[id - 1]
-    return user?.id === id ? user : this.#strays.get(id)
-  }
-
-  /** The first row that has all of the attributes. */
-  find(attributes: Attributes): User | undefined {
-    const { id, email, session_id, reset_token } = attributes
-    let user: User | undefined
-    if (id !== undefined) user = this.byId(id)
-    else if (email !== undefined) user = this.#indexes.email.get(email)
-    else if (typeof session_id === 'string') user = this.#indexes.session_id.get(session_id)
-    else if (typeof reset_token === 'string') user = this.#indexes.reset_token.get(reset_token)
-    else return this.all.find((user) => hasAll(user, attributes))
-    return user && hasAll(user, attributes) ? user : undefined
-  }
-
-  /** Changes a row, and how it is found. */
+  /** Changes a row, and how it is found. A changed email must be new. */
   change(user: User, attributes: Attributes): void {
-    this.unindex(user)
+    const { email, session_id, reset_token } = user
     Object.assign(user, attributes)
-    this.index(user)
+    if (user.email !== email) {
+      this.#byEmail.delete(foldEmail(email))
+      this.#byEmail.set(foldEmail(user.email), user)
+    }
+    if (user.session_id !== session_id) {
+      if (session_id !== null) unlink(this.#bySession, session_id, user)
+      if (user.session_id !== null) link(this.#bySession, user.session_id, user)
+    }
+    if (user.reset_token !== reset_token) {
+      if (reset_token !== null) unlink(this.#byToken, reset_token, user)
+      if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
+    }
   }
 
-  /** Tells whether the email is new. */
-  index(user: User): boolean {
-    if (user.session_id !== null) this.#indexes.session_id.set(user.session_id, user)
-    if (user.reset_token !== null) this.#indexes.reset_token.set(user.reset_token, user)
-    return this.#indexes.email.set(user.email, user)
+  /** The row with the lowest id that has all of the attributes. */
+  find(attributes: Attributes): User | undefined {
+    return this.#candidates(attributes).find((user) => hasAll(user, attributes))
   }
 
-  /** Makes a row one that is found by its id only. */
-  unindex({ email, session_id, reset_token }: User): void {
-    this.#indexes.email.delete(email)
-    if (session_id !== null) this.#indexes.session_id.delete(session_id)
-    if (reset_token !== null) this.#indexes.reset_token.delete(reset_token)
+  /** The rows that may have the attributes, in the order of their ids. */
+  #candidates({ id, email, session_id, reset_token }: Attributes): readonly User[] {
+    if (id !== undefined) return toArray(this.#byId(id))
+    if (email !== undefined) return toArray(this.#byEmail.get(foldEmail(email)))
+    if (typeof session_id === 'string') return toArray(this.#bySession.get(session_id))
+    if (typeof reset_token === 'string') return toArray(this.#byToken.get(reset_token))
+    return this.all
   }
+
+  /** The row with an id: at the place of its id if no id was left out before it. */
+  #byId(id: number): User | undefined {
+    const user = this.all[id - 1]
+    if (user?.id === id) return user
+    let [low, high] = [0, this.all.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.all[middle]?.id ?? 0) < id) low = middle + 1
+      else high = middle
+    }
+    return this.all[low]?.id === id ? this.all[low] : undefined
+  }
+}
+
+/** From a value to its row, or, for a value that a hand-made table has more than once, to its rows by their ids. */
+type Index = Map<string, User | readonly User[]>
+
+/** Lets a row be found by a value. */
+function link(index: Index, value: string, user: User): void {
+  const others = index.get(value)
+  index.set(value, others === undefined ? user : [...toArray(others), user].sort((a, b) => a.id - b.id))
+}
+
+/** Lets a row be found by a value no more. */
+function unlink(index: Index, value: string, user: User): void {
+  const [first, ...rest] = toArray(index.get(value)).filter((other) => other !== user)
+  if (first === undefined) index.delete(value)
+  else index.set(value, rest.length === 0 ? first : [first, ...rest])
+}
+
+function toArray(rows: User | readonly User[] | undefined): readonly User[] {
+  if (rows === undefined) return []
+  return 'id' in rows ? [rows] : rows
 }
 
 /** Tells whether a row has all of the attributes. */
 function hasAll(user: User, attributes: Attributes): boolean {
   for (const name in attributes) {
     if (!isColumn(name)) return false
-    if (
-      user[name] !== attributes[name] &&
-      (name !== 'email' || foldEmail(user.email) !== foldEmail(attributes.email ?? ''))
-    )
-      return false
+    if (name === 'email') {
+      if (foldEmail(user.email) !== foldEmail(attributes.email ?? '')) return false
+    } else if (user[name] !== attributes[name]) return false
   }
   return true
-}
-
-/**
- * From a value to the row that has it. A thousand small Maps, as one large Map stands still for a tenth of a second whenever
- * it grows or sweeps out what was deleted.
- */
-class Index {
-  readonly #shards = Array.from({ length: 1024 }, () => new Map<unknown, User>())
-  readonly #keyOf: (value: unknown) => unknown
-
-  /** `keyOf` gives the form in which values are compared. */
-  constructor(keyOf = (value: unknown) => value) {
-    this.#keyOf = keyOf
-  }
-
-  /** The row that has the value. */
-  get(value: unknown): User | undefined {
-    const key = this.#keyOf(value)
-    return this.#shardOf(key)?.get(key)
-  }
-
-  /** Tells whether the value is new. */
-  set(value: unknown, user: User): boolean {
-    const key = this.#keyOf(value)
-    const shard = this.#shardOf(key)
-    const before = shard?.size
-    return shard?.set(key, user).size !== before
-  }
-
-  /** Forgets a value. */
-  delete(value: unknown): void {
-    const key = this.#keyOf(value)
-    this.#shardOf(key)?.delete(key)
-  }
-
-  /** The small Map that a key belongs to. */
-  #shardOf(key: unknown): Map<unknown, User> | undefined {
-    let hash = 0
-    if (typeof key === 'string') for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
-    else hash = Number(key)
-    return this.#shards[hash & 1023]
-  }
 }

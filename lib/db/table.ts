@@ -1,76 +1,73 @@
 /** The engine in memory: every change goes to the log, or is undone. */
 import { Low, Memory } from 'lowdb'
-import { TABLE, User } from '../../user.ts'
-import { type Attributes, EmailTaken, type Engine } from './engine.ts'
-import type { LogFile } from './log-file.ts'
+import { User } from '../../user.ts'
+import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
+import { FileAdapter } from './file-adapter.ts'
 import { Rows } from './rows.ts'
-import type { Data } from './table-file.ts'
 
-/** Rows in memory, every change handed to the log (if there is one) and undone should the log fail. */
+/** All rows in lowdb's `Low`, which reads and writes them with an adapter: in a file with a log, or in memory only. */
 export class Table implements Engine {
-  readonly #log: LogFile | null
-  readonly #low: Low<Data>
-  readonly #rows: Rows
+  readonly #file: FileAdapter | null
+  readonly #low: Low<Rows>
 
-  /** Without a log the rows are in memory only. */
-  constructor(log: LogFile | null) {
-    this.#log = log
-    this.#rows = log?.rows ?? new Rows()
-    this.#low = new Low<Data>(log ?? new Memory(), { [TABLE]: this.#rows.all })
+  /** `path` is where the table is kept; null keeps it in memory only. */
+  constructor(path: string | null) {
+    this.#file = path === null ? null : new FileAdapter(path, () => void this.#low.write())
+    this.#low = new Low(this.#file ?? new Memory<Rows>(), new Rows())
   }
 
-  /** Reads what the log and its table hold. */
-  open(): Promise<void> {
-    return this.#low.read()
+  /** Loads the table; what its log holds is folded into it beside the first calls. */
+  async open(): Promise<void> {
+    await this.#low.read()
+    void this.#low.write()
   }
 
-  /** Closes the log. */
+  /** Folds the log into the table and gives it back. */
   async close(): Promise<void> {
-    await this.#log?.close()
+    await this.#low.write()
+    await this.#file?.close()
   }
 
   /** Throws unless the files are still this process's own; rows in memory are always there. */
   check(): void {
-    this.#log?.check()
+    this.#file?.check()
   }
 
   /** How many rows there are. */
   count(): number {
-    return this.#rows.all.length
+    return this.#low.data.all.length
   }
 
   /** Adds a row, with the next id. */
   async insert(email: string, hashed_password: string): Promise<User> {
-    if (this.#rows.find({ email }) !== undefined) throw new EmailTaken(email)
-    const user = new User({ id: this.#rows.lastId + 1, email, hashed_password })
-    this.#rows.push(user)
-    this.#rows.index(user)
+    const rows = this.#low.data
+    if (rows.find({ email }) !== undefined) throw new EmailTaken(email)
+    if (rows.lastId === Number.MAX_SAFE_INTEGER) {
+      throw new StoreError(`the table is full: there is no id after ${rows.lastId}; give that user a smaller one`)
+    }
+    const user = new User({ id: rows.lastId + 1, email, hashed_password })
     const copy = new User(user)
-    await this.#write(user, () => this.#rows.pop(user))
+    rows.add(user)
+    await this.#file?.append(user, () => rows.removeLast())
     return copy
   }
 
-  /** A copy of the first row that has all of the attributes. */
+  /** A copy of the row with the lowest id that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
-    const user = this.#rows.find(attributes)
+    const user = this.#low.data.find(attributes)
     return user && new User(user)
   }
 
-  /** Changes a row at once, so that who comes next sees it, and waits for the disk. */
+  /** Changes a row at once, so that whoever comes next sees it, and waits for the disk. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
-    const user = this.#rows.find({ ...expected, id: userId })
-    if (user === undefined) return false
+    const rows = this.#low.data
+    const user = rows.find({ id: userId, ...expected })
+    if (user?.id !== userId) return false
     const { email } = attributes
-    if (email !== undefined && (this.#rows.find({ email }) ?? user) !== user) throw new EmailTaken(email)
+    if (email !== undefined && (rows.find({ email }) ?? user) !== user) throw new EmailTaken(email)
     const before = { ...user }
-    this.#rows.change(user, attributes)
-    await this.#write(user, () => this.#rows.change(user, before))
+    rows.change(user, attributes)
+    await this.#file?.append(user, () => rows.change(user, before))
     return true
-  }
-
-  /** Resolves when the row is durable; should that fail, it is undone. */
-  #write(user: User, undo: () => void): Promise<void> {
-    this.#log?.change(user, undo)
-    return this.#low.write()
   }
 }

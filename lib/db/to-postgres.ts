@@ -2,7 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { messageOf, StoreError } from './engine.ts'
-import { LogFile } from './log-file.ts'
+import { FileAdapter } from './file-adapter.ts'
 import { Postgres } from './postgres.ts'
 
 /**
@@ -12,8 +12,8 @@ import { Postgres } from './postgres.ts'
  */
 export async function moveUsers(path: string, url: string): Promise<number> {
   if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
-  const log = new LogFile(path)
-  const { users } = await log.read()
+  const file = new FileAdapter(path, () => {})
+  const { all: users } = await file.read()
   const database = new Postgres(url)
   try {
     await database.open()
@@ -21,7 +21,7 @@ export async function moveUsers(path: string, url: string): Promise<number> {
     return users.length
   } finally {
     await database.close()
-    await log.close()
+    await file.close()
   }
 }
 

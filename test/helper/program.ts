@@ -64,6 +64,11 @@ export class Program {
   }
 }
 
+/** Runs a module's text as a program, from the project's root. */
+export function runScript(text: string): Program {
+  return new Program('', {}, ['--input-type=module', '-e', text])
+}
+
 /** A running server; `url` has no slash at its end. */
 export type RunningServer = Program & { url: string; port: number }
 

@@ -20,7 +20,7 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
     [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no address to listen on \(EADDRNOTAVAIL\)/],
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
-    [{ DATABASE_URL: `file:${dir}` }, /^\S+: EISDIR/],
+    [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
   ] as const) {
     const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
     t.match(await program.exited, { code: 1 })

@@ -1,0 +1,60 @@
+/** What every file of the store needs: its identity, its sync, and the end of the process when a file cannot be trusted. */
+import { type BigIntStats, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { unlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { messageOf, StoreError } from './engine.ts'
+
+/**
+ * What the file system knows about a regular file; `undefined` when there is none. Only ENOENT means that: a file that
+ * cannot be looked at may hold rows.
+ * @throws {StoreError} when there is something else under the name; opening a FIFO would wait for ever
+ */
+export function statFile(path: string): BigIntStats | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  if (stats !== undefined && !stats.isFile()) throw new StoreError(`${path} is not a regular file; move it away`)
+  return stats
+}
+
+/** Tells whether two looks saw one file. Names come and go, the inode stays. */
+export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
+  return one?.dev === other.dev && one.ino === other.ino
+}
+
+/** Tells whether a file is still the one, with the content, that it was at the first look. */
+export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
+  return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
+}
+
+/** Where a path leads, also when there is no file yet: whoever takes another way there has to meet the same lock. */
+export function followLinks(path: string): string {
+  // Throws for links in a circle.
+  statSync(path, { throwIfNoEntry: false })
+  let target = path
+  for (;;) {
+    target = join(realpathSync(dirname(target)), basename(target))
+    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
+    target = resolve(dirname(target), readlinkSync(target))
+  }
+}
+
+/** Removes what an interrupted attempt may have left under a name; a link goes, not what it leads to. */
+export async function removeLeftover(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) await unlink(path)
+}
+
+/**
+ * Waits for a step after whose failure nobody knows what the disk holds, and ends the process then. A failed fsync is not
+ * tried again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from
+ * fsync Failures?", USENIX ATC 2020).
+ */
+export async function mustWork(step: Promise<void>, what: string): Promise<void> {
+  await step.catch((error) =>
+    stop(`cannot ${what}: ${messageOf(error)}; start again to go on with what is on the disk`),
+  )
+}
+
+/** Says in one line why the process ends, and ends it. What was acknowledged is on the disk. */
+export function stop(reason: string): never {
+  console.error(reason)
+  process.exit(1)
+}

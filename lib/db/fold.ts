@@ -1,0 +1,100 @@
+/**
+ * Folding the log into the table, beside the traffic: a new table, and then a new log with only what was written since that
+ * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
+ */
+import type { BigIntStats } from 'node:fs'
+import { type FileHandle, rename } from 'node:fs/promises'
+import { messageOf, StoreError } from './engine.ts'
+import { isUnchanged, mustWork, removeLeftover, statFile, stop } from './files.ts'
+import type { GroupCommit } from './group-commit.ts'
+import type { Lock } from './lock.ts'
+import { LogFile } from './log-file.ts'
+import type { Rows } from './rows.ts'
+import { writeTable } from './table-file.ts'
+
+/** A table that this process has open. `table` is its file as this process has read or written it. */
+export type Opened = {
+  path: string
+  directory: FileHandle
+  lock: Lock
+  log: LogFile
+  table: BigIntStats | undefined
+  commits: GroupCommit
+}
+
+/**
+ * Throws unless lock and log are this process's own.
+ * @throws {StoreError}
+ */
+export function checkOwner({ lock, log }: Opened): void {
+  lock.check()
+  if (log.isInPlace()) return
+  throw new StoreError(`${log.path} was deleted or replaced: this process has lost its table; start it again`)
+}
+
+/** Ends the process unless lock and log are its own. */
+export function mustOwn(opened: Opened): void {
+  try {
+    checkOwner(opened)
+  } catch (error) {
+    stop(messageOf(error))
+  }
+}
+
+/** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
+export async function fold(opened: Opened, rows: Rows): Promise<void> {
+  // What is in the log up to here is in memory, and so will be in the new table.
+  const start = opened.log.length
+  const temporary = `${opened.path}-tmp`
+  try {
+    await replaceTable(opened, rows, temporary)
+  } catch (error) {
+    // On a full disk others could use the room. Whatever else is under the name is not ours to remove.
+    await removeLeftover(temporary).catch(() => {})
+    throw error
+  }
+  await replaceLog(opened, start)
+}
+
+async function replaceTable(opened: Opened, rows: Rows, temporary: string): Promise<void> {
+  const { commits, directory, path } = opened
+  checkUnedited(opened)
+  const { failures } = commits
+  const table = await writeTable(temporary, rows.all, opened.table)
+  // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
+  await commits.inTurn(async () => {})
+  if (failures !== commits.failures) throw new Error('a change that may be in it was undone')
+  checkUnedited(opened)
+  mustOwn(opened)
+  await rename(temporary, path)
+  opened.table = table
+  await mustWork(directory.sync(), `sync the directory of ${path}`)
+}
+
+/** Begins a new log with what is in the old one from `start` on. */
+async function replaceLog(opened: Opened, start: number): Promise<void> {
+  const { commits, directory, log } = opened
+  const next = await LogFile.create(log.path)
+  try {
+    await next.copyEnd(log, start)
+    await commits.inTurn(async () => {
+      await next.copyEnd(log, start + next.length)
+      await next.sync()
+      mustOwn(opened)
+      await next.replace()
+      opened.log = next
+      await mustWork(directory.sync(), `sync the directory of ${log.path}`)
+    })
+  } catch (error) {
+    await next.discard()
+    throw error
+  }
+  await log.close()
+}
+
+/** Throws when somebody else has changed the table. A table that was deleted may be written again: all rows are in memory. */
+function checkUnedited({ path, table, log }: Opened): void {
+  const now = statFile(path)
+  if (now === undefined || isUnchanged(now, table)) return
+  throw new Error(`another program has changed ${path}; restart to load it, with the changes in ${log.path} on top`)
+}

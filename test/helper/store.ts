@@ -1,0 +1,30 @@
+/** Tables and logs for the tests of the file store. */
+import { writeFileSync } from 'node:fs'
+import type { Test } from 'tap'
+import { DB } from '../../db.ts'
+import { tempDir } from './program.ts'
+
+/** A row with the columns that cannot be null, and more. */
+export const row = (id: number, more = {}) => ({ id, email: `user${id}@me.com`, hashed_password: 'x', ...more })
+
+/** A table as the service writes it. */
+export const table = (...rows: object[]) => `{"users":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}\n`
+
+/** A log with one batch per argument. */
+export const log = (...batches: object[][]) => batches.map((batch) => `${JSON.stringify(batch)}\n`).join('')
+
+/** Writes files by the end of their name, `''` for the table itself; returns the table's path. */
+export function writeStore(t: Test, files: Record<string, string | Uint8Array>): string {
+  const path = `${tempDir(t)}/users.json`
+  for (const [end, content] of Object.entries(files)) writeFileSync(path + end, content)
+  return path
+}
+
+/** Opens a store with these files; it is closed at the end of the test. */
+export async function openWith(t: Test, files: Record<string, string | Uint8Array>): Promise<{ db: DB; path: string }> {
+  const path = writeStore(t, files)
+  const db = new DB(`file:${path}`)
+  t.teardown(() => db.close())
+  await db.open()
+  return { db, path }
+}

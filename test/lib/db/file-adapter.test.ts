@@ -1,0 +1,198 @@
+/** Owning a table: who has lost it notices and ends, and who never had it touches no file. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import t from 'tap'
+import { DB, StoreError } from '../../../db.ts'
+import { FileAdapter } from '../../../lib/db/file-adapter.ts'
+import { User } from '../../../user.ts'
+import { request } from '../../helper/http.ts'
+import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
+import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+
+/** What is in a directory, with the contents. */
+const snapshot = (directory: string) =>
+  readdirSync(directory).map((name) => [
+    name,
+    readFileSync(`${directory}/${name}`, 'utf8'),
+    statSync(`${directory}/${name}`).ino,
+  ])
+
+t.test('a DB that does not own its table touches no file, whatever is called', async (t) => {
+  const { db: owner, path } = await openWith(t, { '': table(row(1)) })
+  await owner.addUser('a@b', 'x')
+  const directory = path.replace('users.json', '')
+  const before = snapshot(directory)
+  const other = new DB(`file:${path}`)
+  await t.rejects(other.open(), { name: 'StoreError', message: /has this table/ })
+  await t.rejects(other.addUser('c@d', 'x'), StoreError)
+  await other.close()
+  await other.close()
+  await t.rejects(other.addUser('c@d', 'x'), StoreError)
+  await new DB(`file:${path}`).close()
+  t.strictSame(snapshot(directory), before)
+  await owner.open()
+  await owner.close()
+  const next = new DB(`file:${path}`)
+  t.equal((await next.addUser('c@d', 'x')).id, 3)
+  await owner.close()
+  await t.rejects(owner.updateUser(1, {}), StoreError)
+  t.equal((await next.addUser('e@f', 'x')).id, 4)
+  await next.close()
+  t.equal(JSON.parse(readFileSync(path, 'utf8')).users.length, 4)
+})
+
+t.test('an adapter works from read to close, and not before or after', async (t) => {
+  const path = writeStore(t, {})
+  const adapter = new FileAdapter(path, () => {})
+  const user = new User(row(1))
+  await t.rejects(
+    adapter.append(user, () => {}),
+    { name: 'StoreError', message: /is not open/ },
+  )
+  await t.rejects(adapter.close(), StoreError)
+  const rows = await adapter.read()
+  rows.add(user)
+  await adapter.append(user, () => {})
+  await adapter.close()
+  t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2, 'not folded: the log stays')
+  await adapter.write(rows)
+  await t.rejects(
+    adapter.append(user, () => {}),
+    StoreError,
+  )
+  await t.rejects(adapter.close(), StoreError)
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json-wal'])
+})
+
+t.test('calls that are still running when it is closed are kept or refused, and it says which', async (t) => {
+  const { db, path } = await openWith(t, {})
+  const calls = Array.from({ length: 50 }, (_, i) => db.addUser(`user${i}@me.com`, 'x'))
+  await new Promise(setImmediate)
+  await db.close()
+  const kept = (await Promise.allSettled(calls)).filter(({ status }) => status === 'fulfilled')
+  t.equal(JSON.parse(readFileSync(path, 'utf8')).users.length, kept.length)
+})
+
+const register = (server: RunningServer, email: string) =>
+  request(`${server.url}/users`, 'POST', { email, password: 'p' })
+
+t.test('an owner that has lost its lock, log or directory says so and ends; nobody is told 200', async (t) => {
+  for (const [lose, message] of [
+    [(path: string) => rmSync(`${path}-lock`), /users.json-lock .*/],
+    [(path: string) => rmSync(`${path}-wal`), /users.json-wal was deleted or replaced/],
+    [
+      (path: string) => renameSync(path.replace('/users.json', ''), path.replace('/users.json', '-gone')),
+      /users.json-lock .*/,
+    ],
+  ] as const) {
+    const directory = `${tempDir(t)}/data`
+    mkdirSync(directory)
+    const path = `${directory}/users.json`
+    const server = await startServer(t, { DATABASE_URL: `file:${path}` })
+    t.match(await register(server, 'kept@me.com'), { status: 200 })
+    lose(path)
+    await t.rejects(register(server, 'lost@me.com'))
+    t.match(await server.exited, { code: 1 })
+    t.match(server.stderr, message)
+    t.equal(server.stderr.split('\n').length, 2, 'one line')
+    t.notMatch(server.stderr, /\n +at /)
+    const left = existsSync(path) || existsSync(`${path}-wal`) ? path : `${directory}-gone/users.json`
+    if (lose.toString().includes('-wal')) continue
+    const again = await startServer(t, { DATABASE_URL: `file:${left}` })
+    t.match(await register(again, 'kept@me.com'), { status: 400 })
+    await again.stop()
+  }
+})
+
+t.test('an owner that was stopped and overtaken: what it acknowledged is kept, and it ends', async (t) => {
+  const path = writeStore(t, {})
+  const first = await startServer(t, { DATABASE_URL: `file:${path}`, LOGIN_FAILURES: '0' })
+  const acknowledged: string[] = []
+  const client = async (name: string) => {
+    for (let i = 0; i < 100_000; i++) {
+      const email = `${name}-${i}@me.com`
+      if ((await register(first, email)).status !== 200) throw new Error('not registered')
+      acknowledged.push(email)
+    }
+  }
+  const clients = Promise.allSettled(['a', 'b', 'c', 'd'].map(client))
+  while (acknowledged.length < 40) await new Promise(setImmediate)
+  first.child.kill('SIGSTOP')
+  rmSync(`${path}-lock`)
+  const second = await startServer(t, { DATABASE_URL: `file:${path}` })
+  const before = [...acknowledged]
+  for (const email of ['x@me.com', 'y@me.com']) t.match(await register(second, email), { status: 200 })
+  first.child.kill('SIGCONT')
+  t.match(await first.exited, { code: 1 })
+  await clients
+  t.equal(await second.stop(), 0)
+  const emails = new Set(JSON.parse(readFileSync(path, 'utf8')).users.map(({ email }: { email: string }) => email))
+  t.strictSame(
+    [...before, ...acknowledged, 'x@me.com', 'y@me.com'].filter((email) => !emails.has(email)),
+    [],
+  )
+})
+
+t.test('two links that lead to one table are one table, also when it is not there yet', async (t) => {
+  const directory = tempDir(t)
+  mkdirSync(`${directory}/data`)
+  symlinkSync('data/users.json', `${directory}/one.json`)
+  symlinkSync('one.json', `${directory}/two.json`)
+  symlinkSync('data', `${directory}/other`)
+  const db = new DB(`file:${directory}/two.json`)
+  await db.open()
+  for (const path of ['one.json', 'two.json', 'data/users.json', 'other/users.json']) {
+    await t.rejects(new DB(`file:${directory}/${path}`).open(), { message: /has this table/ }, path)
+  }
+  await db.addUser('a@b', 'x')
+  await db.close()
+  t.strictSame(readdirSync(`${directory}/data`), ['users.json'])
+  t.ok(statSync(`${directory}/two.json`).isFile(), 'the links are left')
+  symlinkSync('b.json', `${directory}/a.json`)
+  symlinkSync('a.json', `${directory}/b.json`)
+  await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
+})
+
+t.test('what is not a regular file is refused in one line, and the lock is given back', async (t) => {
+  for (const end of ['', '-wal', '-wal-old']) {
+    const path = writeStore(t, {})
+    for (const make of [() => mkdirSync(path + end), () => spawnSync('mkfifo', [path + end])]) {
+      make()
+      await t.rejects(new DB(`file:${path}`).open(), {
+        name: 'StoreError',
+        message: new RegExp(`^\\S+users.json${end} is not a regular file; move it away$`),
+      })
+      t.strictSame(readdirSync(path.replace('users.json', '')), [`users.json${end}`])
+      rmSync(path + end, { recursive: true })
+    }
+  }
+  const path = writeStore(t, {})
+  const server = createServer().listen(path)
+  await new Promise((resolve) => connect(path, () => resolve(null)).end())
+  await t.rejects(new DB(`file:${path}`).open(), { message: /is not a regular file/ })
+  server.close()
+})
+
+t.test(
+  'a file that cannot be looked at is not taken for one that is not there',
+  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
+  async (t) => {
+    for (const end of ['', '-wal', '-wal-old']) {
+      const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
+      const directory = path.replace('/users.json', '')
+      spawnSync('chown', ['65534', directory])
+      spawnSync('chmod', ['600', path + end])
+      const program = runScript(`
+        import { DB } from './db.ts'
+        process.setgid(65534)
+        process.setuid(65534)
+        const db = new DB('file:${path}')
+        await db.addUser('a@b', 'x').catch((error) => console.log(error.name, error.message))
+        await db.close()`)
+      t.match(await program.exited, { code: 0 })
+      t.match(program.stdout, new RegExp(`^StoreError cannot open \\S+: EACCES.*users.json${end}`), end)
+      t.strictSame(readdirSync(directory), [`users.json${end}`])
+    }
+  },
+)

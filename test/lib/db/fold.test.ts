@@ -1,0 +1,219 @@
+/** Folding the log into the table: beside the traffic, again after a failure, and never over somebody's edit. */
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs'
+import t, { type Test } from 'tap'
+import { DB } from '../../../db.ts'
+import { runScript, tempDir } from '../../helper/program.ts'
+import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+
+const stored = (path: string): { id: number; email: string }[] => JSON.parse(readFileSync(path, 'utf8')).users
+
+/** Resolves when the log in the directory has been replaced by one that is empty. */
+async function folded(path: string): Promise<void> {
+  await until(path, () => statSync(`${path}-wal`).size === 0 && statSync(path, { throwIfNoEntry: false }) !== undefined)
+}
+
+/** Resolves when something holds, which is looked at after each change in the table's directory. */
+async function until(path: string, isSo: () => boolean): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const look = () => {
+      if (!isSo()) return
+      watcher.close()
+      resolve()
+    }
+    const watcher = watch(path.replace('users.json', ''), look)
+    look()
+  })
+}
+
+/** What was printed with console.error so far. */
+function captureErrors(t: Test): () => string[] {
+  const errors = t.capture(console, 'error')
+  const all: string[] = []
+  return () => {
+    all.push(...errors().map(({ args }) => String(args[0])))
+    return all
+  }
+}
+
+t.test('a small table is folded after a quiet second', async (t) => {
+  const { db, path } = await openWith(t, {})
+  await db.addUser('a@b', 'x')
+  t.not(readFileSync(`${path}-wal`, 'utf8'), '')
+  await folded(path)
+  t.equal(stored(path).length, 1)
+  t.strictSame(readdirSync(path.replace('users.json', '')).sort(), ['users.json', 'users.json-lock', 'users.json-wal'])
+})
+
+t.test('a table with many rows is folded when its log is as long, beside the traffic', async (t) => {
+  const users = Array.from({ length: 30_000 }, (_, i) =>
+    row(i + 1, { session_id: `s${i}`, reset_token: 'ü'.repeat(i % 99) }),
+  )
+  const { db, path } = await openWith(t, { '': JSON.stringify({ users }) })
+  const { ino } = statSync(path)
+  let rounds = 0
+  for (; statSync(path).ino === ino; rounds++) {
+    const ids = Array.from({ length: 500 }, (_, k) => ((rounds * 500 + k) % 30_000) + 1)
+    await Promise.all(ids.map((id) => db.updateUser(id, { reset_token: `${rounds}-${id}` })))
+  }
+  t.ok(rounds > 10)
+  await db.updateUser(7, { session_id: 'during' })
+  await db.close()
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  const again = new DB(`file:${path}`)
+  t.equal((await again.findUserBy({ session_id: 'during' })).id, 7)
+  t.equal((await again.findUserBy({ session_id: 's29999' })).id, 30_000)
+  await again.close()
+})
+
+t.test('a fold during which a write fails is given up', async (t) => {
+  const content = log([row(1)], ...Array.from({ length: 100 }, () => [row(2)]))
+  const path = writeStore(t, { '-wal': content })
+  const script = `
+    import { spawnSync } from 'node:child_process'
+    import { DB } from './db.ts'
+    process.on('SIGXFSZ', () => {})
+    const db = new DB('file:${path}')
+    await db.open()
+    spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=${content.length}:unlimited'])
+    await db.addUser('a@b', 'x').catch((error) => console.log(error.message))
+    await db.close()`
+  const child = runScript(script)
+  await child.exited
+  const { stdout, stderr } = child
+  t.match(stdout, /^cannot write \S+users.json-wal: EFBIG/)
+  t.match(stderr, /^cannot fold \S+users.json-wal into the table, trying again later: a change .* was undone\n$/)
+  t.equal(stored(path).length, 2)
+})
+
+t.test('a directory in place of the temporary file: a failed fold, tried again without another write', async (t) => {
+  const errors = captureErrors(t)
+  for (const end of ['-tmp', '-wal-tmp']) {
+    const { db, path } = await openWith(t, {})
+    mkdirSync(`${path}${end}`)
+    await db.addUser('a@b', 'x')
+    await until(path, () => errors().some((line) => line.startsWith(`cannot fold ${path}-wal`)))
+    t.match(errors().at(-1), /^cannot fold \S+users.json-wal into the table, trying again later: EISDIR/)
+    await db.addUser('c@d', 'x')
+    rmdirSync(`${path}${end}`)
+    await folded(path)
+    t.equal(stored(path).length, 2)
+    await db.close()
+  }
+  t.equal(errors().length, 2, 'one line for each, however often it was tried')
+})
+
+t.test('a link in place of the temporary file is not followed', async (t) => {
+  const { db, path } = await openWith(t, {})
+  const precious = `${tempDir(t)}/precious`
+  writeFileSync(precious, 'x')
+  for (const end of ['-tmp', '-wal-tmp']) symlinkSync(precious, `${path}${end}`)
+  await db.addUser('a@b', 'x')
+  await db.close()
+  t.equal(readFileSync(precious, 'utf8'), 'x')
+  t.equal(stored(path).length, 1)
+})
+
+t.test(
+  'a directory that has become read-only: writes and reads go on, and the log stays',
+  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
+  async (t) => {
+    const directory = tempDir(t)
+    const path = `${directory}/users.json`
+    writeFileSync(path, table(row(1)), { mode: 0o644 })
+    chownSync(directory, 65534, 65534)
+    const script = `
+      import { DB } from './db.ts'
+      process.setgid(65534)
+      process.setuid(65534)
+      const db = new DB('file:${path}')
+      await db.open()
+      await db.updateUser(1, { session_id: 'before' })
+      await db.close()
+      const again = new DB('file:${path}')
+      await again.open()
+      const alive = setInterval(() => {}, 1000)
+      await new Promise((resolve) => {
+        process.once('SIGUSR2', resolve)
+        console.log('open')
+      })
+      await again.addUser('a@b', 'x')
+      console.log((await again.findUserBy({ email: 'a@b' })).id)
+      await again.close().catch((error) => console.log(error))
+      clearInterval(alive)`
+    const child = runScript(script)
+    await child.printed(/open/)
+    t.equal(stored(path).length, 1)
+    t.equal(statSync(path).uid, 65534, 'only root can give a file away')
+    chmodSync(directory, 0o555)
+    child.child.kill('SIGUSR2')
+    t.match(await child.exited, { code: 0 })
+    t.match(child.stdout, /^open\n2\n$/)
+    // tap's own hook, which a child of a test cannot avoid, fails to write to .tap after that.
+    t.match(child.stderr, /^cannot fold \S+users.json-wal into the table, trying again later: EACCES.*\n/)
+    t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2)
+  },
+)
+
+t.test('a table that somebody edits meanwhile is left alone; the next start has the log on top of it', async (t) => {
+  const errors = captureErrors(t)
+  const { db, path } = await openWith(t, { '': table(row(1), row(2)) })
+  const edited = table(row(1, { email: 'edited@me.com' }), row(2), row(7))
+  writeFileSync(path, edited)
+  await db.updateUser(2, { session_id: 's' })
+  await db.addUser('new@me.com', 'x')
+  await until(path, () => errors().length > 0)
+  await db.close()
+  t.match(
+    errors()[0],
+    /another program has changed \S+users.json; restart to load it, with the changes in \S+users.json-wal on top$/,
+  )
+  t.equal(errors().length, 1)
+  t.equal(readFileSync(path, 'utf8'), edited)
+  const again = new DB(`file:${path}`)
+  t.equal((await again.findUserBy({ session_id: 's' })).id, 2)
+  t.equal((await again.findUserBy({ email: 'new@me.com' })).id, 3)
+  t.equal((await again.findUserBy({ email: 'edited@me.com' })).id, 1)
+  await again.close()
+  t.strictSame(
+    stored(path).map(({ id }) => id),
+    [1, 2, 3, 7],
+  )
+})
+
+t.test('a table that appears, or that is replaced by one of the same length, is left alone as well', async (t) => {
+  const errors = captureErrors(t)
+  const { db, path } = await openWith(t, {})
+  await db.addUser('a@b', 'x')
+  writeFileSync(path, table(row(5)))
+  await db.close()
+  t.match(errors(), [/another program has changed/])
+  t.equal(readFileSync(path, 'utf8'), table(row(5)))
+  const other = await openWith(t, { '': table(row(1)) })
+  writeFileSync(`${other.path}.new`, table(row(2)))
+  renameSync(`${other.path}.new`, other.path)
+  await other.db.addUser('a@b', 'x')
+  await other.db.close()
+  t.equal(errors().length, 2)
+  t.equal(readFileSync(other.path, 'utf8'), table(row(2)))
+})
+
+t.test('a table that was deleted meanwhile is written again, with every row', async (t) => {
+  const { db, path } = await openWith(t, { '': table(row(1)) })
+  rmSync(path)
+  await db.addUser('a@b', 'x')
+  await db.close()
+  t.equal(stored(path).length, 2)
+})

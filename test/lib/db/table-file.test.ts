@@ -1,0 +1,141 @@
+/** `users.json`: every layout, damage, and who may read it. */
+import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import t from 'tap'
+import { DB } from '../../../db.ts'
+import { COLUMNS } from '../../../user.ts'
+import { tempDir } from '../../helper/program.ts'
+import { openWith, row, table, writeStore } from '../../helper/store.ts'
+
+t.test('a table loads however it is laid out', async (t) => {
+  const users = [row(1, { email: '"{[\\ü🙂\n' }), row(3), row(2, { session_id: 's', session_expires_at: 5 })]
+  const five = users.map((user) => ({ session_id: null, reset_token: null, ...user, session_expires_at: undefined }))
+  const own = table(...users)
+  for (const text of [
+    own,
+    own.trimEnd(),
+    own.replaceAll('\n', '\r\n'),
+    own.replace(',\n', ',\n\n'),
+    own.replace(',\n', ','),
+    own.replace(',\n', '\n,'),
+    table(...five),
+    JSON.stringify({ users }),
+    JSON.stringify({ users }, null, 2),
+    JSON.stringify({ users }, null, '\t').replaceAll('\n', '\r\n'),
+    ` {"users" : [ ${users.map((user) => JSON.stringify(user)).join(' , ')} ] } `,
+  ]) {
+    const { db } = await openWith(t, { '': text })
+    t.match(await db.findUserBy({ email: '"{[\\ü🙂\n' }), { id: 1 }, text.slice(0, 40))
+    t.match(await db.findUserBy({ session_id: 's' }), { id: 2 })
+    t.match(await db.findUserBy({ reset_token: null }), { id: 1 })
+    t.equal((await db.addUser('new@me.com', 'x')).id, 4, 'after the largest id')
+    await db.close()
+  }
+  for (const text of ['{"users":[]}', '{"users":[\n]}\n']) {
+    const { db } = await openWith(t, { '': text })
+    t.equal((await db.addUser('a@b', 'x')).id, 1)
+  }
+})
+
+t.test('a table of many pieces loads, and so does its last version in another layout', async (t) => {
+  const users = Array.from({ length: 5000 }, (_, i) => row(i + 1, { reset_token: 'ü'.repeat(i % 250) }))
+  const text = table(...users)
+  for (const content of [text, text.replace(',\n{"id":4990', ', {"id":4990')]) {
+    const { db } = await openWith(t, { '': content })
+    t.equal(await db.countUsers(), 5000)
+    t.match(await db.findUserBy({ email: 'user4999@me.com' }), users[4998])
+    await db.close()
+  }
+})
+
+t.test('after a clean stop the table alone holds every row, one a line', async (t) => {
+  const { db, path } = await openWith(t, { '': JSON.stringify({ users: [row(2), row(1)] }, null, 2) })
+  await Promise.all(Array.from({ length: 2000 }, (_, i) => db.addUser(`new${i}@me.com`, 'x'.repeat(250))))
+  await db.updateUser(1, { session_id: 's' })
+  await db.close()
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  const lines = readFileSync(path, 'utf8').split('\n')
+  t.strictSame([lines[0], ...lines.slice(-2)], ['{"users":[', ']}', ''])
+  t.equal(lines.length, 2005)
+  t.strictSame(Object.keys(JSON.parse(lines[1]?.slice(0, -1) ?? '')), Object.keys(COLUMNS))
+  t.match(lines[1], /"id":1,.*"session_id":"s"/)
+})
+
+t.test('damage: the start is refused with the place, and nothing is touched', async (t) => {
+  const good = JSON.stringify(row(1))
+  const unreadable = Buffer.from(table(row(1), row(2), row(3)))
+  unreadable[unreadable.indexOf('user2')] = 0xff
+  const unreadableToo = Buffer.from(JSON.stringify({ users: [row(1)] }))
+  unreadableToo[unreadableToo.indexOf('user1')] = 0xff
+  const inPieces = table(...Array.from({ length: 9000 }, (_, i) => row(i + 1)))
+  for (const [content, message] of [
+    ['', /users.json: not readable as JSON/],
+    ['rubbish', /users.json: not readable as JSON/],
+    ['{"users":[]} more', /users.json: not readable as JSON/],
+    [unreadableToo, /users.json: not readable as JSON/],
+    ['null', /users.json: expected \{"users":\[…\]\}, .*; found null$/],
+    ['5', /found a number$/],
+    ['[]', /found a list$/],
+    ['{}', /found \{\}$/],
+    ['{"users":{}}', /found no list under "users"$/],
+    ['{"people":[]}', /found the keys "people"$/],
+    ['{"users":[],"more":1}', /found the keys "users", "more"$/],
+    [table(row(1)).replace(']}', '],"more":1}'), /found the keys "users", "more"$/],
+    ['{"users":[\n', /users.json, line 2: not readable/],
+    [`{"users":[\n${good}\n]`, /users.json, line 2: not readable/],
+    [`{"users":[\n${good},\n{"id":2`, /users.json, line 3: not readable/],
+    [`{"users":[\n${good},\n]}\n`, /users.json, line 3: not readable/],
+    [
+      `{"users":[\n${good}\n${JSON.stringify(row(2))},\n${JSON.stringify(row(3))}\n]}\n`,
+      /users.json, line 2: not readable/,
+    ],
+    [`{"users":[\n${good},,${JSON.stringify(row(2))}]}`, /users.json, line 2: not readable/],
+    [table(row(1), row(2)).replace('"email":"user2', '"email":user2'), /users.json, line 3: not readable/],
+    [table(row(1), row(2), row(3)).replace('user2@me.com"', 'user2@me.com'), /users.json, line 3: not readable/],
+    [inPieces.replace('"user8000@me.com"', 'user8000@me.com'), /users.json, line 8001: not readable/],
+    [unreadable, /users.json, line 3: not readable/],
+    [table(row(1), row(1)), /users.json, line 3: a second row with id 1/],
+    [table(row(2), row(1), row(2)), /users.json, line 4: a second row with id 2/],
+    [table(row(1), row(2), row(3, { email: 'USER1@me.com' })), /users.json, line 4: a second row with email USER1@/],
+    [
+      JSON.stringify({ users: [row(1), row(2, { email: 'USER1@me.com' })] }),
+      /users.json, row 2: a second row with email/,
+    ],
+    [table(row(1), row(2, { id: 'two' })), /users.json, line 3: id must be a positive integer/],
+    [JSON.stringify({ users: [row(1), row(2, { id: 'two' })] }), /users.json, row 2: id must be a positive integer/],
+    [table(row(1), row(2, { phone: 1 })), /users.json, line 3: unknown column "phone"/],
+    ['{"users":[[{}]]}', /users.json, row 1: a row must be an object/],
+    [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}"}\n]}`, /users.json, row 1: email must be/],
+    [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}`, /users.json, line 2: not readable/],
+  ] as const) {
+    const path = writeStore(t, { '': content })
+    const db = new DB(`file:${path}`)
+    await t.rejects(db.open(), { name: 'StoreError', message }, `${content}`.slice(0, 80))
+    t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+    t.ok(readFileSync(path).equals(Buffer.from(content)), 'untouched')
+    writeFileSync(path, table(row(1)))
+    t.equal(await db.countUsers(), 1, 'it opens when the table was mended')
+    await db.close()
+  }
+  await t.rejects(new DB(`file:${tempDir(t)}/no/such/directory`).open(), { message: /^cannot open .*ENOENT/ })
+})
+
+t.test(
+  'the table keeps its owner, group and mode; a new one is private, whatever a crash has left behind',
+  async (t) => {
+    const isRoot = process.getuid?.() === 0
+    for (const [files, mode] of [
+      [{ '-tmp': 'rest of a fold' }, 0o600],
+      [{ '': table(row(1)), '-tmp': 'rest of a fold' }, 0o640],
+    ] as const) {
+      const path = writeStore(t, files)
+      chmodSync(`${path}-tmp`, 0o666)
+      if ('' in files) chmodSync(path, mode)
+      if ('' in files && isRoot) chownSync(path, 12, 34)
+      const db = new DB(`file:${path}`)
+      await db.addUser('a@b', 'x')
+      await db.close()
+      t.equal(statSync(path).mode & 0o777, mode)
+      if ('' in files && isRoot) t.match(statSync(path), { uid: 12, gid: 34 })
+    }
+  },
+)

@@ -1,0 +1,45 @@
+/** The engine in memory. */
+import t from 'tap'
+import { EmailTaken, StoreError } from '../../../lib/db/engine.ts'
+import { Table } from '../../../lib/db/table.ts'
+import { openWith, row, table } from '../../helper/store.ts'
+
+t.test('after the largest id there is none: the table is full', async (t) => {
+  const last = Number.MAX_SAFE_INTEGER
+  const { db, path } = await openWith(t, { '': table(row(last - 1)) })
+  t.equal((await db.addUser('a@b', 'x')).id, last)
+  await t.rejects(db.addUser('c@d', 'x'), {
+    name: 'StoreError',
+    message: /^the table is full: there is no id after 9007199254740991/,
+  })
+  await db.updateUser(last, { session_id: 's' })
+  t.equal((await db.findUserBy({ session_id: 's' })).id, last)
+  await db.close()
+  t.ok(path)
+})
+
+t.test('an update that expects another id finds nobody', async (t) => {
+  const engine = new Table(null)
+  await engine.open()
+  await engine.insert('a@b', 'x')
+  await engine.insert('c@d', 'x')
+  t.equal(await engine.update(1, { session_id: 's' }, { id: 2 }), false)
+  t.equal(await engine.update(1, { session_id: 's' }, { id: 1 }), true)
+  await t.rejects(engine.update(1, { email: 'C@d' }, {}), EmailTaken)
+  t.equal(engine.count(), 2)
+  await engine.close()
+})
+
+t.test('rows with one session are each found when the one before is cleared, also in a file', async (t) => {
+  const { db } = await openWith(t, { '': table(row(3, { session_id: 's' }), row(1, { session_id: 's' }), row(2)) })
+  t.equal((await db.findUserBy({ session_id: 's' })).id, 1)
+  await db.updateUser(1, { session_id: null })
+  t.equal((await db.findUserBy({ session_id: 's' })).id, 3)
+})
+
+t.test('a table that is not open touches no file', async (t) => {
+  const engine = new Table('/no/such/directory/users.json')
+  await t.rejects(engine.insert('a@b', 'x'), StoreError)
+  await t.rejects(engine.close(), StoreError)
+  t.equal(engine.count(), 0, 'nothing is left of what was refused')
+})
