@@ -1,0 +1,5 @@
+/** The file store under SIGKILL, sixty times. */
+import t from 'tap'
+import { killAgainAndAgain } from '../helper/kill.ts'
+
+t.test('SIGKILL under load and in a fold: nothing acknowledged is lost', (t) => killAgainAndAgain(t, 60))
