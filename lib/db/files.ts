@@ -25,12 +25,18 @@ export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): 
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
 }
 
+/** The error for a file in a directory that is not there. */
+export function missingDirectory(path: string): StoreError {
+  return new StoreError(`the directory ${dirname(path)} is missing: create it, or correct the path`)
+}
+
 /** Where a path leads, also when there is no file yet: whoever takes another way there has to meet the same lock. */
 export function followLinks(path: string): string {
   // Throws for links in a circle.
   statSync(path, { throwIfNoEntry: false })
   let target = path
   for (;;) {
+    if (statSync(dirname(target), { throwIfNoEntry: false }) === undefined) throw missingDirectory(target)
     target = join(realpathSync(dirname(target)), basename(target))
     if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
     target = resolve(dirname(target), readlinkSync(target))

@@ -3,6 +3,7 @@ import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, 
 import { dirname, resolve } from 'node:path'
 import { type Claim, claim, isAlive, nameOf, STALE } from './claim.ts'
 import { messageOf, StoreError } from './engine.ts'
+import { missingDirectory } from './files.ts'
 
 /**
  * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
@@ -145,10 +146,9 @@ function isTaken(path: string, owner: Claim): StoreError {
 
 /** The refusal for an error of the file system. */
 function cannotWrite(path: string, error: unknown): StoreError {
-  const directory = dirname(resolve(path))
   const code = error instanceof Error && 'code' in error ? error.code : ''
-  if (code === 'ENOENT') return new StoreError(`the directory ${directory} is missing: create it, or correct the path`)
+  if (code === 'ENOENT') return missingDirectory(resolve(path))
   const isFull = code === 'ENOSPC' || code === 'EDQUOT'
-  const advice = isFull ? 'make room on the disk' : `let this user create files in ${directory}`
+  const advice = isFull ? 'make room on the disk' : `let this user create files in ${dirname(resolve(path))}`
   return new StoreError(`cannot write the lock ${path}: ${messageOf(error)}; ${advice}`)
 }
