@@ -25,10 +25,7 @@ export { type User, ValueError } from './user.ts'
  * Where a call comes from: the client's address, for which failed logins are counted and which takes its turn among others
  * when passwords wait to be hashed, and a signal that aborts when the client disconnects. Both are optional.
  */
-export interface Client {
-  address?: string
-  signal?: AbortSignal
-}
+export type Client = { address?: string; signal?: AbortSignal }
 
 /**
  * Registers users, checks passwords, and gives out and takes back sessions and reset tokens. Every method also throws
@@ -148,8 +145,8 @@ export class Auth {
     const user = await this.findUser(email)
     if (user === null) throw new ValueError(`User ${email} does not exist`)
     const resetToken = _generateUuid()
-    const reset_expires_at = now() + this.#options.resetTtl
-    await this.#db.updateUser(user.id, { reset_token: digest(resetToken), reset_expires_at })
+    const reset = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
+    await this.#db.updateUser(user.id, reset)
     return resetToken
   }
 
@@ -171,8 +168,8 @@ export class Auth {
     const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
     if (user === null || !isLive(user.reset_expires_at)) throw noSuchToken
     const hashed_password = await this.#hash(password, client)
-    const changes = { hashed_password, ...NO_SESSION, ...NO_RESET }
-    if (!(await this.#update(user.id, changes, { reset_token }))) throw noSuchToken
+    const isSet = await this.#update(user.id, { hashed_password, ...NO_SESSION, ...NO_RESET }, { reset_token })
+    if (!isSet) throw noSuchToken
     this.#failures.clear(user.email)
   }
 
@@ -243,12 +240,10 @@ export class Auth {
    */
   async #beginSession({ id, hashed_password }: User, changes: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
-    const session_expires_at = now() + this.#options.sessionTtl
-    const session = { session_id: digest(sessionId), session_expires_at }
+    const session = { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }
     return (await this.#update(id, { ...changes, ...session }, { hashed_password })) ? sessionId : null
   }
 
-  /** Hashes a password when its turn has come. */
   #hash(password: string, client: Client): Promise<string> {
     return this.#hashQueue.run(client, () => this.#passwords.hash(password))
   }
