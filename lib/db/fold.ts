@@ -58,9 +58,9 @@ export async function fold(opened: Opened, rows: Rows): Promise<void> {
 
 async function replaceTable(opened: Opened, rows: Rows, temporary: string): Promise<void> {
   const { commits, directory, path } = opened
-  checkUnedited(opened)
+  const before = checkUnedited(opened)
   const { failures } = commits
-  const table = await writeTable(temporary, rows.all, opened.table)
+  const table = await writeTable(temporary, rows.all, before)
   // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
   await commits.inTurn(async () => {})
   if (failures !== commits.failures) throw new Error('a change that may be in it was undone')
@@ -92,9 +92,12 @@ async function replaceLog(opened: Opened, start: number): Promise<void> {
   await log.close()
 }
 
-/** Throws when somebody else has changed the table. A table that was deleted may be written again: all rows are in memory. */
-function checkUnedited({ path, table, log }: Opened): void {
+/**
+ * Throws when somebody else has changed the table; returns its file, whose owner and mode may have changed. A table that was
+ * deleted may be written again: all rows are in memory.
+ */
+function checkUnedited({ path, table, log }: Opened): BigIntStats | undefined {
   const now = statFile(path)
-  if (now === undefined || isUnchanged(now, table)) return
+  if (now === undefined || isUnchanged(now, table)) return now ?? table
   throw new Error(`another program has changed ${path}; restart to load it, with the changes in ${log.path} on top`)
 }

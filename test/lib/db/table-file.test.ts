@@ -139,3 +139,11 @@ t.test(
     }
   },
 )
+
+t.test('a mode that was changed while the table was open is kept', async (t) => {
+  const { db, path } = await openWith(t, { '': table(row(1)) })
+  chmodSync(path, 0o604)
+  await db.addUser('a@b', 'x')
+  await db.close()
+  t.equal(statSync(path).mode & 0o777, 0o604)
+})
