@@ -1,0 +1,28 @@
+#!/bin/sh
+# Copies a table of users while the service runs: backup.sh users.json DIRECTORY
+#
+# The table and its logs belong together. The order, table, log, old log, loses nothing while no fold begins or ends in
+# between; a fold gives the log or the table another inode, and then the copy is made again.
+set -eu
+path=$1 directory=$2
+
+inodes() {
+  stat -c '%i %w %y' "$path" 2>/dev/null || true
+  stat -c '%i %w' "$path-wal" 2>/dev/null || true
+}
+
+mkdir -p "$directory"
+tries=0
+while :; do
+  before=$(inodes)
+  rm -f "$directory"/users.json "$directory"/users.json-wal "$directory"/users.json-wal-old
+  for end in '' -wal -wal-old; do
+    [ ! -e "$path$end" ] || cp -p "$path$end" "$directory/users.json$end" 2>/dev/null || before=vanished
+  done
+  [ "$before" != "$(inodes)" ] || break
+  tries=$((tries + 1))
+  [ "$tries" -lt 100 ] || { echo "$path: no quiet moment in $tries tries; try again later" >&2; exit 1; }
+  sleep 0.1
+done
+[ -e "$directory/users.json" ] || [ -e "$directory/users.json-wal" ] || { echo "$path: no such table" >&2; exit 1; }
+sync "$directory"/*

@@ -1,0 +1,186 @@
+/** What "Running it" in the README promises: the backup, and the files in this folder as they are. */
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { DB } from '../../db.ts'
+import { request, sessionOf } from '../helper/http.ts'
+import { createDatabase, NEEDS_POSTGRES } from '../helper/postgres.ts'
+import { ROOT, startServer, tempDir } from '../helper/program.ts'
+
+const HERE = join(ROOT, 'test/running')
+const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => !spawnSync(program, ['-v']).error)
+
+/** A port that is free now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = Object(server.address())
+  server.close()
+  await once(server, 'close')
+  return Number(port)
+}
+
+t.test('a backup while the service writes has every user that was acknowledged before', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const db = new DB(`file:${path}`)
+  const acknowledged: string[] = []
+  let isWriting = true
+  let folds = 0
+  const writers = Array.from({ length: 100 }, async (_, writer) => {
+    for (let i = 0; isWriting; i++) {
+      const email = `${writer}-${i}@me.com`
+      const { id } = await db.addUser(email, 'x'.repeat(250))
+      await db.updateUser(id, { session_id: `s-${email}` })
+      acknowledged.push(email)
+      if (existsSync(`${path}-wal-old`)) folds++
+    }
+  })
+  while (acknowledged.length < 200) await new Promise(setImmediate)
+  for (let round = 0; round < 6; round++) {
+    const before = [...acknowledged]
+    const copy = tempDir(t)
+    await promisify(execFile)(`${HERE}/backup.sh`, [path, `${copy}/new`])
+    const restored = new DB(`file:${copy}/new/users.json`)
+    for (const email of before) {
+      const { session_id } = await restored.findUserBy({ email })
+      if (session_id !== `s-${email}`) t.fail(`${email} has an older session`)
+    }
+    t.ok(before.length > 0, `${before.length} users are in copy ${round}`)
+    await restored.close()
+  }
+  isWriting = false
+  await Promise.all(writers)
+  t.ok(folds > 0, 'there were folds')
+  await db.close()
+  const { stderr } = spawnSync(`${HERE}/backup.sh`, [`${path}.no`, `${tempDir(t)}/x`], { encoding: 'utf8' })
+  t.equal(stderr, `${path}.no: no such table\n`)
+})
+
+t.test('a fold in the middle of a backup: it begins again', async (t) => {
+  const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
+  const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
+  writeFileSync(path, `{"users":[${row(1)}]}`)
+  writeFileSync(`${path}-wal`, `${row(2)}\n`)
+  // The same rows after a fold, which happens right after the table was copied.
+  writeFileSync(`${path}-folded`, `{"users":[${row(1)},${row(2)}]}`)
+  const fold = `mv '${path}-folded' '${path}'; rm '${path}-wal'; : > '${path}-wal'`
+  writeFileSync(`${bin}/cp`, `#!/bin/sh\n/bin/cp "$@"\n[ ! -e '${path}-folded' ] || { ${fold}; }\n`, { mode: 0o755 })
+  const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}` }
+  await promisify(execFile)(`${HERE}/backup.sh`, [path, copy], { env })
+  const restored = new DB(`file:${copy}/users.json`)
+  t.teardown(() => restored.close())
+  t.equal((await restored.findUserBy({ email: '2@me.com' })).id, 2)
+})
+
+t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, async (t) => {
+  const [from, to] = [await createDatabase(t), await createDatabase(t)]
+  const db = new DB(from.url)
+  await db.addUser('a@b', 'x')
+  await db.close()
+  const dump = spawnSync('pg_dump', ['--table=users', '--no-owner', from.url], { encoding: 'utf8' })
+  t.equal(dump.status, 0, dump.stderr)
+  const restore = spawnSync('psql', ['-q', '-v', 'ON_ERROR_STOP=1', to.url], { input: dump.stdout, encoding: 'utf8' })
+  t.equal(restore.status, 0, restore.stderr)
+  const restored = new DB(to.url)
+  t.teardown(() => restored.close())
+  t.equal((await restored.findUserBy({ email: 'A@b' })).id, 1)
+  t.equal((await restored.addUser('c@d', 'x')).id, 2, 'the sequence goes on')
+})
+
+/** Starts a command line of a file in this folder in a copy of what is installed; resolves when it serves. */
+async function serves(t: Test, directory: string, command: string[], env: Record<string, string>): Promise<void> {
+  const port = await freePort()
+  const [program = '', ...args] = command
+  const child = spawn(program, args, {
+    cwd: directory,
+    env: { ...process.env, ...env, HOST: '127.0.0.1', PORT: `${port}`, BCRYPT_COST: '4' },
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  let printed = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (printed += data))
+  while (!/listening on/i.test(printed)) {
+    const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)])
+    if (ended) throw new Error(printed)
+  }
+  const user = { email: 'a@b', password: 'p' }
+  t.match(await request(`http://127.0.0.1:${port}/users`, 'POST', user), { status: 200 })
+  child.kill('SIGTERM')
+  t.strictSame(await exited, [0, null], 'it stops cleanly')
+}
+
+t.test("the Dockerfile's files and command serve", async (t) => {
+  const lines = readFileSync(`${HERE}/Dockerfile`, 'utf8').split('\n')
+  const [app, data] = [tempDir(t), tempDir(t)]
+  for (const line of lines) {
+    const [instruction, ...files] = line.split(' ')
+    const target = files.pop() ?? ''
+    if (instruction === 'COPY')
+      for (const file of files)
+        cpSync(join(ROOT, file), join(app, target, file === 'lib' ? '' : file), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), `${app}/node_modules`)
+  const command: string[] = JSON.parse(lines.find((line) => line.startsWith('CMD'))?.slice(4) ?? '[]')
+  const environment = /^ENV (.*)$/m.exec(lines.join('\n'))?.[1]?.replace('/data/', `${data}/`) ?? ''
+  await serves(t, app, command, Object.fromEntries(environment.split(' ').map((pair) => pair.split('='))))
+  t.ok(existsSync(`${data}/users.json`))
+})
+
+t.test("the unit's command serves", async (t) => {
+  const unit = readFileSync(`${HERE}/user-auth.service`, 'utf8')
+  if (spawnSync('systemd-analyze', ['--version']).error === undefined) {
+    const { stderr } = spawnSync('systemd-analyze', ['verify', `${HERE}/user-auth.service`], { encoding: 'utf8' })
+    t.equal(stderr, '')
+  }
+  const state = tempDir(t)
+  const command = /^ExecStart=(.*)$/m.exec(unit)?.[1]?.split(' ') ?? []
+  const environment = /^Environment=(.*)$/m.exec(unit)?.[1]?.replace('/var/lib/user-auth/', `${state}/`) ?? ''
+  await serves(t, ROOT, command, Object.fromEntries(environment.split(' ').map((pair) => pair.split('='))))
+  t.ok(existsSync(`${state}/users.json`))
+})
+
+const NEEDS_NGINX = { skip: NEEDS_POSTGRES.skip || (NGINX === undefined && 'no nginx: apt-get install nginx-light') }
+
+t.test('two nodes behind nginx: a session of one is known to both, and one may go', NEEDS_NGINX, async (t) => {
+  const { url: DATABASE_URL } = await createDatabase(t)
+  const start = () => startServer(t, { DATABASE_URL, TRUST_PROXY: '1' })
+  const [one, two] = await Promise.all([start(), start()])
+  const [directory, port] = [tempDir(t), await freePort()]
+  const nodes = readFileSync(`${HERE}/nodes.conf`, 'utf8')
+    .replace(':5001', `:${one.port}`)
+    .replace(':5002', `:${two.port}`)
+    .replace('listen 127.0.0.1:5000', `listen 127.0.0.1:${port}`)
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${directory}/${name};`,
+  )
+  mkdirSync(`${directory}/logs`)
+  writeFileSync(
+    `${directory}/nginx.conf`,
+    `daemon off; pid ${directory}/pid; error_log stderr notice; events {}
+    http { access_log off; ${temporary.join(' ')} ${nodes} }`,
+  )
+  const nginx = spawn(NGINX ?? '', ['-p', directory, '-c', `${directory}/nginx.conf`])
+  const exited = once(nginx, 'exit')
+  t.teardown(async () => {
+    nginx.kill('SIGTERM')
+    await exited
+  })
+  let log = ''
+  nginx.stderr.on('data', (data) => (log += data))
+  while (!log.includes('start worker processes')) await once(nginx.stderr, 'data')
+  const url = `http://127.0.0.1:${port}`
+  const user = { email: 'a@b', password: 'p' }
+  t.match(await request(`${url}/users`, 'POST', user), { status: 200 })
+  const cookie = `session_id=${sessionOf(await request(`${url}/sessions`, 'POST', user))}`
+  const profiles = async () =>
+    Promise.all(
+      Array.from({ length: 8 }, async () => (await request(`${url}/profile`, 'GET', undefined, { cookie })).status),
+    )
+  t.strictSame(await profiles(), Array(8).fill(200))
+  await one.stop()
+  t.strictSame(await profiles(), Array(8).fill(200), 'the other node answers')
+})
