@@ -20,7 +20,7 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
       rmSync(`${path}-tmp`, { force: true })
       const program = new Program('server.ts', { ...env, HOST: '127.0.0.1', PORT: '0' })
       // On a busy machine the whole fold may pass between two looks.
-      const isOver = () => /listening/.test(program.stdout + program.stderr) && statSync(`${path}-wal`).size === 0
+      const isOver = () => /istening on/.test(program.stdout + program.stderr) && statSync(`${path}-wal`).size === 0
       while (!existsSync(`${path}-tmp`) && program.child.exitCode === null && !isOver()) await new Promise(setImmediate)
       await program.stop('SIGKILL')
       if (existsSync(`${path}-tmp`)) inFold++
