@@ -114,10 +114,7 @@ export class Auth {
     return user && this.#beginSession(user)
   }
 
-  /**
-   * Checks a password and begins a session (task 11): its ID, or `null` when the email or the password is wrong.
-   * @throws {TooManyFailures} @throws {Overloaded} as `validLogin` does
-   */
+  /** Begins a session if the password is right (task 11): its ID, or `null`. It throws as `validLogin` does. */
   async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
     const user = await this.#authenticate(email, password, client)
     return user && this.#beginSession(user)

@@ -89,3 +89,11 @@ t.test('the check tells a wrong arrow from a right one', async (t) => {
   const cycle = [...importsOf('lib/db/a.ts', `import './b.ts'`), ...importsOf('lib/db/b.ts', `import './a.ts'`)]
   t.strictSame(findCycle(cycle), ['lib/db/a.ts', 'lib/db/b.ts', 'lib/db/a.ts'])
 })
+
+t.test('files stay short, and open with a sentence that says what they are for', async (t) => {
+  for (const [file, source] of sources) {
+    const limit = file.startsWith('lib/') ? 200 : 300
+    t.ok(source.split('\n').length - 1 <= limit, `${file} has at most ${limit} lines`)
+    t.match(source, /^\/\*\*/, `${file} begins with a doc comment`)
+  }
+})
