@@ -10,6 +10,13 @@ import { log, row, table, writeStore } from '../../helper/store.ts'
 /** node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does not. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
+/** A module that limits the files of its own process, but not the coverage that is written after its end. */
+const LIMIT_ITSELF = `
+  import { spawnSync } from 'node:child_process'
+  const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
+  limit(50000)
+  process.on('exit', () => limit('unlimited'))`
+
 const NEEDS_PRLIMIT = { skip: spawnSync('prlimit', ['--version']).error ? 'there is no prlimit' : false }
 const NEEDS_STRACE = { skip: spawnSync('strace', ['true']).status === 0 ? false : 'strace cannot trace here' }
 
@@ -73,7 +80,7 @@ t.test('a disk with no room for a copy of the log: no start, and nothing is lost
   const path = writeStore(t, { '-wal': content })
   const server = new Program('server.ts', { DATABASE_URL: `file:${path}`, PORT: '0' }, [
     IGNORE_SIGXFSZ,
-    `--import=data:text/javascript,import{spawnSync}from"node:child_process";spawnSync("prlimit",["--pid",process.pid+"","--fsize=50000:unlimited"])`,
+    `--import=data:text/javascript,${encodeURIComponent(LIMIT_ITSELF)}`,
   ])
   t.match(await server.exited, { code: 1 })
   t.match(server.stderr, /^cannot open \S+users.json: EFBIG.*\n$/)
