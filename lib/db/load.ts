@@ -41,17 +41,15 @@ export function load(path: string): Loaded {
 
 /** The rows of a table with their newer versions, in the order of their ids. */
 function merge({ users, placeOf }: TableRows, changed: Map<number, User>): User[] {
-  const all: User[] = []
-  let isInOrder = true
-  const add = (user: User) => {
-    isInOrder &&= user.id > (all.at(-1)?.id ?? 0)
-    all.push(user)
-  }
-  for (const user of users) add(changed.get(user.id) ?? user)
-  if (!isInOrder) checkIds(users, placeOf)
-  for (const { id } of users) changed.delete(id)
-  for (const user of changed.values()) add(user)
-  return isInOrder ? all : all.sort((a, b) => a.id - b.id)
+  if (!isInOrder(users)) checkIds(users, placeOf)
+  const all = changed.size === 0 ? users : users.map((user) => changed.get(user.id) ?? user)
+  if (changed.size > 0) for (const { id } of users) changed.delete(id)
+  for (const user of changed.values()) all.push(user)
+  return isInOrder(all) ? all : all.toSorted((a, b) => a.id - b.id)
+}
+
+function isInOrder(users: readonly User[]): boolean {
+  return users.every(({ id }, i) => id > (users[i - 1]?.id ?? 0))
 }
 
 /** Throws when two rows of a table have one id. */

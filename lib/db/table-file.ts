@@ -14,7 +14,7 @@ const HEAD = `{"${TABLE}":[\n`
 const TAIL = ']}\n'
 
 /** How much is read at a time, in bytes, */
-const PIECE = 256 * 1024
+const PIECE = 64 * 1024
 /** and how long no row can be: six columns of 250 characters have 9 KB if each is written as two escapes. */
 const LONGEST = 64 * 1024
 
