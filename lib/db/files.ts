@@ -20,6 +20,15 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
   return one?.dev === other.dev && one.ino === other.ino
 }
 
+/**
+ * Throws unless a name still leads to this file. A stopped owner that wakes up may put a temporary file of its own under the
+ * name of its successor's; renamed, that would replace the table.
+ */
+export function mustBe(path: string, file: BigIntStats): void {
+  if (isSameFile(statSync(path, { bigint: true, throwIfNoEntry: false }), file)) return
+  throw new Error(`another process has deleted or replaced ${path}`)
+}
+
 /** Tells whether a file is still the one, with the content, that it was at the first look. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs

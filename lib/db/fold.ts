@@ -5,7 +5,7 @@
 import type { BigIntStats } from 'node:fs'
 import { type FileHandle, rename } from 'node:fs/promises'
 import { messageOf, StoreError } from './engine.ts'
-import { isUnchanged, mustWork, removeLeftover, statFile, stop } from './files.ts'
+import { isUnchanged, mustBe, mustWork, removeLeftover, statFile, stop } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
@@ -43,6 +43,7 @@ export function mustOwn(opened: Opened): void {
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
 export async function fold(opened: Opened, rows: Rows): Promise<void> {
+  mustOwn(opened)
   // What is in the log up to here is in memory, and so will be in the new table.
   const start = opened.log.length
   const temporary = `${opened.path}-tmp`
@@ -66,6 +67,7 @@ async function replaceTable(opened: Opened, rows: Rows, temporary: string): Prom
   if (failures !== commits.failures) throw new Error('a change that may be in it was undone')
   checkUnedited(opened)
   mustOwn(opened)
+  mustBe(temporary, table)
   await rename(temporary, path)
   opened.table = table
   await mustWork(directory.sync(), `sync the directory of ${path}`)

@@ -2,7 +2,7 @@
 import { type BigIntStats, statSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { messageOf, StoreError } from './engine.ts'
-import { isSameFile, mustWork, removeLeftover } from './files.ts'
+import { isSameFile, mustBe, mustWork, removeLeftover } from './files.ts'
 
 /** How much is copied at a time, in bytes. */
 const PIECE = 256 * 1024
@@ -68,6 +68,7 @@ export class LogFile {
 
   /** Takes over the name of the log before this one. Durable when the directory is synced. */
   async replace(): Promise<void> {
+    mustBe(`${this.path}-tmp`, this.#stats)
     await rename(`${this.path}-tmp`, this.path)
   }
 

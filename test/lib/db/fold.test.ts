@@ -220,3 +220,20 @@ t.test('a table that was deleted meanwhile is written again, with every row', as
   await db.close()
   t.equal(stored(path).length, 2)
 })
+
+t.test('a temporary file that another process puts in place does not become the table', async (t) => {
+  const printed = captureErrors(t)
+  const { db, path } = await openWith(t, { '': table(...Array.from({ length: 20_000 }, (_, i) => row(i + 1))) })
+  await db.addUser('a@b', 'x')
+  writeFileSync(`${path}-of-another`, '')
+  // What a stopped owner does that wakes up in the middle of its successor's fold.
+  const replaced = until(path, () => statSync(`${path}-tmp`, { throwIfNoEntry: false }) !== undefined).then(() =>
+    renameSync(`${path}-of-another`, `${path}-tmp`),
+  )
+  await db.close()
+  await replaced
+  t.match(printed(), [/another process has deleted or replaced \S+users.json-tmp/])
+  const again = new DB(`file:${path}`)
+  t.equal(await again.countUsers(), 20_001)
+  await again.close()
+})
