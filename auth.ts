@@ -211,14 +211,14 @@ export class Auth {
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
     })
-    // Again: many guesses at once get no more answers than one after the other.
+    // Again: parallel guesses get no more answers than sequential ones.
     this.#failures.check(email, client.address)
     const isRight = matches && user !== null
     if (!isRight) this.#failures.add(email, client.address)
     return isRight
   }
 
-  /** Gives a password the cost that is configured now: a login is the only time when it is there to be hashed. */
+  /** Rehashes a password at the configured cost. Only a login has the password in plain text. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     try {
       const hashed_password = await this.#hash(password, client)

@@ -32,7 +32,7 @@ export type Service = {
   isStopping(): boolean
 }
 
-/** The wire contract, by path and method. */
+/** The exercise's paths, and what answers them. Pages and probes are in lib/server/front-door/. */
 const ROUTES: Routes = new Map<string, Map<string, Handler>>([
   ['/', new Map([['GET', welcome]])],
   ['/users', new Map([['POST', users]])],
@@ -200,7 +200,7 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
 /** Runs the service until SIGINT or SIGTERM. What keeps it from starting is one line on stderr, and exit code 1. */
 async function main(): Promise<void> {
   stampErrors()
-  // The service goes on when nobody reads what it prints any more.
+  // The service keeps running when its output is no longer read.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
     const config = readConfig(process.env)
@@ -224,7 +224,7 @@ async function main(): Promise<void> {
         console.error(messageOf(error))
         process.exit(1)
       })
-      // What is printed to a pipe goes on its way while it is read, for a second at most.
+      // Output to a pipe gets up to one second to be read.
       setTimeout(() => process.exit(0), 1000)
       process.stdout.write('stopped\n', () => process.exit(0))
     }

@@ -8,8 +8,8 @@ const MINUTE = 60_000
 
 /**
  * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account, because an
- * attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success takes nothing back, or a guesser could log in to an
- * account of his own in between. An unknown email is an account like any other here, so that a refusal does not tell who
+ * attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success does not reset the count, or a guesser could log in to
+ * an account of their own in between. An unknown email is an account like any other here, so that a refusal does not tell who
  * is registered.
  */
 export class FailedLogins {

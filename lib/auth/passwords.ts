@@ -1,4 +1,7 @@
-/** All that is bcrypt: another algorithm changes this file and nothing else. */
+/**
+ * All that calls bcrypt. Another algorithm changes this file, and gives the option `bcryptCost` another meaning and other
+ * bounds (options.ts).
+ */
 import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 
 /** The most bytes of UTF-8 that bcrypt reads. */
@@ -7,7 +10,7 @@ const MAX_BYTES = 72
 /** Hashes passwords and checks them. Each call keeps a thread of libuv's pool busy; `HashQueue` says when there is one. */
 export class Passwords {
   readonly #cost: number
-  /** A hash of no password at all, at this cost. */
+  /** A hash at this cost that no password matches, for emails that are unknown. */
   readonly #nobodysHash: string
 
   /** @param cost bcrypt's work factor: each step doubles the time of a hash */

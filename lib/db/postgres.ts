@@ -72,7 +72,7 @@ export class Postgres implements Engine {
     return row?.count ?? 0
   }
 
-  /** Adds a row unless the email is there: that would use up an id, but for a race, which the unique index decides. */
+  /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
   async insert(email: string, hashed_password: string): Promise<User> {
     const [user] = await this.#run<User>(
       `insert into ${TABLE} (email, hashed_password) select $1, $2
@@ -100,7 +100,7 @@ export class Postgres implements Engine {
       const ids: string[] = []
       const found = this.#lastLookup.then(async () => {
         this.#lookup = undefined
-        // In a Map the last row of a session stays: the lowest id.
+        // Later entries of a Map replace earlier ones, so the row with the lowest id wins.
         const text = `select ${NAMES} from ${TABLE} where session_id = any($1::text[]) order by id desc`
         const users = await this.#run<User>(text, [ids])
         return new Map(users.map((user) => [user.session_id, user]))
@@ -116,7 +116,7 @@ export class Postgres implements Engine {
   /** Changes a row in one statement, so that the condition still holds when it does. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const values: Value[] = []
-    // The id, which never changes, makes a statement of no attributes too.
+    // Setting the id to itself keeps the statement valid when there is nothing else to change.
     const { id, ...changes } = attributes
     const set = Object.entries(changes).map(([name, value]) => `, ${name} = $${values.push(value)}`)
     const where = allOf({ ...expected, id: userId }, values)

@@ -16,7 +16,7 @@ export class Table implements Engine {
     this.#low = new Low(this.#file ?? new Memory<Rows>(), new Rows())
   }
 
-  /** Loads the table; what its log holds is folded into it beside the first calls. */
+  /** Loads the table; its log is folded into it while the first calls are already being served. */
   async open(): Promise<void> {
     await this.#low.read()
     void this.#low.write()

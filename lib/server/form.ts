@@ -16,7 +16,7 @@ export type Form = ReadonlyMap<string, string>
  * A field that the client has to send.
  * @throws {HttpError} with the status of the route's own failure, when it is missing or empty
  */
-export function field(form: Form, name: string, status = 400): string {
+export function field(form: Form, name: string, status: number): string {
   const value = form.get(name)
   if (!value) throw new HttpError(status, `${name} is missing`)
   return value

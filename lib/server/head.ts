@@ -98,13 +98,19 @@ export function pathOf(target: string): string {
   return (isPlain ? path : path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')) || '/'
 }
 
+/** Tells whether a request changes nothing (RFC 9110, section 9.2.1). */
+export function isSafe({ method }: IncomingMessage): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+}
+
 /**
- * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does: a browser says so
- * itself, and who sends neither header, like curl, is none.
+ * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does. Browsers say so
+ * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
+ * there is SameSite=Lax behind it.
  */
-export function isCrossOrigin({ publicUrl }: Config, { method = '', headers }: IncomingMessage): boolean {
-  if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return false
-  const { 'sec-fetch-site': site, origin, host = '' } = headers
+export function isCrossOrigin({ publicUrl }: Config, request: IncomingMessage): boolean {
+  if (isSafe(request)) return false
+  const { 'sec-fetch-site': site, origin, host = '' } = request.headers
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   if (origin === undefined) return false
   // A proxy may have rewritten Host, and Host has no scheme.

@@ -1,5 +1,6 @@
 /** The order in which the requests of one connection are worked on. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { isSafe } from './head.ts'
 import type { Reply } from './reply.ts'
 
 /** How many requests of one connection may be without a reply at once. */
@@ -81,9 +82,4 @@ export class Pipeline {
       this.#run(next)
     }
   }
-}
-
-/** Tells whether a request changes nothing (RFC 9110, section 9.2.1). */
-export function isSafe({ method }: IncomingMessage): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 }

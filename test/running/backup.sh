@@ -1,7 +1,7 @@
 #!/bin/sh
 # Copies a table of users while the service runs: backup.sh users.json DIRECTORY
 #
-# The table and its logs belong together. The order, table, log, old log, loses nothing while no fold begins or ends in
+# The table and its log belong together. The order, table first, loses nothing while no fold begins or ends in
 # between; a fold gives the log or the table another inode, and then the copy is made again.
 set -eu
 path=$1 directory=$2
