@@ -82,7 +82,7 @@ export class DB {
     checkValue('email', email)
     checkValue('hashed_password', hashedPassword)
     await this.open()
-    return this.#engine.insert(email, hashedPassword)
+    return this.#engine.insert({ email, hashed_password: hashedPassword })
   }
 
   /**

@@ -24,6 +24,9 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
+/** What is known of a user before there is an id. */
+export type NewUser = Attributes & Pick<User, 'email' | 'hashed_password'>
+
 /**
  * A store. `DB` has checked every value, opens it before anything else, opens it again only after it was refused, and
  * closes it at most once, when it is open.
@@ -34,8 +37,8 @@ export interface Engine {
   /** Throws `StoreError` unless the store answers now. */
   check(): Promise<void> | void
   count(): Promise<number> | number
-  /** Throws `EmailTaken`. */
-  insert(email: string, hashedPassword: string): Promise<User>
+  /** Adds a row with these columns, the next id, and null in the others. Throws `EmailTaken`. */
+  insert(columns: NewUser): Promise<User>
   /** The match with the lowest id. Its caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /** Resolves with whether a row with this id and the expected values was there. Throws `EmailTaken`. */

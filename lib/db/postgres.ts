@@ -1,6 +1,6 @@
 /** The engine over SQL. */
-import { COLUMN_NAMES, COLUMNS, foldEmail, isColumn, TABLE, User, ValueError } from '../../user.ts'
-import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
+import { COLUMN_NAMES, type ColumnName, COLUMNS, foldEmail, isColumn, TABLE, User, ValueError } from '../../user.ts'
+import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
 import { explain, Pool, type Value, within } from './pool.ts'
 import { FOLDED_EMAIL, hasCode, prepareTable } from './schema.ts'
 
@@ -73,14 +73,17 @@ export class Postgres implements Engine {
   }
 
   /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
-  async insert(email: string, hashed_password: string): Promise<User> {
+  async insert(columns: NewUser): Promise<User> {
+    const values: Value[] = [foldEmail(columns.email)]
+    const names = Object.keys(columns).filter(isColumn)
+    const parameters = names.map((name) => `$${values.push(columns[name] ?? null)}${castOf(name)}`)
     const [user] = await this.#run<User>(
-      `insert into ${TABLE} (email, hashed_password) select $1, $2
-        where not exists (select from ${TABLE} where ${FOLDED_EMAIL} = $3)
+      `insert into ${TABLE} (${names.join()}) select ${parameters.join()}
+        where not exists (select from ${TABLE} where ${FOLDED_EMAIL} = $1)
         on conflict (${FOLDED_EMAIL}) do nothing returning ${NAMES}`,
-      [email, hashed_password, foldEmail(email)],
+      values,
     )
-    if (user === undefined) throw new EmailTaken(email)
+    if (user === undefined) throw new EmailTaken(columns.email)
     return new User(user)
   }
 
@@ -153,8 +156,12 @@ function allOf(attributes: Attributes, values: Value[]): string {
     if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
     if (value === null) return `${name} is null`
     if (name === 'email') return `${FOLDED_EMAIL} = $${values.push(foldEmail(String(value)))}`
-    // The id's own type holds no larger integer, and would make an error of one.
-    return `${name} = $${values.push(value)}${COLUMNS[name].type === 'integer' ? '::bigint' : ''}`
+    return `${name} = $${values.push(value)}${castOf(name)}`
   })
   return conditions.join(' and ')
+}
+
+/** The cast of a parameter: without one, the id's own type would make an error of a larger integer, and SELECT a text of any. */
+function castOf(name: ColumnName): string {
+  return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }

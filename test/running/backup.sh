@@ -15,8 +15,8 @@ mkdir -p "$directory"
 tries=0
 while :; do
   before=$(inodes)
-  rm -f "$directory"/users.json "$directory"/users.json-wal "$directory"/users.json-wal-old
-  for end in '' -wal -wal-old; do
+  rm -f "$directory"/users.json "$directory"/users.json-wal
+  for end in '' -wal; do
     [ ! -e "$path$end" ] || cp -p "$path$end" "$directory/users.json$end" 2>/dev/null || before=vanished
   done
   [ "$before" != "$(inodes)" ] || break

@@ -21,8 +21,8 @@ t.test('after the largest id there is none: the table is full', async (t) => {
 t.test('an update that expects another id finds nobody', async (t) => {
   const engine = new Table(null)
   await engine.open()
-  await engine.insert('a@b', 'x')
-  await engine.insert('c@d', 'x')
+  await engine.insert({ email: 'a@b', hashed_password: 'x' })
+  await engine.insert({ email: 'c@d', hashed_password: 'x' })
   t.equal(await engine.update(1, { session_id: 's' }, { id: 2 }), false)
   t.equal(await engine.update(1, { session_id: 's' }, { id: 1 }), true)
   await t.rejects(engine.update(1, { email: 'C@d' }, {}), EmailTaken)
@@ -39,7 +39,7 @@ t.test('rows with one session are each found when the one before is cleared, als
 
 t.test('a table that is not open touches no file', async (t) => {
   const engine = new Table('/no/such/directory/users.json')
-  await t.rejects(engine.insert('a@b', 'x'), StoreError)
+  await t.rejects(engine.insert({ email: 'a@b', hashed_password: 'x' }), StoreError)
   await t.rejects(engine.close(), StoreError)
   t.equal(engine.count(), 0, 'nothing is left of what was refused')
 })
