@@ -10,7 +10,11 @@ import type { Test } from 'tap'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** The command that runs a program of the project; test/runtimes/run.ts sets another one. */
-const RUNTIME = process.env['TEST_RUNTIME']?.split(' ') ?? [process.execPath, '--import', import.meta.resolve('tsx')]
+export const RUNTIME = process.env['TEST_RUNTIME']?.split(' ') ?? [
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+]
 
 /** A directory of the test's own, removed when the test and what it left running have ended. */
 export function tempDir(t: Test): string {
@@ -27,8 +31,14 @@ export class Program {
   /** What came on stderr, with the time before each of the server's lines. */
   stampedErrors = ''
 
-  constructor(file: string, env: Record<string, string>, nodeArgs: string[] = [], args: string[] = []) {
-    const [runtime = '', ...options] = RUNTIME
+  constructor(
+    file: string,
+    env: Record<string, string>,
+    nodeArgs: string[] = [],
+    args: string[] = [],
+    command = RUNTIME,
+  ) {
+    const [runtime = '', ...options] = command
     this.child = spawn(runtime, [...options, ...nodeArgs, join(ROOT, file), ...args], {
       cwd: ROOT,
       env: { ...process.env, ...env },
