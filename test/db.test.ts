@@ -226,16 +226,20 @@ async function openDB(t: Test, url: string): Promise<DB> {
   return db
 }
 
-/** The rows after all calls, as the first engine has them. */
-let rows: User[] | undefined
+/** The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines. */
+const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
+
+/** What the calls have set in the rows of the first engine. */
+let rows: unknown[][] | undefined
 
 for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
   t.test(`${engine}: call by call`, options, async (t) => {
     const db = await openDB(t, await urlFor(t))
     await checkCalls(t, db, CALLS)
     const before = await dump(db)
-    rows ??= before
-    t.strictSame(before, rows, 'the rows are those of the other engines')
+    const set = before.map((user) => SET.map((name) => user[name]))
+    rows ??= set
+    t.strictSame(set, rows, 'the rows are those of the other engines')
     for (const name of COLUMN_NAMES) {
       for (const value of [...BAD[COLUMNS[name].type], ...(COLUMNS[name].nullable ? [] : [null])]) {
         const what = `${name} ${typeof value} ${String(value).slice(0, 10)}`
