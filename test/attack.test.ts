@@ -218,7 +218,7 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up l
       socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
     }
   })
-  t.match(await refused, /^HTTP\/1.1 503 .*Retry-After: \d+\r\n.*"too many passwords to check"/s)
+  t.match(await refused, /^HTTP\/1.1 503 .*Retry-After: \d+\r\n.*"too many passwords are waiting to be checked"/s)
   t.match(await request(server.url, 'GET'), { status: 200 }, 'all else goes on')
   for (const socket of sockets) {
     socket.destroy()

@@ -24,47 +24,48 @@ const REQUESTS = [
     FORM,
     'email=a@b.c&password=100%',
     400,
-    'broken body: password is not percent-encoded: write % as %25 (curl: --data-urlencode)',
+    'malformed body: password contains a stray %; write it as %25 (curl: --data-urlencode)',
   ],
-  ['POST /users', FORM, 'email=%ff', 400, 'broken body: email is not percent-encoded: its bytes are not UTF-8'],
+  ['POST /users', FORM, 'email=%ff', 400, 'malformed body: email is not valid UTF-8'],
   [
     'POST /users',
     FORM,
     '%=1',
     400,
-    'broken body: the name of a field is not percent-encoded: write % as %25 (curl: --data-urlencode)',
+    'malformed body: the name of a field contains a stray %; write it as %25 (curl: --data-urlencode)',
   ],
   [
     'POST /users',
     FORM,
     '{"email":"a@b.c","password":"x"}',
     400,
-    'broken body: it looks like JSON: send it with Content-Type: application/json',
+    'malformed body: it looks like JSON; send it with Content-Type: application/json',
   ],
   [
     'POST /users',
     FORM,
     'email=a+tag@c.d&password=x',
     400,
-    'email has a space in it: write + as %2B in a form (curl: --data-urlencode)',
+    'email contains a space; in a form, write + as %2B (curl: --data-urlencode)',
   ],
   [
     'POST /sessions',
     FORM,
     'email=a+tag@c.d&password=x',
     401,
-    'email has a space in it: write + as %2B in a form (curl: --data-urlencode)',
+    'email contains a space; in a form, write + as %2B (curl: --data-urlencode)',
   ],
   [
     'POST /users',
     FORM,
     'email=a@b.c&password=x\n',
     400,
-    'broken body: password has a line break in it: write it as %0A (curl: -d @FILE)',
+    'malformed body: password contains a line break; remove it (curl: -d @FILE) or write it as %0A',
   ],
-  ['POST /users', 'application/json', '{"email":1}', 400, 'broken body: email is not a string'],
-  ['POST /users', 'application/json', '[]', 400, 'broken body: not a JSON object'],
-  ['POST /users', 'text/plain', 'x', 415, `Content-Type text/plain is not supported: send the fields as ${TYPES}`],
+  ['POST /users', 'application/json', '{"email":1}', 400, 'malformed body: email must be a string'],
+  ['POST /users', 'application/json', '[]', 400, 'malformed body: expected a JSON object'],
+  ['POST /users', 'text/plain', 'x', 415, `Content-Type text/plain is not supported; use one of ${TYPES}`],
+  ['POST /users', '', 'email=a@b.c', 415, `a body without Content-Type is not supported; use one of ${TYPES}`],
   ['PATCH /sessions', FORM, '', 405, 'PATCH is not allowed here: use one of POST, DELETE, OPTIONS'],
   ['GET /nope', '', '', 404, 'no such path'],
   ['GET /profile', '', '', 403, 'no session_id cookie: log in first'],
@@ -79,7 +80,9 @@ t.test('what comes back for a request', async (t) => {
     const [method = '', path = ''] = line.split(' ')
     const headers: Record<string, string> =
       type === 'cookie' ? { cookie: 'session_id=old' } : type === '' ? {} : { 'content-type': type }
-    const response = await fetch(url + path, { method, headers, ...(method !== 'GET' && { body }) })
+    // Bytes, as fetch gives a string a Content-Type of its own.
+    const bytes = method === 'GET' ? {} : { body: Buffer.from(body) }
+    const response = await fetch(url + path, { method, headers, ...bytes })
     t.strictSame([response.status, await response.json()], [status, { message }], `${line} ${body}`)
   }
 })
@@ -109,14 +112,14 @@ t.test('what is said at a start that fails', NEEDS_POSTGRES, async (t) => {
   for (const [env, line, skip = false] of [
     [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
     [{ HOST: '' }, 'HOST is empty: set it or unset it'],
-    [{ PORT: `${port}` }, `HOST=127.0.0.1 PORT=${port}: taken already; set HOST or PORT to something else`],
+    [{ PORT: `${port}` }, `HOST=127.0.0.1 PORT=${port}: already in use; set HOST or PORT to something else`],
     [
       { HOST: '192.0.2.1' },
-      'HOST=192.0.2.1 PORT=0: no address to listen on (EADDRNOTAVAIL); set HOST or PORT to something else',
+      'HOST=192.0.2.1 PORT=0: no such address on this machine; set HOST or PORT to something else',
     ],
     [
       { PORT: '80' },
-      'HOST=127.0.0.1 PORT=80: not allowed, as ports below 1024 are for root; set HOST or PORT to something else',
+      'HOST=127.0.0.1 PORT=80: permission denied (ports below 1024 are for root); set HOST or PORT to something else',
       isPortForAll && 'anybody may listen on port 80 here',
     ],
     [
@@ -125,11 +128,11 @@ t.test('what is said at a start that fails', NEEDS_POSTGRES, async (t) => {
     ],
     [
       { DATABASE_URL: `file:${dir}/users.json` },
-      `${dir}/users.json-lock: process ${running.child.pid} has this table; stop it first`,
+      `${dir}/users.json-lock is held by process ${running.child.pid}; stop it first`,
     ],
     [
       { DATABASE_URL: `${url}?sslmode=require` },
-      'cannot open the database: the server has no TLS: turn it on there, or leave sslmode out of the URL',
+      'cannot open the database: the server has no TLS; turn it on there, or leave sslmode out of the URL',
       database?.ssl === 'on' && 'this PostgreSQL has TLS',
     ],
   ] as const) {

@@ -29,7 +29,7 @@ export class FailedLogins {
     }
     refuseUntil(
       this.#ofAccounts.waitOf(foldEmail(email)),
-      'too many failed logins with this email: try again later, or reset the password',
+      'too many failed logins with this email: wait, or reset the password',
     )
   }
 

@@ -78,7 +78,7 @@ export class HashQueue {
   #makeRoom(network: string): void {
     const wait = (this.#waiting / this.#places) * this.#duration
     if (wait <= LONGEST_WAIT) return
-    const overloaded = new Overloaded('too many passwords to check', Math.ceil(wait / 1000))
+    const overloaded = new Overloaded('too many passwords are waiting to be checked', Math.ceil(wait / 1000))
     const [longest, lane] = [...this.#lanes].reduce((a, b) => (b[1].size > a[1].size ? b : a))
     const own = this.#lanes.get(network)?.size ?? 0
     const newest = [...lane].at(-1)

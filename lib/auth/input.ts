@@ -24,7 +24,7 @@ export function checkNewEmail(email: unknown): asserts email is string {
   checkNotMissing('email', email)
   if (!email.includes('@')) throw new InvalidInput('email has no @')
   if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_LENGTH} characters`)
-  if (/[\s\p{Cc}]/u.test(email)) throw new InvalidInput('email has a space or a control character in it')
+  if (/[\s\p{Cc}]/u.test(email)) throw new InvalidInput('email contains a space or a control character')
   if (!email.isWellFormed()) throw new InvalidInput('email is not well-formed Unicode')
 }
 

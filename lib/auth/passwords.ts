@@ -51,6 +51,6 @@ export class Passwords {
  */
 export function flawOf(password: string): string | null {
   if (Buffer.byteLength(password) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`
-  if (password.includes('\0')) return 'has a NUL in it'
+  if (password.includes('\0')) return 'contains a NUL character'
   return password.isWellFormed() ? null : 'is not well-formed Unicode'
 }

@@ -43,7 +43,9 @@ export function isAlive({ pid, started, place }: Claim, touchedAt: number): bool
 
 /** The process for people. */
 export function nameOf({ pid, place }: Claim): string {
-  return place === PLACE ? `process ${pid}` : `process ${pid} in another container or machine (${place.split(' ')[0]})`
+  return place === PLACE
+    ? `process ${pid}`
+    : `process ${pid} in another container or on another machine (${place.split(' ')[0]})`
 }
 
 /** When a process started: another one may have its id by now. A zombie's is no start; empty where the system tells none. */

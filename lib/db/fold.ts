@@ -64,7 +64,7 @@ async function replaceTable(opened: Opened, rows: Rows, temporary: string): Prom
   const table = await writeTable(temporary, rows.all, before)
   // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
   await commits.inTurn(async () => {})
-  if (failures !== commits.failures) throw new Error('a change that may be in it was undone')
+  if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
   checkUnedited(opened)
   mustOwn(opened)
   mustBe(temporary, table)

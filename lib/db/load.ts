@@ -22,7 +22,7 @@ export function load(path: string): Loaded {
   for (const log of logs) {
     for (const { place, users, end } of readLog(log.path)) {
       if (users === undefined) {
-        console.error(`${place}: dropped, as a crash cut it off before anybody was told that it is stored`)
+        console.error(`${place}: dropped: a crash cut it off before any client was told that it was stored`)
       } else for (const user of users) changed.set(user.id, user)
       log.length = end
     }

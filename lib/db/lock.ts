@@ -141,7 +141,7 @@ function isAt(path: string, file: number): boolean {
 }
 
 function isTaken(path: string, owner: Claim): StoreError {
-  return new StoreError(`${path}: ${nameOf(owner)} has this table; stop it first`)
+  return new StoreError(`${path} is held by ${nameOf(owner)}; stop it first`)
 }
 
 /** The refusal for an error of the file system. */

@@ -36,7 +36,7 @@ export class Pool {
    */
   static async load(url: string, max: number): Promise<Pool> {
     const { default: postgres } = await import('postgres').catch(() => {
-      throw new StoreError('the driver for PostgreSQL is missing: get it with npm install postgres')
+      throw new StoreError('the PostgreSQL driver is missing: run npm install postgres')
     })
     const options = {
       max,
@@ -99,7 +99,7 @@ export async function within<T>(milliseconds: number, step: Promise<T>, giveUp =
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       giveUp()
-      reject(new StoreError(`the database has not answered for ${milliseconds / 1000} seconds`))
+      reject(new StoreError(`the database did not answer within ${milliseconds / 1000} seconds`))
     }, milliseconds)
   })
   try {
@@ -117,7 +117,8 @@ function makeSocket({ host, port, path, ssl }: Target): Socket {
   const [hostname = '', portNumber = 0] = [host[0], port[0]]
   const socket = path ? connect(path) : connect(portNumber, hostname)
   socket.once('end', () => {
-    if (socket.bytesRead === 0) socket.destroy(new Error(`${hostname}:${portNumber} hangs up: is a database there?`))
+    if (socket.bytesRead === 0)
+      socket.destroy(new Error(`${hostname}:${portNumber} closed the connection without an answer; is it PostgreSQL?`))
   })
   // The answer to the driver's question for TLS, which it sends first: S or N (PostgreSQL, Message Flow, SSL).
   const needsTls = ssl !== false && ssl !== 'prefer'
@@ -128,7 +129,7 @@ function makeSocket({ host, port, path, ssl }: Target): Socket {
   return Object.assign(socket.unref(), { host: hostname, port: portNumber })
 }
 
-const NO_TLS = 'the server has no TLS: turn it on there, or leave sslmode out of the URL'
+const NO_TLS = 'the server has no TLS; turn it on there, or leave sslmode out of the URL'
 
 /** An array as PostgreSQL reads it in a text. */
 function toArrayLiteral(texts: readonly string[]): string {

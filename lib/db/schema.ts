@@ -35,7 +35,7 @@ type Run = <Row extends object>(text: string) => Promise<Row[]>
 export async function prepareTable(pool: Pool): Promise<void> {
   const run: Run = (text) => pool.run(text)
   const [database] = await run<{ encoding: string }>(`select current_setting('server_encoding') as encoding`)
-  if (database?.encoding !== 'UTF8') throw new StoreError(`its encoding is ${database?.encoding}: make one with UTF8`)
+  if (database?.encoding !== 'UTF8') throw new StoreError(`its encoding is ${database?.encoding}; create one with UTF8`)
   const missing = await findMissing(run)
   if (missing.length > 0) {
     try {
@@ -79,12 +79,12 @@ async function findTwins(run: Run, error: unknown): Promise<StoreError | undefin
   const [twins] = await run<{ email: string; ids: string }>(`
     select ${FOLDED_EMAIL} as email, string_agg(id::text, ' and ' order by id) as ids from ${TABLE}
       group by 1 having count(*) > 1 order by min(id) limit 1`)
-  return twins && new StoreError(`users ${twins.ids} have the same email, ${twins.email}: change or delete all but one`)
+  return twins && new StoreError(`users ${twins.ids} have the same email, ${twins.email}; change or delete all but one`)
 }
 
 /** What to do about an error. */
 function adviceFor(error: unknown, missing: string[]): string {
-  return hasCode(error, '42501') ? `; let a role that may do it run: ${missing.join('; ')}` : ''
+  return hasCode(error, '42501') ? `; let a role with the rights run: ${missing.join('; ')}` : ''
 }
 
 /** Throws unless the role may do all that the service does. */
@@ -96,7 +96,7 @@ async function checkRights(run: Run): Promise<void> {
       and coalesce(has_sequence_privilege(${sequence}, 'usage'), true) as suffice`)
   if (rights === undefined || rights.suffice) return
   throw new StoreError(
-    `the role ${rights.role} lacks rights: grant select, insert, update on ${TABLE} to ${rights.role}; ` +
+    `the role ${rights.role} lacks rights; grant select, insert, update on ${TABLE} to ${rights.role}; ` +
       `grant usage on sequence ${rights.sequence} to ${rights.role}`,
   )
 }

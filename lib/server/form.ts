@@ -1,4 +1,5 @@
 /** Bodies in three codings. */
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { cut } from './head.ts'
 import { HttpError, messageOf } from './http-error.ts'
@@ -26,7 +27,7 @@ export function field(form: Form, name: string, status: number): string {
 export function emailField(form: Form, status: number): string {
   const email = field(form, 'email', status)
   if (!email.includes(' ')) return email
-  throw new HttpError(status, 'email has a space in it: write + as %2B in a form (curl: --data-urlencode)')
+  throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
 /** The names and values in a body of one media type; throws where the body is broken. */
@@ -46,33 +47,37 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
   const transfer = request.headers['transfer-encoding'] ?? 'chunked'
   if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
     if (!hasBody(request)) return new Map()
-    const sent = parse === undefined ? `Content-Type ${contentType || '(none)'}` : 'a compressed body'
-    throw new HttpError(415, `${sent} is not supported: send the fields as ${[...PARSERS.keys()].join(', ')}`)
+    if (parse !== undefined) throw new HttpError(415, 'a compressed body is not supported; send it uncompressed')
+    const sent = contentType === '' ? 'a body without Content-Type' : `Content-Type ${contentType}`
+    throw new HttpError(415, `${sent} is not supported; use one of ${[...PARSERS.keys()].join(', ')}`)
   }
   const body = await readBody(request)
   const form = new Map<string, string>()
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
+    if (!isUtf8(body)) throw new TypeError('it is not valid UTF-8')
+    const text = new TextDecoder().decode(body)
     for (const [name, value] of await parse(text, contentType)) {
-      if (typeof value !== 'string') throw new TypeError(`${name} is not a string`)
+      if (typeof value !== 'string') throw new TypeError(`${name} must be a string`)
       if (!value.isWellFormed()) throw new TypeError(`${name} is not well-formed Unicode`)
       if (!form.has(name)) form.set(name, value)
     }
   } catch (error) {
-    throw new HttpError(400, `broken body: ${messageOf(error)}`)
+    throw new HttpError(400, `malformed body: ${messageOf(error)}`)
   }
   return form
 }
 
 /** The form that browsers and `curl -d` send. Not by URLSearchParams, which lets broken coding pass as something else. */
 function parseUrlencoded(text: string): [string, string][] {
-  if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON: send it with Content-Type: application/json')
+  if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON; send it with Content-Type: application/json')
   const pairs = text.split('&')
   checkCount(pairs.length)
   return pairs.map((pair) => {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
     // The end of a file, or of one of its lines, would pass for the end of a password.
-    if (/[\r\n]/.test(pair)) throw new TypeError(`${name} has a line break in it: write it as %0A (curl: -d @FILE)`)
+    if (/[\r\n]/.test(pair)) {
+      throw new TypeError(`${name} contains a line break; remove it (curl: -d @FILE) or write it as %0A`)
+    }
     return [decode(name, 'the name of a field'), decode(value, name)]
   })
 }
@@ -82,9 +87,9 @@ function decode(text: string, what: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    const isPercent = /%(?![\da-f]{2})/i.test(text)
-    const advice = isPercent ? 'write % as %25 (curl: --data-urlencode)' : 'its bytes are not UTF-8'
-    throw new TypeError(`${what} is not percent-encoded: ${advice}`)
+    const isStray = /%(?![\da-f]{2})/i.test(text)
+    const flaw = isStray ? 'contains a stray %; write it as %25 (curl: --data-urlencode)' : 'is not valid UTF-8'
+    throw new TypeError(`${what} ${flaw}`)
   }
 }
 
@@ -99,7 +104,7 @@ async function parseMultipart(text: string, contentType: string): Promise<[strin
 /** A JSON object. Of a repeated name the last value counts, as in every parser of JSON. */
 function parseJson(text: string): [string, unknown][] {
   const value: unknown = JSON.parse(text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not a JSON object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('expected a JSON object')
   const entries = Object.entries(value)
   checkCount(entries.length)
   return entries

@@ -16,7 +16,7 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
     await once(server, 'listening')
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const why = LISTEN_ERRORS.get(code) ?? `no address to listen on (${code || messageOf(error)})`
+    const why = LISTEN_ERRORS.get(code) ?? `cannot listen there (${code || messageOf(error)})`
     throw new ValueError(
       `${host === null ? '' : `HOST=${host} `}PORT=${port}: ${why}; set HOST or PORT to something else`,
     )
@@ -31,8 +31,10 @@ To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 
 /** Why a server cannot listen, by the code of the error. */
 const LISTEN_ERRORS = new Map([
-  ['EADDRINUSE', 'taken already'],
-  ['EACCES', 'not allowed, as ports below 1024 are for root'],
+  ['EADDRINUSE', 'already in use'],
+  ['EADDRNOTAVAIL', 'no such address on this machine'],
+  ['ENOTFOUND', 'no such host'],
+  ['EACCES', 'permission denied (ports below 1024 are for root)'],
 ])
 
 /** The store, and the settings that matter, in two lines. */
@@ -40,12 +42,12 @@ export function summary(config: Config, users: number): string {
   const settings = [
     `bcrypt cost ${config.auth.bcryptCost}`,
     `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
-    config.trustProxy ? 'X-Forwarded-For is believed' : 'no proxy is trusted',
+    config.trustProxy ? 'X-Forwarded-For is trusted' : 'no proxy is trusted',
     config.auth.loginFailures === 0
-      ? 'guessing is not limited'
-      : `${config.auth.loginFailures} failed logins in 10 minutes`,
+      ? 'failed logins are not limited'
+      : `at most ${config.auth.loginFailures} failed logins in 10 minutes`,
   ]
-  const tokens = config.resetWebhook === null ? 'handed to whoever asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
+  const tokens = config.resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   return `Users: ${users} in ${withoutPassword(config.auth.databaseUrl)}; ${settings.join(', ')}
 Reset tokens are ${tokens}`
 }

@@ -26,7 +26,7 @@ export class Webhook {
   /** Makes a token for the email, if it is known, and sends it. */
   send(email: string): void {
     if (this.#sending.size >= WEBHOOK_LIMIT)
-      return console.error(`RESET_WEBHOOK: dropped, ${WEBHOOK_LIMIT} are waiting`)
+      return console.error(`RESET_WEBHOOK: dropped a reset token, as ${WEBHOOK_LIMIT} are waiting already`)
     const sending = this.#send(email)
       .catch((error) => console.error(`RESET_WEBHOOK: ${messageOf(error)}`))
       .finally(() => this.#sending.delete(sending))
@@ -53,8 +53,8 @@ export class Webhook {
         throw new Error(`the receiver answered ${status}`)
       } catch (error) {
         const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
-        if (tries === WEBHOOK_TRIES) throw new Error(`given up after try ${tries}: ${messageOf(reason)}`)
-        console.error(`RESET_WEBHOOK: try ${tries} of ${WEBHOOK_TRIES}: ${messageOf(reason)}`)
+        if (tries === WEBHOOK_TRIES) throw new Error(`gave up after ${tries} tries: ${messageOf(reason)}`)
+        console.error(`RESET_WEBHOOK: try ${tries} of ${WEBHOOK_TRIES} failed: ${messageOf(reason)}`)
       }
       await new Promise((resolve) => setTimeout(resolve, WEBHOOK_PAUSE * 2 ** (tries - 1)))
     }

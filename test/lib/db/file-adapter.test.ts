@@ -24,7 +24,7 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
   const directory = path.replace('users.json', '')
   const before = snapshot(directory)
   const other = new DB(`file:${path}`)
-  await t.rejects(other.open(), { name: 'StoreError', message: /has this table/ })
+  await t.rejects(other.open(), { name: 'StoreError', message: /is held by process/ })
   await t.rejects(other.addUser('c@d', 'x'), StoreError)
   await other.close()
   await other.close()
@@ -143,7 +143,7 @@ t.test('two links that lead to one table are one table, also when it is not ther
   const db = new DB(`file:${directory}/two.json`)
   await db.open()
   for (const path of ['one.json', 'two.json', 'data/users.json', 'other/users.json']) {
-    await t.rejects(new DB(`file:${directory}/${path}`).open(), { message: /has this table/ }, path)
+    await t.rejects(new DB(`file:${directory}/${path}`).open(), { message: /is held by process/ }, path)
   }
   await db.addUser('a@b', 'x')
   await db.close()

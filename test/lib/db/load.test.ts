@@ -26,7 +26,7 @@ t.test('a last line that cannot be read is dropped with a warning, and its batch
       '-wal': Buffer.concat([Buffer.from(log([row(1)], [row(1, { session_id: 's' })])), Buffer.from(last)]),
     }
     const { db, path } = await openWith(t, files)
-    t.match(errors.args().at(-1), [/users.json-wal, line 3: dropped, as a crash/], `${i}`)
+    t.match(errors.args().at(-1), [/users.json-wal, line 3: dropped: a crash/], `${i}`)
     t.equal(await db.countUsers(), 1)
     t.equal((await db.addUser('new@me.com', 'x')).id, 2)
     await db.close()

@@ -44,7 +44,7 @@ t.test('one lock, one owner', async (t) => {
   first.check()
   t.throws(() => take(t, path), {
     name: 'StoreError',
-    message: `${path}: process ${process.pid} has this table; stop it first`,
+    message: `${path} is held by process ${process.pid}; stop it first`,
   })
   first.check()
   first.release()
@@ -63,7 +63,7 @@ t.test('after a kill the next start works at once, with a new file', async (t) =
   const killed = await hold(t, path)
   const refused = new Program(CHILD, {}, [], ['hold', path])
   t.match(await refused.exited, { code: 1 })
-  t.equal(refused.stderr, `${path}: process ${killed.child.pid} has this table; stop it first\n`)
+  t.equal(refused.stderr, `${path} is held by process ${killed.child.pid}; stop it first\n`)
   const { ino } = statSync(path)
   // Open, so that its number is not given to the next file.
   const keepsInode = spawn('tail', ['-f', path])
@@ -114,7 +114,7 @@ t.test('whoever lost the race is not next in line', async (t) => {
   const lost = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
   loser.release()
   writeFileSync(path, [claim, lost].map((line) => JSON.stringify(line)).join('\n'))
-  t.throws(() => take(t, path), { message: new RegExp(`process ${process.pid} has this table`) })
+  t.throws(() => take(t, path), { message: new RegExp(`held by process ${process.pid};`) })
   writeFileSync(path, [claim, lost, { withdrawn: lost.id }].map((line) => JSON.stringify(line)).join('\n'))
   take(t, path).release()
 })
@@ -124,7 +124,7 @@ t.test(
   async (t) => {
     const path = `${tempDir(t)}/lock`
     const claim = JSON.stringify({ id: 'x', pid: 1, started: '1', place: 'other-host boot 1' })
-    const message = `${path}: process 1 in another container or machine (other-host) has this table; stop it first`
+    const message = `${path} is held by process 1 in another container or on another machine (other-host); stop it first`
     for (const [seconds, isValid] of [
       [0, true],
       [-8, true],
@@ -234,7 +234,7 @@ t.test(
     process.kill(inner, 'SIGSTOP')
     const next = new Program('server.ts', env)
     t.match(await next.exited, { code: 1 }, 'not yet overtaken')
-    t.match(next.stderr, /users.json-lock: process 1 in another container or machine \(\S+\) has this table/)
+    t.match(next.stderr, /users.json-lock is held by process 1 in another container or on another machine \(\S+\);/)
     // Eleven seconds pass.
     const past = statSync(`${path}-lock`).mtimeMs / 1000 - 11
     utimesSync(`${path}-lock`, past, past)

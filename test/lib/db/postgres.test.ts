@@ -95,7 +95,7 @@ t.test('no database, no driver, no open', async (t) => {
   const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)})`
   const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
   t.match(await driverless.exited, { code: 1 })
-  t.equal(driverless.stderr, 'the driver for PostgreSQL is missing: get it with npm install postgres\n')
+  t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install postgres\n')
   const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:secret@127.0.0.1/root?max=x' })
   t.match(await bad.exited, { code: 1 })
   t.match(bad.stderr, /^DATABASE_URL=postgres:\/\/root:\*\*\*@127.0.0.1\/root\?max=x: expected /)
@@ -113,7 +113,7 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
     const program = new Program('lib/db/to-postgres.ts', {}, [], [from, url])
     return { code: (await program.exited).code, said: program.stdout + program.stderr }
   }
-  t.match(await move(path), { code: 1, said: /has this table; stop it first\n$/ }, 'not while a server has it')
+  t.match(await move(path), { code: 1, said: /is held by process \d+; stop it first\n$/ }, 'not while a server has it')
   await file.stop()
   const before = readFileSync(path, 'utf8')
   t.match(await move(path), { code: 0, said: `3 users moved from ${path} into the database\n` })

@@ -97,7 +97,7 @@ t.test('two users with one email: the line says which, and the old index stays',
   t.match(await refused.exited, { code: 1 })
   t.equal(
     refused.stderr.replace(/^\S+Z /, ''),
-    'cannot open the database: users 2 and 3 have the same email, bob@me.com: change or delete all but one\n',
+    'cannot open the database: users 2 and 3 have the same email, bob@me.com; change or delete all but one\n',
   )
   t.strictSame(await indexesOf(sql), ['users_email', 'users_pkey'], 'nothing was changed')
   await sql`delete from users where id = 3`
@@ -123,7 +123,7 @@ t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (
   t.equal(await refusalOf(url), 'none')
   t.equal(
     await refusalOf(limited),
-    `cannot open the database: the role ${role} lacks rights: grant select, insert, update on users to ${role}; ` +
+    `cannot open the database: the role ${role} lacks rights; grant select, insert, update on users to ${role}; ` +
       `grant usage on sequence public.users_id_seq to ${role}`,
   )
   await sql.unsafe(`grant select, insert, update on users to ${role}`)
@@ -138,7 +138,7 @@ t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (
   t.equal(
     await refusalOf(limited),
     'cannot open the database: must be owner of table users; ' +
-      'let a role that may do it run: alter table users add column reset_expires_at bigint',
+      'let a role with the rights run: alter table users add column reset_expires_at bigint',
   )
 })
 
@@ -161,5 +161,5 @@ t.test('a database of another encoding', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   await admin`drop database ${admin(name)}`
   await admin`create database ${admin(name)} encoding 'LATIN1' locale 'C' template template0`
-  t.equal(await refusalOf(url), 'cannot open the database: its encoding is LATIN1: make one with UTF8')
+  t.equal(await refusalOf(url), 'cannot open the database: its encoding is LATIN1; create one with UTF8')
 })

@@ -53,7 +53,9 @@ t.test('configuration', async (t) => {
   }
   const settings = { COOKIE_SECURE: '1', TRUST_PROXY: '1', LOGIN_FAILURES: '0' }
   const secure = await startServer(t, { ...settings, SESSION_TTL: '60' })
-  await secure.printed(/bcrypt cost 4, cookies only over HTTPS, X-Forwarded-For is believed, guessing is not limited\n/)
+  await secure.printed(
+    /bcrypt cost 4, cookies only over HTTPS, X-Forwarded-For is trusted, failed logins are not limited\n/,
+  )
   await request(`${secure.url}/users`, 'POST', BOB)
   const { headers } = await request(`${secure.url}/sessions`, 'POST', BOB)
   t.match(headers.get('set-cookie'), /; Max-Age=60; Secure$/)

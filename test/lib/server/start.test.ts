@@ -15,9 +15,9 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
     [{ PORT: 'abc' }, /^PORT=abc: expected an integer/],
     [
       { PORT: `${running.port}`, DATABASE_URL: `file:${dir}/new.json` },
-      /^HOST=127\.0\.0\.1 PORT=\d+: taken already; set HOST or PORT/,
+      /^HOST=127\.0\.0\.1 PORT=\d+: already in use; set HOST or PORT/,
     ],
-    [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no address to listen on \(EADDRNOTAVAIL\)/],
+    [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no such address on this machine;/],
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
     [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],

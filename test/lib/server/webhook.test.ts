@@ -57,7 +57,10 @@ t.test('a receiver that fails is tried again, and nobody waits for it', async (t
   for (let mails = 0; mails < 3; mails++) await once(mailer.server, 'mail')
   t.equal(new Set(mailer.received.map(({ reset_token }) => reset_token)).size, 1)
   t.equal(await server.stop(), 0)
-  t.match(server.stderr, /^RESET_WEBHOOK: try 1 of 4: the receiver answered 500\nRESET_WEBHOOK: try 2 of 4: .+\n$/)
+  t.match(
+    server.stderr,
+    /^RESET_WEBHOOK: try 1 of 4 failed: the receiver answered 500\nRESET_WEBHOOK: try 2 of 4 failed: .+\n$/,
+  )
   t.notMatch(server.stderr, mailer.received[0]?.reset_token ?? '')
 })
 
@@ -69,7 +72,7 @@ t.test('a receiver that is not there, and comes back', async (t) => {
   const server = await startServer(t, { RESET_WEBHOOK: gone.url })
   await request(`${server.url}/users`, 'POST', BOB)
   t.match(await request(`${server.url}/reset_password`, 'POST', BOB), { status: 200 })
-  await server.printed(/RESET_WEBHOOK: try 1 of 4: connect ECONNREFUSED/)
+  await server.printed(/RESET_WEBHOOK: try 1 of 4 failed: connect ECONNREFUSED/)
   const back = await startMailer(t, [], port)
   await once(back.server, 'mail')
   t.match(back.received, [{ email: BOB.email }])
@@ -85,7 +88,7 @@ t.test('a receiver that never answers: a bounded number waits', async (t) => {
   const asked = Array.from({ length: 120 }, () => request(`${server.url}/reset_password`, 'POST', BOB))
   for (const { status } of await Promise.all(asked)) t.equal(status, 200)
   // On a busy machine, some of the others may have been tried again by now.
-  t.equal(server.stderr.match(/^RESET_WEBHOOK: dropped, 100 are waiting$/gm)?.length, 20)
+  t.equal(server.stderr.match(/^RESET_WEBHOOK: dropped a reset token, as 100 are waiting already$/gm)?.length, 20)
   await server.stop('SIGKILL')
 })
 
@@ -94,13 +97,13 @@ t.test('given up after four tries', async (t) => {
   const server = await startServer(t, { RESET_WEBHOOK: mailer.url })
   await request(`${server.url}/users`, 'POST', BOB)
   await request(`${server.url}/reset_password`, 'POST', BOB)
-  await server.printed(/RESET_WEBHOOK: given up after try 4: the receiver answered 500\n/)
+  await server.printed(/RESET_WEBHOOK: gave up after 4 tries: the receiver answered 500\n/)
   t.equal(mailer.received.length, 4)
 })
 
 t.test('without the variable the start says who gets the tokens; a bad one is refused', async (t) => {
   const server = await startServer(t)
-  await server.printed(/\nReset tokens are handed to whoever asks; set RESET_WEBHOOK\n/)
+  await server.printed(/\nReset tokens are handed to anyone who asks; set RESET_WEBHOOK\n/)
   for (const RESET_WEBHOOK of ['', 'mailer', 'ftp://x/', 'http://']) {
     const program = new Program('server.ts', { RESET_WEBHOOK })
     t.match(await program.exited, { code: 1 })
