@@ -22,14 +22,14 @@ export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { type User, ValueError } from './user.ts'
 
 /**
- * Where a call comes from: the client's address, for which failed logins are counted and which takes its turn among others
- * when passwords wait to be hashed, and a signal that aborts when the client disconnects. Both are optional.
+ * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that wait
+ * to be hashed take turns, and a signal that aborts when the client disconnects.
  */
 export type Client = { address?: string; signal?: AbortSignal }
 
 /**
- * Registers users, checks passwords, and gives out and takes back sessions and reset tokens. Every method also throws
- * `ValueError`, naming the argument, for one of a wrong type, and `StoreError` when the store cannot be read or written now.
+ * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
+ * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now.
  */
 export class Auth {
   readonly #options: AuthOptions
@@ -50,7 +50,7 @@ export class Auth {
     this.#failures = new FailedLogins(this.#options)
   }
 
-  /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
+  /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
   open(): Promise<void> {
     return this.#db.open()
   }
@@ -84,7 +84,7 @@ export class Auth {
     checkNewPassword('password', password, this.#options.passwordMin)
     checkClient(client)
     try {
-      // The search spares a hash; the store decides, as another registration may come in between.
+      // The search saves a hash; the store decides, as another registration may come in between.
       if ((await this.findUser(email)) !== null) throw new EmailTaken()
       return await this.#db.addUser(email, await this.#hash(password, client))
     } catch (error) {
@@ -108,13 +108,13 @@ export class Auth {
     return (await this.#authenticate(email, password, client)) !== null
   }
 
-  /** Begins a session (task 10) in place of an older one: its ID, or `null` for an unknown email. */
+  /** Begins a session (task 10) in place of an older one; returns its ID, or `null` for an unknown email. */
   async createSession(email: string): Promise<string | null> {
     const user = await this.findUser(email)
     return user && this.#beginSession(user)
   }
 
-  /** Begins a session if the password is right (task 11): its ID, or `null`. It throws as `validLogin` does. */
+  /** Begins a session if the password is right (task 11); returns its ID, or `null`. It throws as `validLogin` does. */
   async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
     const user = await this.#authenticate(email, password, client)
     return user && this.#beginSession(user)
@@ -134,8 +134,8 @@ export class Auth {
   }
 
   /**
-   * A new reset token (task 16) in place of an older one. Whoever has it can set the user's password, so it is for the
-   * owner of the email only.
+   * Makes a reset token (task 16) in place of an older one. Anyone who has it can set the user's password, so it is only for
+   * the owner of the email.
    * @throws {ValueError} when the email is unknown
    */
   async getResetPasswordToken(email: string): Promise<string> {
@@ -171,8 +171,8 @@ export class Auth {
   }
 
   /**
-   * Sets a new password for a user who knows the present one. It ends the older session and the reset token, as either may be
-   * a thief's: the ID of a new session, or `null` when the present password is wrong, which counts as a failed login.
+   * Sets a new password for a user who knows the current one. It ends the older session and the reset token, as either may be
+   * a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a failed login.
    * @throws {InvalidInput} when the new password breaks a rule
    * @throws {TooManyFailures} @throws {Overloaded} as `validLogin` does
    */
@@ -202,8 +202,8 @@ export class Auth {
   }
 
   /**
-   * Tells whether a password is the user's, and counts a failed login if not. For an unknown email it is never right, but
-   * takes as long, and counts the same: nobody learns in this way who is registered.
+   * Tells whether a password is the user's, and counts a failed login if not. For an unknown email it takes as long and counts
+   * the same, so that nobody learns who is registered.
    */
   async #isPassword(user: User | null, email: string, password: string, client: Client): Promise<boolean> {
     this.#failures.check(email, client.address)
@@ -211,7 +211,7 @@ export class Auth {
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
     })
-    // Again: parallel guesses get no more answers than sequential ones.
+    // Checked again, so that parallel guesses get no more answers than sequential ones.
     this.#failures.check(email, client.address)
     const isRight = matches && user !== null
     if (!isRight) this.#failures.add(email, client.address)
@@ -225,15 +225,15 @@ export class Auth {
       const isStill = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
       return isStill ? { ...user, hashed_password } : null
     } catch (error) {
-      // The login does not fail for it; the next one tries again.
+      // That does not fail the login; the next one tries again.
       if (error instanceof Overloaded) return user
       throw error
     }
   }
 
   /**
-   * Begins a session, and makes other changes with it, unless somebody has set another password since the user was read: a
-   * reset is to shut out whoever knew the old one. The session's ID, or `null`.
+   * Begins a session, and makes other changes with it, unless the password has changed since the user was read: a reset must
+   * shut out whoever knew the old one. Returns the session's ID, or `null`.
    */
   async #beginSession({ id, hashed_password }: User, changes: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
@@ -283,12 +283,12 @@ export function _generateUuid(): string {
   return randomUUID()
 }
 
-/** What the store holds of a token. Unlike for a password a fast hash is enough: nobody can try 2^122 tokens. */
+/** What the store keeps of a token. Unlike for a password, a fast hash is enough: nobody can try 2^122 tokens. */
 function digest(token: string): string {
   return hash('sha256', token)
 }
 
-/** Tells whether an expiry lies ahead. Without one, a token has expired. */
+/** Tells whether an expiry is in the future. Without one, a token has expired. */
 function isLive(expiresAt: number | null | undefined): boolean {
   return typeof expiresAt === 'number' && expiresAt > now()
 }

@@ -61,7 +61,7 @@ export class DB {
     if (isOpen === true) await this.#engine.close()
   }
 
-  /** Checks that the store answers now: that a file is still this process's own, a database there within a second. */
+  /** Checks that the store answers now: a file must still be this process's own, a database must answer within a second. */
   async check(): Promise<void> {
     await this.open()
     await this.#engine.check()
@@ -75,7 +75,7 @@ export class DB {
 
   /**
    * Adds a user (task 1).
-   * @throws {EmailTaken} when the email is there already; of two registrations at once, one wins
+   * @throws {EmailTaken} when the email is taken already; of two registrations at once, one wins
    * @throws {ValueError} when a column cannot hold the value
    */
   async addUser(email: string, hashedPassword: string): Promise<User> {
@@ -87,7 +87,7 @@ export class DB {
 
   /**
    * The first user (lowest id) that matches all attributes (task 2). Emails are compared as `foldEmail` says.
-   * @throws {NoResultFound} when there is none, also for a value that the column cannot hold
+   * @throws {NoResultFound} when there is none, or when the column cannot hold the value
    * @throws {InvalidRequestError} when an attribute is not a column, or when there is no attribute
    */
   async findUserBy(attributes: Attributes): Promise<User> {

@@ -20,9 +20,9 @@ Prints nothing when all is well; otherwise the step that failed, and exits with 
   npm start                # in another terminal
   npm run -s main
 
-The server is at BASE_URL, or at localhost and PORT (now ${BASE_URL}).`
+The server is at BASE_URL, or on localhost at PORT (now ${BASE_URL}).`
 
-/** A step that got something else than it expected; the message is one line. */
+/** A step that got something other than it expected; the message is one line. */
 class StepFailed extends Error {}
 
 /** Sends a form or nothing. A redirect is not followed, because logOut checks it. */

@@ -6,10 +6,10 @@
 /** The table's name, in SQL and as the key in `users.json`. */
 export const TABLE = 'users'
 
-/** Where the table is kept unless somebody says otherwise. */
+/** Where the table is kept by default. */
 export const DEFAULT_URL = `file:${TABLE}.json`
 
-/** The URL of a table as it may be shown: with `***` in place of a password. */
+/** A table's URL as it may be shown, with `***` in place of a password. */
 export function withoutPassword(url: string): string {
   return url.replace(/(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
 }
@@ -60,7 +60,7 @@ type Row = {
 export interface User extends Row {}
 export class User {
   /**
-   * Makes a row of an object with its values, which may come from anywhere. Nullable columns may be missing, so that a
+   * Makes a row from an object with its values, which may come from anywhere. Nullable columns may be missing, so that a
    * table with only the exercise's five columns loads.
    * @throws {ValueError} says what is wrong with the row
    */
@@ -111,7 +111,7 @@ export function isTooLong(text: string): boolean {
 
 /**
  * The form in which emails are compared: ASCII letters in lower case, everything else as it is. Unicode case mapping would
- * make one of different addresses, and has been used to take over accounts (Unicode TR 36, section 2; CVE-2019-19844).
+ * turn different addresses into one, which has been used to take over accounts (Unicode TR 36, section 2; CVE-2019-19844).
  */
 export function foldEmail(email: string): string {
   return /[A-Z]/.test(email) ? email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : email

@@ -8,7 +8,7 @@ export class InvalidInput extends ValueError {
 
 /** A call that is refused now and may be tried again later. */
 export class TryLater extends Error {
-  /** After how many seconds, a whole number, to try again. */
+  /** How many seconds to wait before the next try, a whole number. */
   readonly retryAfter: number
 
   /** @param retryAfter in whole seconds */

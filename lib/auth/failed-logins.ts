@@ -8,15 +8,15 @@ const MINUTE = 60_000
 
 /**
  * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account, because an
- * attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success does not reset the count, or a guesser could log in to
- * an account of their own in between. An unknown email is an account like any other here, so that a refusal does not tell who
- * is registered.
+ * attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success does not reset the count; otherwise a guesser could
+ * log in to their own account between guesses. An unknown email is an account like any other here, so that a refusal does not
+ * tell who is registered.
  */
 export class FailedLogins {
   readonly #ofNetworks: FailureWindow
   readonly #ofAccounts: FailureWindow
 
-  /** Both numbers are how many failures there may be; 0: any number. */
+  /** Both are the number of failures allowed; 0: any number. */
   constructor({ loginFailures, accountFailures }: { loginFailures: number; accountFailures: number }) {
     this.#ofNetworks = new FailureWindow(loginFailures, 10 * MINUTE)
     this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE)
@@ -39,7 +39,7 @@ export class FailedLogins {
     this.#ofAccounts.add(foldEmail(email))
   }
 
-  /** Gives an account all its tries back: its owner has proved to be there. */
+  /** Gives an account all its tries back, once its owner has proved who they are. */
   clear(email: string): void {
     this.#ofAccounts.clear(foldEmail(email))
   }

@@ -1,14 +1,14 @@
-/** How many failures something has had lately. */
+/** Recent failures, counted by key. */
 import { hash } from 'node:crypto'
 
-/** After how many failures what was counted before them is forgotten: any number of keys needs no more memory than this. */
+/** How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys. */
 const GENERATION = 50_000
 
-/** Counts failures by a key, over a time that slides along, and in bounded memory. */
+/** Counts failures by key, over a sliding window of time and in bounded memory. */
 export class FailureWindow {
   readonly #limit: number
   readonly #duration: number
-  /** The times of the latest failures by key: this generation's, and the one's before, which is dropped as a whole. */
+  /** The times of the latest failures by key, in this generation and in the one before, which is dropped as a whole. */
   #times = new Map<string, number[]>()
   #before = new Map<string, number[]>()
   #added = 0
@@ -22,7 +22,7 @@ export class FailureWindow {
     this.#duration = duration
   }
 
-  /** Milliseconds until the key may try again; not above 0: it may now. */
+  /** Milliseconds until the key may try again; 0 or less: it may now. */
   waitOf(key: string): number {
     const oldest = this.#limit === 0 ? undefined : this.#timesOf(digest(key)).at(-this.#limit)
     return oldest === undefined ? 0 : oldest + this.#duration - performance.now()
@@ -32,7 +32,7 @@ export class FailureWindow {
   add(key: string): void {
     if (this.#limit === 0) return
     const id = digest(key)
-    // Not Date.now(), which somebody may set back.
+    // Not Date.now(): the clock may be set back.
     this.#times.set(id, [...this.#timesOf(id), performance.now()].slice(-this.#limit))
     if (++this.#added % GENERATION > 0) return
     this.#before = this.#times
@@ -51,7 +51,7 @@ export class FailureWindow {
   }
 }
 
-/** A short string in place of a key, which may be of any length, or a piece that keeps a whole request in memory. */
+/** A short string in place of a key, which may be long, or a slice that keeps a whole request in memory. */
 function digest(key: string): string {
   return hash('sha256', key, 'base64')
 }

@@ -11,18 +11,18 @@ const LONGEST_WAIT = 10_000
 type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 
 /**
- * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. The networks of those who wait take
- * turns, so that one client with many connections delays itself; a full queue refuses the network that has most in it.
+ * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. Networks take turns, so that a client
+ * with many connections delays only itself; a full queue refuses the network that has the most in it.
  *
  * Hashing takes place on libuv's threads, which the file system needs too: one of them is always left to it.
  */
 export class HashQueue {
   readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
   #running = 0
-  /** Those who wait, by network: the one whose turn is next is the first. In each, the oldest is the first. None is empty. */
+  /** What waits, by network: the network whose turn is next comes first, and in each the oldest. No lane is empty. */
   readonly #lanes = new Map<string, Set<Waiting>>()
   #waiting = 0
-  /** What a hash takes, in milliseconds: at first what is expected, then a running mean. */
+  /** How long a hash takes, in milliseconds: at first the expected time, then a running mean. */
   #duration: number
 
   /** @param expectedDuration about how long a hash takes, in milliseconds */
@@ -31,10 +31,10 @@ export class HashQueue {
   }
 
   /**
-   * Runs a task when its turn has come. The signal counts only until then: a hash that has begun cannot be stopped, and has
-   * its thread until it ends.
+   * Runs a task when its turn has come. The signal counts only until then: a hash that has begun cannot be stopped, and
+   * keeps its thread until it ends.
    * @throws {Overloaded} when it would have to wait too long, or has to make room for others
-   * @throws the signal's reason, when that aborts while the task waits
+   * @throws the signal's reason, when it aborts while the task waits
    */
   async run<T>({ address = '', signal }: Client, task: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
@@ -74,7 +74,7 @@ export class HashQueue {
     }
   }
 
-  /** Where the queue is full, the network with most in it gives up its newest; if that is this one, it is refused itself. */
+  /** If the queue is full, the network with the most in it loses its newest, or is refused if it is this one. */
   #makeRoom(network: string): void {
     const wait = (this.#waiting / this.#places) * this.#duration
     if (wait <= LONGEST_WAIT) return
@@ -106,7 +106,7 @@ export class HashQueue {
   }
 }
 
-/** How many threads libuv makes of `UV_THREADPOOL_SIZE`: 4 if it is not set, and 1 if it is not a number. */
+/** How many threads libuv starts for `UV_THREADPOOL_SIZE`: 4 if it is not set, and 1 if it is not a number. */
 function threadsOf(size = '4'): number {
   return Math.min(parseInt(size) || 1, 1024)
 }

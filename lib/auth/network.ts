@@ -1,4 +1,4 @@
-/** What one client has to itself, and is therefore counted as: an IPv4 address, or a /64 of IPv6. */
+/** What counts as one client: an IPv4 address, or a /64 of IPv6. */
 import { isIPv6 } from 'node:net'
 
 /**
@@ -8,7 +8,7 @@ import { isIPv6 } from 'node:net'
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address
-  // URL brings each of the ways to write it into one form (RFC 5952), but refuses a zone such as %eth0.
+  // URL normalizes the many ways to write an address (RFC 5952), but refuses a zone such as %eth0.
   const { hostname } = new URL(`http://[${address.replace(/%.*/, '')}]`)
   const [head = [], tail = []] = hostname
     .slice(1, -1)

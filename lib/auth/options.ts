@@ -1,4 +1,4 @@
-/** What an Auth can be told. The defaults and bounds stand here once, for programs and for the environment. */
+/** The options of Auth. Their defaults and bounds stand here once, for programs and for the environment. */
 import { inspect } from 'node:util'
 import { DEFAULT_URL, ValueError, withoutPassword } from '../../user.ts'
 
@@ -26,7 +26,7 @@ export const AUTH_OPTIONS = {
 
 type IntegerOptions = { [Name in keyof typeof AUTH_OPTIONS]: number }
 
-/** How an Auth works. */
+/** The options of an Auth. */
 export interface AuthOptions extends IntegerOptions {
   /** Where the users are kept: `file:PATH`, `memory:` or `postgres://…` (default `file:users.json`). */
   databaseUrl: string

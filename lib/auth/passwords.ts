@@ -30,8 +30,9 @@ export class Passwords {
   }
 
   /**
-   * Tells whether a password is the one that was hashed. Without a hash, of an unknown email, the answer takes as long and is
-   * no: or a stopwatch would tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Tells whether a password is the one that was hashed. Without a hash, as for an unknown email, it is not, but the answer
+   * takes as long, so that its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication
+   * Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<boolean> {
     const matches = await verify(password, hashed)

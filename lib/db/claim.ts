@@ -41,14 +41,14 @@ export function isAlive({ pid, started, place }: Claim, touchedAt: number): bool
   return start === started || start === ''
 }
 
-/** The process for people. */
+/** What to call the process in a message. */
 export function nameOf({ pid, place }: Claim): string {
   return place === PLACE
     ? `process ${pid}`
     : `process ${pid} in another container or on another machine (${place.split(' ')[0]})`
 }
 
-/** When a process started: another one may have its id by now. A zombie's is no start; empty where the system tells none. */
+/** When a process started: its id may be another's by now. `zombie` if it has ended, empty if the system does not tell. */
 function startOf(pid: number): string {
   const [state, ...fields] = readText(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? []
   return state === 'Z' ? 'zombie' : (fields[18] ?? '')

@@ -39,7 +39,7 @@ export interface Engine {
   count(): Promise<number> | number
   /** Adds a row with these columns, the next id, and null in the others. Throws `EmailTaken`. */
   insert(columns: NewUser): Promise<User>
-  /** The match with the lowest id. Its caller may keep and change it. */
+  /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /** Resolves with whether a row with this id and the expected values was there. Throws `EmailTaken`. */
   update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>

@@ -22,7 +22,7 @@ import type { Rows } from './rows.ts'
 
 /** A table below this length is folded after a quiet second, a longer one when the log has grown as long. In bytes. */
 const SMALL = 1024 * 1024
-/** How long a quiet second is, in milliseconds. */
+/** How long nothing is written before a small table is folded, in milliseconds. */
 const QUIET = 1000
 /** How long after a failed fold the next one is tried, in milliseconds: twice as long each time, up to a minute. */
 const FIRST_RETRY = 1000
@@ -92,7 +92,7 @@ export class FileAdapter implements Adapter<Rows> {
     checkOwner(this.#open)
   }
 
-  /** Folds the log into the table, after a fold that runs. A failure is said, and leaves the log as it is. */
+  /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */
   async write(rows: Rows): Promise<void> {
     this.#folds = this.#folds.then(() => this.#fold(rows))
     await this.#folds
@@ -122,7 +122,7 @@ export class FileAdapter implements Adapter<Rows> {
     this.#schedule()
   }
 
-  /** Has the log folded now or soon, unless that goes on already or is about to be tried again. */
+  /** Has the log folded now or soon, unless a fold is running or about to be tried again. */
   #schedule(): void {
     if (this.#opened === undefined) return
     const { log, table } = this.#opened

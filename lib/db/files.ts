@@ -15,7 +15,7 @@ export function statFile(path: string): BigIntStats | undefined {
   return stats
 }
 
-/** Tells whether two looks saw one file. Names come and go, the inode stays. */
+/** Tells whether both are the same file. Its names may change, its inode does not. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.dev === other.dev && one.ino === other.ino
 }
@@ -29,7 +29,7 @@ export function mustBe(path: string, file: BigIntStats): void {
   throw new Error(`another process has deleted or replaced ${path}`)
 }
 
-/** Tells whether a file is still the one, with the content, that it was at the first look. */
+/** Tells whether a file is still the same one, with the same content. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
 }
@@ -39,9 +39,9 @@ export function missingDirectory(path: string): StoreError {
   return new StoreError(`the directory ${dirname(path)} is missing: create it, or correct the path`)
 }
 
-/** Where a path leads, also when there is no file yet: whoever takes another way there has to meet the same lock. */
+/** Where a path leads, even when there is no file yet: every path to a table has to meet the same lock. */
 export function followLinks(path: string): string {
-  // Throws for links in a circle.
+  // Throws when links form a circle.
   statSync(path, { throwIfNoEntry: false })
   let target = path
   for (;;) {
@@ -58,7 +58,7 @@ export async function removeLeftover(path: string): Promise<void> {
 }
 
 /**
- * Waits for a step after whose failure nobody knows what the disk holds, and ends the process then. A failed fsync is not
+ * Waits for a step, and ends the process if it fails, as nobody knows what the disk holds then. A failed fsync is not
  * tried again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from
  * fsync Failures?", USENIX ATC 2020).
  */

@@ -62,7 +62,7 @@ async function replaceTable(opened: Opened, rows: Rows, temporary: string): Prom
   const before = checkUnedited(opened)
   const { failures } = commits
   const table = await writeTable(temporary, rows.all, before)
-  // A row may have been taken while its change was on its way to the log. Here it has arrived, or was undone.
+  // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
   await commits.inTurn(async () => {})
   if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
   checkUnedited(opened)

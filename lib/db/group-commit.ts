@@ -1,7 +1,7 @@
 /** Group commit: the changes that come while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
-/** Changes that share one write; `doomed` by the failure of a write that they were built on. */
+/** Changes that share one write; `doomed` when a write that they were built on has failed. */
 type Batch = { rows: string[]; undos: (() => void)[]; done: Promise<void>; doomed?: { error: unknown } }
 
 /** Puts changed rows into batches and writes one batch after the other. A batch is kept as a whole or undone as a whole. */
@@ -29,7 +29,7 @@ export class GroupCommit {
     return this.#next.done
   }
 
-  /** Runs a task between two batches; it is the turn of those that were begun before it first. */
+  /** Runs a task between two batches, after those that were begun before it. */
   inTurn(task: () => Promise<void>): Promise<void> {
     const done = this.#turn.then(task)
     this.#turn = done.catch(() => {})

@@ -87,7 +87,7 @@ function elect(path: string): number | undefined {
   const file = openSync(path, 'a+', 0o600)
   let hasWon = false
   try {
-    // The claims first: one that is added after them touches the file. This process adds its own after both.
+    // Claims before the time: one that is added in between touches the file. This process adds its own after both.
     const claims = readClaims(file)
     const { mtimeMs } = fstatSync(file)
     const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))

@@ -3,9 +3,9 @@ import { connect, type Socket } from 'node:net'
 import type { Sql, TransactionSql } from 'postgres'
 import { messageOf, StoreError } from './engine.ts'
 
-/** How long a statement may take, in milliseconds, before the database gives it up, */
+/** How long a statement may take, in milliseconds, before the database cancels it, */
 const STATEMENT_TIMEOUT = 3000
-/** and before its connection is given up, as nothing comes back on it any more. */
+/** and before its connection is dropped, as nothing comes back on it. */
 const HANG_TIMEOUT = 4000
 /** How long after a connection that failed the next one is tried, in seconds. */
 const PAUSE = 0.5
@@ -58,8 +58,8 @@ export class Pool {
   }
 
   /**
-   * Runs a statement, prepared once for each connection. One that hangs is given up with all connections: what they wait for
-   * might never come.
+   * Runs a statement, prepared once for each connection. When one hangs, all connections are dropped: what they wait for might
+   * never come.
    * @throws {Error} the driver's, and StoreError when the database does not answer in time
    */
   async run<Row extends object>(text: string, values: readonly Value[] = []): Promise<Row[]> {
@@ -110,8 +110,8 @@ export async function within<T>(milliseconds: number, step: Promise<T>, giveUp =
 }
 
 /**
- * A socket to the database. Two kinds of server make the driver try again and again without a pause, or give an answer that
- * helps nobody; here they end in an error.
+ * A socket to the database. With a server that hangs up, or one without TLS, the driver would try again without a pause or
+ * fail with a message that helps nobody; here the error says what is wrong.
  */
 function makeSocket({ host, port, path, ssl }: Target): Socket {
   const [hostname = '', portNumber = 0] = [host[0], port[0]]
@@ -120,7 +120,7 @@ function makeSocket({ host, port, path, ssl }: Target): Socket {
     if (socket.bytesRead === 0)
       socket.destroy(new Error(`${hostname}:${portNumber} closed the connection without an answer; is it PostgreSQL?`))
   })
-  // The answer to the driver's question for TLS, which it sends first: S or N (PostgreSQL, Message Flow, SSL).
+  // The answer to the driver's request for TLS, which it sends first: S or N (PostgreSQL, Message Flow, SSL).
   const needsTls = ssl !== false && ssl !== 'prefer'
   socket.once('data', (bytes) => {
     if (needsTls && bytes[0] === 0x4e) socket.destroy(new Error(NO_TLS))

@@ -15,13 +15,13 @@ export class Postgres implements Engine {
   readonly #url: string
   readonly #connections: number
   #pool: Pool | undefined
-  /** The sessions that wait for a statement that looks for them, and the statement before it. */
+  /** The session IDs that wait for the next lookup, and the lookup before it. */
   #lookup: { ids: string[]; found: Promise<Map<string | null, User>> } | undefined
   #lastLookup: Promise<unknown> = Promise.resolve()
 
   /**
    * @param url the driver's, with `?max=N` for the number of connections (10 if there is none)
-   * @throws {ValueError} when it is none
+   * @throws {ValueError} when it is not one
    */
   constructor(url: string) {
     const max = URL.canParse(url) ? (new URL(url).searchParams.get('max') ?? '10') : ''
@@ -161,7 +161,7 @@ function allOf(attributes: Attributes, values: Value[]): string {
   return conditions.join(' and ')
 }
 
-/** The cast of a parameter: without one, the id's own type would make an error of a larger integer, and SELECT a text of any. */
+/** The cast of a parameter: without one, an id over 2^31 would be an error, and an integer in a SELECT would become text. */
 function castOf(name: ColumnName): string {
   return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }

@@ -15,10 +15,10 @@ const TAIL = ']}\n'
 
 /** How much is read at a time, in bytes, */
 const PIECE = 64 * 1024
-/** and how long no row can be: six columns of 250 characters have 9 KB if each is written as two escapes. */
+/** and more than any row can have: six columns of 250 characters take 9 KB if each is written as two escapes. */
 const LONGEST = 64 * 1024
 
-/** For how long rows are put together before other work gets its turn, in milliseconds. */
+/** How long rows are serialized before other work gets its turn, in milliseconds. */
 const SLICE = 2
 
 /** The rows of a table in the order of the file, and where a row stands, for people. */

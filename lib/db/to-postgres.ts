@@ -7,7 +7,7 @@ import { Postgres } from './postgres.ts'
 
 /**
  * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
- * @returns how many they are
+ * @returns the number of users
  * @throws {StoreError} when the file cannot be read, or the database has users already
  */
 export async function moveUsers(path: string, url: string): Promise<number> {

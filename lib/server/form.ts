@@ -1,4 +1,4 @@
-/** Bodies in three codings. */
+/** Bodies: urlencoded forms, multipart forms and JSON. */
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { cut } from './head.ts'
@@ -30,7 +30,7 @@ export function emailField(form: Form, status: number): string {
   throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
-/** The names and values in a body of one media type; throws where the body is broken. */
+/** The names and values in a body of one media type; throws when the body is malformed. */
 type Parser = (text: string, contentType: string) => Iterable<[string, unknown]> | Promise<Iterable<[string, unknown]>>
 
 /** The media types that a body may have. */
@@ -40,7 +40,7 @@ const PARSERS = new Map<string, Parser>([
   ['application/json', parseJson],
 ])
 
-/** Reads a body in any of the three codings. The first value of a repeated field counts; no body is a form without fields. */
+/** Reads a body of any of these types. The first value of a repeated field counts; no body is a form without fields. */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
   const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
@@ -67,14 +67,14 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
   return form
 }
 
-/** The form that browsers and `curl -d` send. Not by URLSearchParams, which lets broken coding pass as something else. */
+/** The form that browsers and `curl -d` send. URLSearchParams would accept a stray % and invalid UTF-8. */
 function parseUrlencoded(text: string): [string, string][] {
   if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON; send it with Content-Type: application/json')
   const pairs = text.split('&')
   checkCount(pairs.length)
   return pairs.map((pair) => {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
-    // The end of a file, or of one of its lines, would pass for the end of a password.
+    // The line end of a file would become a part of the password.
     if (/[\r\n]/.test(pair)) {
       throw new TypeError(`${name} contains a line break; remove it (curl: -d @FILE) or write it as %0A`)
     }

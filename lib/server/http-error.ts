@@ -1,11 +1,11 @@
-/** A failure on purpose. */
+/** The error that a handler throws to answer a request. */
 
-/** A failure on purpose: its status, its message for the client, and the headers that go with it. */
+/** A failure: its status, its message for the client, and the headers that go with it. */
 export class HttpError extends Error {
   readonly status: number
   readonly headers: readonly string[]
 
-  /** An answer in the form of an error. */
+  /** `headers` are names and values in turn. */
   constructor(status: number, message: string, headers: readonly string[] = []) {
     super(message)
     this.status = status

@@ -1,11 +1,11 @@
-/** Where the service is seen from outside: PUBLIC_URL and COOKIE_DOMAIN, checked. */
+/** The service's address from outside: PUBLIC_URL and COOKIE_DOMAIN, checked. */
 import { ValueError } from '../../user.ts'
 
 /** `publicUrl` is an origin; `cookieDomain` is the domain whose hosts share the session, in lower case; `null`: not set. */
 export type PublicAddress = { publicUrl: string | null; cookieDomain: string | null }
 
 /**
- * Checks both, as environment variables have them; `''` is not set.
+ * Checks both variables; `''` means not set.
  * @throws {ValueError} names the variable that is wrong, and its value
  */
 export function readPublicAddress(publicUrl: string, cookieDomain: string, cookieSecure: boolean): PublicAddress {
@@ -16,7 +16,7 @@ export function readPublicAddress(publicUrl: string, cookieDomain: string, cooki
 function checkUrl(value: string, cookieSecure: boolean): string | null {
   if (value === '') return null
   const url = URL.canParse(value) ? new URL(value) : null
-  // What an origin leaves out (a path, a password) would be lost without a word.
+  // What an origin leaves out (a path, a password) would be dropped in silence.
   if (url === null || !/^https?:$/.test(url.protocol) || url.href !== `${url.origin}/`) {
     throw new ValueError(`PUBLIC_URL=${value}: expected https://HOST or https://HOST:PORT (or http://)`)
   }

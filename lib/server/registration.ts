@@ -9,8 +9,8 @@ const LOOPBACK = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/
 const FORWARDED = /^(?:forwarded|x-forwarded-.*|x-real-ip)$/
 
 /**
- * Throws unless registration is open, or the request comes from this machine itself. A request through a proxy on this
- * machine has a loopback address too, but not its client: a proxy's header gives it away, whatever TRUST_PROXY says.
+ * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a proxy
+ * on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

@@ -1,4 +1,4 @@
-/** A start: where the server listens, and what an operator wants to see of its settings. */
+/** At start: where the server listens, and the settings that an operator wants to see. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { ValueError, withoutPassword } from '../../user.ts'

@@ -2,7 +2,7 @@
 import type { Service } from '../../server.ts'
 import { messageOf } from './http-error.ts'
 
-/** How often a reset token is sent before it is given up. */
+/** How many times a reset token is sent before the service gives up. */
 const WEBHOOK_TRIES = 4
 /** How long the receiver may take to answer, in milliseconds. */
 const WEBHOOK_TIMEOUT = 5000
@@ -38,7 +38,7 @@ export class Webhook {
     await Promise.all(this.#sending)
   }
 
-  /** One token's way; ends when it was received, or throws when it is given up. */
+  /** Sends one token; ends when it was received, and throws after the last try. */
   async #send(asked: string): Promise<void> {
     if ((await this.#auth.findUser(asked)) === null) return
     const reset_token = await this.#auth.getResetPasswordToken(asked)

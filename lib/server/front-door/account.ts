@@ -1,4 +1,4 @@
-/** `/account`: who is logged in, and a new password for who knows the old one. */
+/** `/account`: who is logged in, and a new password for those who know the old one. */
 import type { IncomingMessage } from 'node:http'
 import { field, type Form } from '../form.ts'
 import { clientOf, sessionCookie } from '../head.ts'

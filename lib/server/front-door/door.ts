@@ -29,7 +29,7 @@ export function backOf({ config }: Door, request: IncomingMessage, form?: Form):
   return wayBack(config, form?.get('rd') ?? queryOf(request).get('rd') ?? undefined)
 }
 
-/** The way back as a page carries it along: nothing where a login leads anyway. */
+/** The way back as a page carries it along: empty when a login leads there anyway. */
 export function carried(back: string): string {
   return back === ACCOUNT ? '' : back
 }
@@ -44,7 +44,7 @@ export function seeOther(location: string, ...headers: string[]): Reply {
   return { status: 303, headers: ['Location', location, ...headers] }
 }
 
-/** Lets a form do its work. Should that fail, its page comes back with the reason, and with what was filled in but passwords. */
+/** Lets a form do its work. On a failure its page comes back with the reason, and with what was filled in except passwords. */
 export async function submit(
   door: Door,
   request: IncomingMessage,

@@ -44,7 +44,7 @@ export function newPassword(name: 'password' | 'new_password', label: string, mi
 ${hint}`
 }
 
-/** A field that goes along unseen. */
+/** A hidden field. */
 export function hidden(name: 'rd' | 'token'): Markup {
   return markup`<input type="hidden" name="${name}" value="${(state) => state[name]}">\n`
 }

@@ -49,7 +49,7 @@ export async function logOut({ auth, config }: Door, request: IncomingMessage): 
   return seeOther('/login', 'Set-Cookie', sessionCookie(config, '', 0))
 }
 
-/** Shows a form that begins a session; who has one already goes on at once. */
+/** Shows a form that begins a session; a user who has one already is sent on at once. */
 async function showForm(door: Door, request: IncomingMessage, page: Page): Promise<Reply> {
   const back = backOf(door, request)
   if ((await userOf(door.auth, request)) !== null) return seeOther(back)

@@ -1,4 +1,4 @@
-/** What was done just now, told on the page to which a form has led. */
+/** A message about what a form has just done, on the page that it leads to. */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
 

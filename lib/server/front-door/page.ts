@@ -4,7 +4,7 @@ import type { Reply } from '../reply.ts'
 import { type Markup, markup, type State } from './markup.ts'
 import { STYLE, STYLE_SOURCE } from './style.ts'
 
-/** Makes the answer that shows a page, with what there is to show of this request. */
+/** Makes the reply that shows a page with the state of this request. */
 export type Page = (status: number, state?: Partial<State>, headers?: readonly string[]) => Reply
 
 const NOTHING: State = { error: '', notice: '', email: '', rd: '', token: '' }
@@ -27,7 +27,7 @@ const destination = ({ rd }: State) =>
 
 /** Builds a page once; only what differs between requests is filled in later. */
 export function buildPage(config: Config, title: string, content: Markup): Page {
-  // An icon of nothing, so that no browser asks for /favicon.ico.
+  // An empty icon, so that no browser asks for /favicon.ico.
   const whole = markup`<!doctype html>
 <html lang="en">
 <head>

@@ -1,4 +1,4 @@
-/** `/forgot` and `/reset`: a new password for who has forgotten the old one, by a link in a mail. */
+/** `/forgot` and `/reset`: a new password for those who have forgotten the old one, through a link in a mail. */
 import type { IncomingMessage } from 'node:http'
 import { field } from '../form.ts'
 import { clientOf } from '../head.ts'

@@ -1,12 +1,12 @@
 /** Where to send a browser after a login: back to the page that it came from, and never to somebody else's site. */
 import type { Config } from '../config.ts'
 
-/** Where a login leads unless it was asked to lead elsewhere. */
+/** Where a login leads by default. */
 export const ACCOUNT = '/account'
 
 /** The service's own pages, which are no way back to an app. */
 const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$/
-/** A base for relative addresses that no address of anybody's shares (RFC 2606, section 2). */
+/** A base for relative addresses, on a host that cannot exist (RFC 2606, section 2). */
 const NOWHERE = 'http://rd.invalid'
 
 /**
