@@ -123,10 +123,10 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
   return server
 }
 
-/** Calls back when every reply of a connection has been sent. */
+/** Calls back when every reply of a connection has been sent; never, when the client disconnects before. */
 function afterReplies({ last }: Pipeline, callback: () => void): void {
   if (last === null || last.writableFinished) callback()
-  else last.once('close', callback)
+  else last.once('finish', callback)
 }
 
 /** Takes the connection away from node's parser, which would go on with whatever comes in. */

@@ -69,6 +69,17 @@ t.test('a broken request behind others gets its answer after theirs, and the con
   t.strictSame(statuses(await raw(port, get('/', chunked) + 'no chunk\r\n')), [200], 'answered already')
 })
 
+t.test('a client that disconnects while the reply to a broken request waits', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '10' })
+  const users = `${server.url}/users`
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  socket.write(post('/users') + 'rubbish\r\n\r\n')
+  await request(server.url, 'GET')
+  socket.resetAndDestroy()
+  const after = await request(users, 'POST', { email: 'ann@me.com', password: 'x' }).catch(() => server.stderr)
+  t.match(after, { status: 200 })
+})
+
 /** A server on bare node:http with the bytes of `GET /`, for comparison. */
 const BARE = `const server = require('node:http').createServer((request, response) => {
   response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '24' })
