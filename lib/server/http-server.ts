@@ -97,10 +97,13 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     pipelineOf(request.socket).last = response
     writeError(response, new HttpError(417, 'only 100-continue can be expected'))
   })
-  server.on('connect', (request, socket: Socket) => {
+  server.on('connect', (request) => {
+    const { socket } = request
+    // node has taken its own listeners away.
+    for (const end of ['error', 'timeout']) socket.on(end, () => socket.destroy())
     const allowed = 'GET, HEAD, POST, PUT, DELETE, OPTIONS'
     const reply = replyToError(new HttpError(405, 'this is no proxy', ['Allow', allowed]))
-    afterReplies(pipelineOf(request.socket), () => closeWith(socket, reply))
+    afterReplies(pipelineOf(socket), () => closeWith(socket, reply))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()

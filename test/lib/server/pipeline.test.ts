@@ -15,6 +15,7 @@ const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
 const post = (path: string, body = BOB) =>
   `POST ${path} HTTP/1.1\r\nHost: x\r\n${FORM}Content-Length: ${body.length}\r\n\r\n${body}`
 const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+const CONNECT = 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'
 const LAST = get('/', 'Connection: close\r\n')
 /** The statuses of the replies in what a connection received. */
 const statuses = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
@@ -69,15 +70,17 @@ t.test('a broken request behind others gets its answer after theirs, and the con
   t.strictSame(statuses(await raw(port, get('/', chunked) + 'no chunk\r\n')), [200], 'answered already')
 })
 
-t.test('a client that disconnects while the reply to a broken request waits', async (t) => {
+t.test('a client that disconnects while the reply to a broken request or to CONNECT waits', async (t) => {
   const server = await startServer(t, { BCRYPT_COST: '10' })
   const users = `${server.url}/users`
-  const socket = connect({ port: server.port, host: '127.0.0.1' })
-  socket.write(post('/users') + 'rubbish\r\n\r\n')
-  await request(server.url, 'GET')
-  socket.resetAndDestroy()
-  const after = await request(users, 'POST', { email: 'ann@me.com', password: 'x' }).catch(() => server.stderr)
-  t.match(after, { status: 200 })
+  for (const [i, last] of ['rubbish\r\n\r\n', CONNECT].entries()) {
+    const socket = connect({ port: server.port, host: '127.0.0.1' })
+    socket.write(post('/users', `email=${i}%40me.com&password=x`) + last)
+    await request(server.url, 'GET')
+    socket.resetAndDestroy()
+    const after = await request(users, 'POST', { email: `after${i}@me.com`, password: 'x' }).catch(() => server.stderr)
+    t.match(after, { status: 200 }, last)
+  }
 })
 
 /** A server on bare node:http with the bytes of `GET /`, for comparison. */
@@ -146,11 +149,13 @@ t.test('a connection on which nothing is read for long is closed', async (t) => 
   await once(server, 'listening')
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
-  const socket = connect({ port, host: '127.0.0.1' }).pause()
-  socket.write(get('/').repeat(100_000))
-  const [connection] = await once(server, 'connection')
-  await once(connection, 'close')
-  t.ok(connection.bytesRead > 0, 'it has sent requests')
-  socket.destroy()
+  for (const requests of [get('/').repeat(100_000), get('/login').repeat(1900) + CONNECT]) {
+    const socket = connect({ port, host: '127.0.0.1' }).pause()
+    socket.write(requests)
+    const [connection] = await once(server, 'connection')
+    await once(connection, 'close')
+    t.ok(connection.bytesRead > 0, 'it has sent requests')
+    socket.destroy()
+  }
   server.close()
 })
