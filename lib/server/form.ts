@@ -42,11 +42,11 @@ const PARSERS = new Map<string, Parser>([
 
 /** Reads a body of any of these types. The first value of a repeated field counts; no body is a form without fields. */
 export async function readForm(request: IncomingMessage): Promise<Form> {
+  if (!hasBody(request)) return new Map()
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
   const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
   const transfer = request.headers['transfer-encoding'] ?? 'chunked'
   if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
-    if (!hasBody(request)) return new Map()
     if (parse !== undefined) throw new HttpError(415, 'a compressed body is not supported; send it uncompressed')
     const sent = contentType === '' ? 'a body without Content-Type' : `Content-Type ${contentType}`
     throw new HttpError(415, `${sent} is not supported; use one of ${[...PARSERS.keys()].join(', ')}`)

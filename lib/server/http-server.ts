@@ -79,12 +79,15 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     linger(socket)
   }
 
-  const server = createServer({
+  const limits = {
     requestTimeout: REQUEST_TIMEOUT,
     headersTimeout: REQUEST_TIMEOUT,
     connectionsCheckingInterval: 1000,
     requireHostHeader: false,
-  })
+    // node 24.12 and later: a request without a body costs a tenth less JavaScript.
+    optimizeEmptyRequests: true,
+  }
+  const server = createServer(limits)
   server.setTimeout(IDLE_TIMEOUT)
   server.on('close', () => log?.close())
   server.on('request', receive)
