@@ -38,13 +38,13 @@ export class DB {
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
-  async open(): Promise<void> {
-    if (this.#closed !== undefined) throw new StoreError('the store is closed')
+  open(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(new StoreError('the store is closed'))
     this.#opened ??= this.#engine.open().catch((error) => {
       this.#opened = undefined
       throw error
     })
-    await this.#opened
+    return this.#opened
   }
 
   /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
@@ -125,9 +125,9 @@ export class DB {
 
 /** Throws unless there may be a row with these values. */
 function checkSearch(attributes: Attributes): void {
-  for (const [name, value] of Object.entries(attributes)) {
+  for (const name of Object.keys(attributes)) {
     if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
-    if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+    if (!canHold(name, attributes[name])) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
   }
 }
 

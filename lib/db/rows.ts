@@ -58,7 +58,8 @@ export class Rows {
 
   /** The row with the lowest id that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
-    return this.#candidates(attributes).find((user) => hasAll(user, attributes))
+    for (const user of this.#candidates(attributes)) if (hasAll(user, attributes)) return user
+    return undefined
   }
 
   /** The rows that may have the attributes, in the order of their ids. */

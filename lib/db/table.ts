@@ -46,7 +46,7 @@ export class Table implements Engine {
       throw new StoreError(`the table is full: there is no id after ${rows.lastId}; give that user a smaller one`)
     }
     const user = new User({ ...columns, id: rows.lastId + 1 })
-    const copy = new User(user)
+    const copy = copyOf(user)
     rows.add(user)
     await this.#file?.append(user, () => rows.removeLast())
     return copy
@@ -55,7 +55,7 @@ export class Table implements Engine {
   /** A copy of the row with the lowest id that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
     const user = this.#low.data.find(attributes)
-    return user && new User(user)
+    return user && copyOf(user)
   }
 
   /** Changes a row at once, so that whoever comes next sees it, and waits for the disk. */
@@ -70,4 +70,10 @@ export class Table implements Engine {
     await this.#file?.append(user, () => rows.change(user, before))
     return true
   }
+}
+
+/** A copy for the caller to keep. The row has been checked when it came in. */
+function copyOf(user: User): User {
+  const copy: User = Object.create(User.prototype)
+  return Object.assign(copy, user)
 }
