@@ -2,12 +2,13 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
-import { writeAtOnce, writeTogether } from './batched-writes.ts'
 import type { Config } from './config.ts'
 import { declaresTooLarge } from './form.ts'
 import { addressOf } from './head.ts'
 import { HttpError } from './http-error.ts'
+import { keepNextTickFast } from './next-tick.ts'
 import { Pipeline } from './pipeline.ts'
+import { ReplyBatch } from './reply-batch.ts'
 import { type Reply, writeReply } from './reply.ts'
 
 /** How long a request may take to arrive, in milliseconds, before it is answered 408. */
@@ -41,6 +42,7 @@ type Connection = Socket & { [PIPELINE]?: Pipeline }
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
 export function createHttpServer({ replyTo, replyToError, isStopping }: Responder, config: Config): Server {
   const log = config.accessLog ? new AccessLog() : null
+  const batch = new ReplyBatch(write)
 
   /** Writes a reply and logs it. */
   function write(response: ServerResponse, reply: Reply): void {
@@ -55,15 +57,14 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
 
   /** A client that has disconnected, or knows already that its request is broken, gets no reply. */
   function writeError(response: ServerResponse, error: unknown): void {
-    if (!response.headersSent && !response.req.socket.destroyed) write(response, replyToError(error))
+    if (!response.headersSent && !response.req.socket.destroyed) batch.add(response, replyToError(error))
   }
 
-  const steps = { replyTo, write, writeError }
+  const steps = { replyTo, write: batch.add.bind(batch), writeError }
   const pipelineOf = (socket: Connection) => (socket[PIPELINE] ??= new Pipeline(steps))
 
   function receive(request: IncomingMessage, response: ServerResponse): void {
     const pipeline = pipelineOf(request.socket)
-    if (pipeline.last?.writableFinished === false) writeAtOnce(request.socket)
     if (pipeline.isClosing || pipeline.add(response)) return
     pipeline.isClosing = true
     // Not at once, as node starts to read again at the end of each request.
@@ -89,9 +90,9 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
   }
   const server = createServer(limits)
   server.setTimeout(IDLE_TIMEOUT)
+  keepNextTickFast()
   server.on('close', () => log?.close())
   server.on('request', receive)
-  server.on('connection', writeTogether)
   server.on('checkContinue', (request, response) => {
     if (!declaresTooLarge(request)) response.writeContinue()
     receive(request, response)

@@ -1,0 +1,31 @@
+/** Replies that are written together, because that is cheaper than each on its own. */
+import type { ServerResponse } from 'node:http'
+import type { Reply } from './reply.ts'
+
+/**
+ * Writes the replies of one turn of the event loop one right after the other. A client that waits is woken up by the first, and
+ * finds the others when it gets to read; woken up for each, it would cost the server a quarter more CPU per request, as waking
+ * up a process is the dearest part of a reply. To measure it again, call `write` from `add` and compare what `npm run bench`
+ * prints.
+ */
+export class ReplyBatch {
+  readonly #write: (response: ServerResponse, reply: Reply) => void
+  #replies: [ServerResponse, Reply][] = []
+
+  constructor(write: (response: ServerResponse, reply: Reply) => void) {
+    this.#write = write
+  }
+
+  /** Has a reply written at the end of this turn; the first counts if a request gets two. */
+  add(response: ServerResponse, reply: Reply): void {
+    // It has to wait for another reply of its connection. node stops reading from a client for which much waits, if it is told.
+    if (response.socket === null) this.#write(response, reply)
+    else if (this.#replies.push([response, reply]) === 1) setImmediate(() => this.#writeAll())
+  }
+
+  #writeAll(): void {
+    const replies = this.#replies
+    this.#replies = []
+    for (const [response, reply] of replies) if (!response.headersSent) this.#write(response, reply)
+  }
+}
