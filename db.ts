@@ -127,7 +127,8 @@ export class DB {
 function checkSearch(attributes: Attributes): void {
   for (const name of Object.keys(attributes)) {
     if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
-    if (!canHold(name, attributes[name])) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+    if (!canHold(name, attributes[name]))
+      throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
   }
 }
 

@@ -13,8 +13,11 @@ import { type Reply, writeReply } from './reply.ts'
 
 /** How long a request may take to arrive, in milliseconds, before it is answered 408. */
 const REQUEST_TIMEOUT = 10_000
-/** How long nothing may be read or written on a connection, in milliseconds: a client has to read its replies. */
-const IDLE_TIMEOUT = 60_000
+/**
+ * How long nothing may be read or written on a connection, in milliseconds: a client has to read its replies. Proxies keep an
+ * unused connection for a minute, and must be the first to close it, or the next request may meet a closed one.
+ */
+const IDLE_TIMEOUT = 75_000
 /** How long a client may take to read the last reply on its connection, in milliseconds. */
 const LINGER = 1000
 
@@ -85,6 +88,8 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     headersTimeout: REQUEST_TIMEOUT,
     connectionsCheckingInterval: 1000,
     requireHostHeader: false,
+    // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.
+    keepAliveTimeout: 0,
     // node 24.12 and later: a request without a body costs a tenth less JavaScript.
     optimizeEmptyRequests: true,
   }

@@ -144,7 +144,7 @@ t.test('clients that send and read nothing cost little more than on node:http', 
 
 t.test('a connection on which nothing is read for long is closed', async (t) => {
   const server = createService({ auth: new Auth({ databaseUrl: 'memory:' }), config: { accessLog: false } })
-  t.equal(server.timeout, 60_000)
+  t.equal(server.timeout, 75_000)
   server.setTimeout(100).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
