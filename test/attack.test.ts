@@ -5,21 +5,22 @@ import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
 import { request, sessionOf } from './helper/http.ts'
-import { type RunningServer, startServer, tempDir } from './helper/program.ts'
+import { startServer, tempDir } from './helper/program.ts'
+import { startService } from './helper/service.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
 const EVE = { email: 'eve@me.com', password: 'evil' }
 const sha256 = (token: string) => createHash('sha256').update(token).digest('hex')
 const now = () => Math.floor(Date.now() / 1000)
 
-const register = (server: RunningServer, user: Record<string, string>) => request(`${server.url}/users`, 'POST', user)
-const login = (server: RunningServer, user: Record<string, string>, headers = {}) =>
+const register = (server: { url: string }, user: Record<string, string>) => request(`${server.url}/users`, 'POST', user)
+const login = (server: { url: string }, user: Record<string, string>, headers = {}) =>
   request(`${server.url}/sessions`, 'POST', user, headers)
-const profile = (server: RunningServer, session: string) =>
+const profile = (server: { url: string }, session: string) =>
   request(`${server.url}/profile`, 'GET', undefined, { cookie: `session_id=${session}` })
-const resetToken = async (server: RunningServer, email: string) =>
+const resetToken = async (server: { url: string }, email: string) =>
   String(Object((await request(`${server.url}/reset_password`, 'POST', { email })).body).reset_token)
-const reset = (server: RunningServer, email: string, reset_token: string, new_password: string) =>
+const reset = (server: { url: string }, email: string, reset_token: string, new_password: string) =>
   request(`${server.url}/reset_password`, 'PUT', { email, reset_token, new_password })
 
 t.test('who reads the store cannot log in with what is in it', async (t) => {
@@ -72,7 +73,7 @@ t.test('an expired session, an expired token, and those without an expiry', asyn
 })
 
 t.test('a reset token: once, the last one, and only with its own user’s email', async (t) => {
-  const server = await startServer(t)
+  const server = await startService(t)
   await register(server, BOB)
   await register(server, EVE)
   const stolen = sessionOf(await login(server, BOB))
@@ -90,7 +91,7 @@ t.test('a reset token: once, the last one, and only with its own user’s email'
 })
 
 t.test('the old password, sent while it is being reset', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '10' })
+  const server = await startService(t, { BCRYPT_COST: '10' })
   await register(server, BOB)
   const token = await resetToken(server, BOB.email)
   const [changed, ...logins] = await Promise.all([
@@ -104,13 +105,13 @@ t.test('the old password, sent while it is being reset', async (t) => {
 })
 
 t.test('a password that bcrypt would take for another', async (t) => {
-  const server = await startServer(t)
+  const server = await startService(t)
   await register(server, { ...BOB, password: 'x' })
   for (const password of ['x\0x', 'x\0x\0x', 'x\0']) t.match(await login(server, { ...BOB, password }), { status: 401 })
 })
 
 t.test('guessing: a limit for each address, whatever else succeeds', async (t) => {
-  const server = await startServer(t, { LOGIN_FAILURES: '5' })
+  const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
   await register(server, EVE)
   for (let i = 0; i < 4; i++) t.match(await login(server, { ...BOB, password: `guess${i}` }), { status: 401 })
@@ -124,7 +125,7 @@ t.test('guessing: a limit for each address, whatever else succeeds', async (t) =
 })
 
 t.test('guessing many at once gets no more answers', async (t) => {
-  const server = await startServer(t, { LOGIN_FAILURES: '5' })
+  const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
   const guesses = [...Array.from({ length: 60 }, (_, i) => `guess${i}`), BOB.password]
   const answers = await Promise.all(guesses.map((password) => login(server, { ...BOB, password })))
@@ -133,7 +134,7 @@ t.test('guessing many at once gets no more answers', async (t) => {
 })
 
 t.test('guessing at one account from many addresses', async (t) => {
-  const server = await startServer(t, { ACCOUNT_FAILURES: '3', LOGIN_FAILURES: '2', TRUST_PROXY: '1' })
+  const server = await startService(t, { ACCOUNT_FAILURES: '3', LOGIN_FAILURES: '2', TRUST_PROXY: '1' })
   await register(server, BOB)
   const from = (address: string) => ({ 'x-forwarded-for': address })
   for (const email of [BOB.email, 'nobody@me.com']) {
@@ -156,7 +157,7 @@ t.test('guessing at one account from many addresses', async (t) => {
 })
 
 t.test('a password that is too short, where one is asked for', async (t) => {
-  const server = await startServer(t, { PASSWORD_MIN: '15' })
+  const server = await startService(t, { PASSWORD_MIN: '15' })
   const short = { status: 400, body: { message: 'password is shorter than 15 characters' } }
   t.match(await register(server, { ...BOB, password: '😀'.repeat(14) }), short)
   t.match(await register(server, { ...BOB, password: '😀'.repeat(15) }), { status: 200 })
@@ -186,12 +187,12 @@ t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by i
   }
   await server.stop()
   t.match(server.stdout, /^2001:db8::1 - - .* 401 /m, 'the log has it too')
-  const off = await startServer(t, { LOGIN_FAILURES: '0' })
+  const off = await startService(t, { LOGIN_FAILURES: '0' })
   for (let i = 0; i < 15; i++) t.match(await login(off, BOB), { status: 401 })
 })
 
 t.test('one address that registers on many connections does not delay the logins of others', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '8', TRUST_PROXY: '1' })
+  const server = await startService(t, { BCRYPT_COST: '8', TRUST_PROXY: '1' })
   await register(server, BOB)
   let registered = 0
   const flood = Array.from({ length: 60 }, async (_, i) => {
@@ -231,7 +232,7 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up l
 })
 
 t.test('a request that another site makes a browser send', async (t) => {
-  const server = await startServer(t)
+  const server = await startService(t)
   await register(server, BOB)
   const session = sessionOf(await login(server, BOB))
   const cookie = `session_id=${session}`

@@ -5,6 +5,7 @@ import t from 'tap'
 import { listen } from './helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
 import { Program, RUNTIME, startServer, tempDir } from './helper/program.ts'
+import { startService } from './helper/service.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
 const TYPES = 'application/x-www-form-urlencoded, multipart/form-data, application/json'
@@ -75,7 +76,7 @@ const REQUESTS = [
 ] as const
 
 t.test('what comes back for a request', async (t) => {
-  const { url } = await startServer(t, { LOGIN_FAILURES: '1' })
+  const { url } = await startService(t, { LOGIN_FAILURES: '1' })
   for (const [line, type, body, status, message] of REQUESTS) {
     const [method = '', path = ''] = line.split(' ')
     const headers: Record<string, string> =
@@ -88,7 +89,7 @@ t.test('what comes back for a request', async (t) => {
 })
 
 t.test('a field that is missing is no failed login', async (t) => {
-  const { url } = await startServer(t, { LOGIN_FAILURES: '1' })
+  const { url } = await startService(t, { LOGIN_FAILURES: '1' })
   for (const body of ['email=a@b.c', 'password=x', 'email=a+@b.c&password=x', 'email=a@b.c&password=x']) {
     const response = await fetch(`${url}/sessions`, { method: 'POST', headers: { 'content-type': FORM }, body })
     t.equal(response.status, 401, body)

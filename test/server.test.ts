@@ -5,6 +5,7 @@ import { Auth } from '../auth.ts'
 import { createService, readConfig } from '../server.ts'
 import { raw, request, sessionOf } from './helper/http.ts'
 import { requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
+import { startService } from './helper/service.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 
@@ -15,7 +16,7 @@ function urlOf(server: Server): string {
 }
 
 t.test('the wire contract', async (t) => {
-  const { url } = await startServer(t)
+  const { url } = await startService(t)
   const call = async (method: string, path: string, fields?: Record<string, string>, session?: string) => {
     const answered = await request(url + path, method, fields, session ? { cookie: `session_id=${session}` } : {})
     t.equal(answered.headers.get('content-type'), 'application/json')
@@ -64,7 +65,7 @@ t.test('the wire contract', async (t) => {
 })
 
 t.test('methods and paths', async (t) => {
-  const { url, port } = await startServer(t)
+  const { url, port } = await startService(t)
   const head = await fetch(`${url}/`, { method: 'HEAD' })
   t.equal(head.status, 200)
   t.equal(head.headers.get('content-length'), '24')
@@ -95,7 +96,7 @@ t.test('methods and paths', async (t) => {
 })
 
 t.test('reason phrases are in capitals, as Flask writes them', async (t) => {
-  const { url, port } = await startServer(t)
+  const { url, port } = await startService(t)
   const phrase = async (path: string, init: RequestInit = {}) =>
     (await fetch(url + path, { redirect: 'manual', ...init })).statusText
   await request(`${url}/users`, 'POST', BOB)
@@ -118,7 +119,7 @@ t.test('reason phrases are in capitals, as Flask writes them', async (t) => {
 })
 
 t.test('a browser gets 303 at logout, as it would repeat the DELETE after a 302', async (t) => {
-  const { url, port } = await startServer(t)
+  const { url, port } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
   for (const [header, line] of [
     ['Sec-Fetch-Site: same-origin\r\n', '303 SEE OTHER'],

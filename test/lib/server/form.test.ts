@@ -1,12 +1,12 @@
 /** Bodies in three codings. */
 import t from 'tap'
 import { request } from '../../helper/http.ts'
-import { startServer } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 
 t.test('forms, multipart and JSON', async (t) => {
-  const { url } = await startServer(t)
+  const { url } = await startService(t)
   const post = async (body: string | FormData | Uint8Array<ArrayBuffer>, type?: string) => {
     const headers = type === undefined ? {} : { 'content-type': type }
     const response = await fetch(`${url}/users`, { method: 'POST', body, headers })
@@ -67,7 +67,7 @@ t.test('forms, multipart and JSON', async (t) => {
 })
 
 t.test('JSON is what JSON.parse makes of it, in no time', async (t) => {
-  const { url } = await startServer(t)
+  const { url } = await startService(t)
   const post = async (body: string) => {
     const headers = { 'content-type': 'application/json' }
     const response = await fetch(`${url}/users`, { method: 'POST', body, headers })
@@ -85,7 +85,7 @@ t.test('JSON is what JSON.parse makes of it, in no time', async (t) => {
 })
 
 t.test('at most 32 fields, in all codings', async (t) => {
-  const { url } = await startServer(t)
+  const { url } = await startService(t)
   const names = (count: number) => Array.from({ length: count - 2 }, (_, i) => `field${i}`)
   for (const [count, status] of [
     [32, 200],

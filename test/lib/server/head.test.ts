@@ -2,11 +2,12 @@
 import t from 'tap'
 import { request, sessionOf } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
 
 const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 
 t.test('cookies', async (t) => {
-  const { url } = await startServer(t)
+  const { url } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
   const session = sessionOf(await request(`${url}/sessions`, 'POST', BOB))
   for (const [cookie, status] of [

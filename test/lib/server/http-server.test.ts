@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { createService, readConfig } from '../../../server.ts'
 import { raw, request } from '../../helper/http.ts'
-import { startServer } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
 
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
 
@@ -20,7 +20,7 @@ function parseRaw(t: Test, text: string): { status: number; message: unknown } {
 }
 
 t.test('what is too large, too slow or no HTTP', async (t) => {
-  const { port } = await startServer(t)
+  const { port } = await startService(t)
   const close = 'Connection: close\r\n'
   for (const [status, ...chunks] of [
     [413, `${HEAD}Content-Length: 16385\r\n${close}\r\n`],

@@ -9,6 +9,7 @@ import { Auth } from '../../../auth.ts'
 import { createService } from '../../../server.ts'
 import { raw, request } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
 
 const BOB = 'email=bob%40me.com&password=right'
 const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
@@ -21,7 +22,7 @@ const LAST = get('/', 'Connection: close\r\n')
 const statuses = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
 
 t.test('20,000 requests at once are answered in order', async (t) => {
-  const { port } = await startServer(t)
+  const { port } = await startService(t)
   const paths = Array.from({ length: 20_000 }, (_, i) => (i % 7 === 0 ? '/profile' : i % 3 === 0 ? '/nope' : '/'))
   const received = await raw(port, paths.map((path) => get(path)).join(''), LAST)
   const expected = paths.map((path) => (path === '/' ? 200 : path === '/nope' ? 404 : 403))
@@ -29,7 +30,7 @@ t.test('20,000 requests at once are answered in order', async (t) => {
 })
 
 t.test('an unsafe request waits for those before it, and 1,500 wait for it', async (t) => {
-  const { port } = await startServer(t, { BCRYPT_COST: '10' })
+  const { port } = await startService(t, { BCRYPT_COST: '10' })
   const requests = [get('/'), post('/users'), post('/users'), post('/sessions')]
   const received = await raw(port, requests.join(''), get('/').repeat(1500), post('/users'), LAST)
   const expected = [200, 200, 400, 200, ...Array.from({ length: 1500 }, () => 200), 400, 200]
@@ -37,7 +38,7 @@ t.test('an unsafe request waits for those before it, and 1,500 wait for it', asy
 })
 
 t.test('beyond 4,096 requests that wait, what is owed is sent, and the connection is closed', async (t) => {
-  const { port, url } = await startServer(t, { BCRYPT_COST: '11' })
+  const { port, url } = await startService(t, { BCRYPT_COST: '11' })
   const received = await raw(port, post('/users'), get('/').repeat(10_000))
   t.strictSame(
     statuses(received),
@@ -48,7 +49,7 @@ t.test('beyond 4,096 requests that wait, what is owed is sent, and the connectio
 })
 
 t.test('a client that disconnects: what waited for its request is dropped', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '10' })
+  const server = await startService(t, { BCRYPT_COST: '10' })
   const ann = { email: 'ann@me.com', password: 'x' }
   await request(`${server.url}/users`, 'POST', ann)
   const { reset_token } = Object((await request(`${server.url}/reset_password`, 'POST', ann)).body)
@@ -62,7 +63,7 @@ t.test('a client that disconnects: what waited for its request is dropped', asyn
 })
 
 t.test('a broken request behind others gets its answer after theirs, and the connection ends', async (t) => {
-  const { port } = await startServer(t, { BCRYPT_COST: '10' })
+  const { port } = await startService(t, { BCRYPT_COST: '10' })
   t.strictSame(statuses(await raw(port, post('/users') + get('/'), 'rubbish\r\n\r\n'.repeat(1000))), [200, 200, 400])
   const chunked = 'Transfer-Encoding: chunked\r\n'
   const broken = `DELETE /sessions HTTP/1.1\r\nHost: x\r\n${chunked}\r\nno chunk\r\n`

@@ -5,10 +5,9 @@ import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { Auth } from '../../../../auth.ts'
-import { createService, readConfig } from '../../../../server.ts'
 import { listen, raw } from '../../../helper/http.ts'
 import { startServer } from '../../../helper/program.ts'
+import { startService } from '../../../helper/service.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
@@ -19,15 +18,11 @@ type Shown = { status: number; text: string; headers: Headers; to: string | null
 
 /** Starts a service in this process, with Bob in it; returns what asks it, its Auth, and its port. */
 async function start(t: Test, env: Fields = {}) {
-  const config = readConfig({ ACCESS_LOG: '0', DATABASE_URL: 'memory:', BCRYPT_COST: '4', ...env })
-  const auth = new Auth(config.auth)
+  const { auth, url, port } = await startService(t, env)
   await auth.registerUser(BOB.email, BOB.password)
-  const server = createService({ auth, config })
-  const port = await listen(server)
-  t.teardown(() => server.close().closeAllConnections())
   const ask = async (path: string, fields?: Fields, headers: Fields = {}): Promise<Shown> => {
     const sent = fields && { method: 'POST', body: new URLSearchParams(fields) }
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { redirect: 'manual', headers, ...sent })
+    const response = await fetch(url + path, { redirect: 'manual', headers, ...sent })
     const cookie = response.headers.getSetCookie()[0]?.replace(/;.*/, '') ?? ''
     const to = response.headers.get('location')
     return { status: response.status, text: await response.text(), headers: response.headers, to, cookie }
