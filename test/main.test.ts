@@ -3,10 +3,13 @@ import { createServer } from 'node:http'
 import t from 'tap'
 import { listen } from './helper/http.ts'
 import { Program, requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
+import { startService } from './helper/service.ts'
+
+t.jobs = 2
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
   for (const name of ['BASE_URL', 'PORT'] as const) {
-    const { url, port } = await startServer(t)
+    const { url, port } = await startService(t)
     const program = new Program('main.ts', { BASE_URL: '', [name]: name === 'PORT' ? String(port) : url })
     t.strictSame(await program.exited, { code: 0, signal: null })
     t.equal(program.stdout + program.stderr, '')
@@ -75,7 +78,7 @@ t.test('of a wrong answer it says which step expected what and got what', async 
     [302, '', { Location: '/' }],
     [200, '{"email":"guillaume@holberton.io","reset_token":"r"}'],
   ]
-  for (const [steps, wrong, line] of [
+  const cases = [
     [0, [500, 'oh no'], /^registerUser: expected 200 \{.*\}, got 500 oh no\n$/],
     [1, [200, ''], /^logInWrongPassword: expected 401, got 200/],
     [3, [200, '{"email":"guillaume@holberton.io","message":"logged in"}'], /^logIn: expected a session_id cookie/],
@@ -83,7 +86,8 @@ t.test('of a wrong answer it says which step expected what and got what', async 
     [5, [302, '', { Location: '/x' }], /^logOut: expected Location: \/, got \/x\n$/],
     [6, [200, '{}'], /^resetPasswordToken: expected 200/],
     [7, [403, '{}'], /^updatePassword: expected 200/],
-  ] as const) {
+  ] as const
+  const check = async ([steps, wrong, line]: (typeof cases)[number]) => {
     const answers = [...right.slice(0, steps), wrong]
     const server = createServer((_request, response) => {
       const [status, body, headers] = answers.shift() ?? [500, '']
@@ -94,4 +98,5 @@ t.test('of a wrong answer it says which step expected what and got what', async 
     t.match(program.stderr, line)
     server.close()
   }
+  for (let i = 0; i < cases.length; i += 3) await Promise.all(cases.slice(i, i + 3).map(check))
 })

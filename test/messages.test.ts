@@ -101,7 +101,7 @@ const UNPRIVILEGED = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-net
 /** The first port that anybody may listen on; in containers it is often 0. */
 const PORT_START = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
 
-t.test('what is said at a start that fails', NEEDS_POSTGRES, async (t) => {
+t.test('what is said at a start that fails', { ...NEEDS_POSTGRES, jobs: 3 }, async (t) => {
   const dir = tempDir(t)
   const running = await startServer(t, { DATABASE_URL: `file:${dir}/users.json` })
   const taken = createServer()
@@ -137,7 +137,7 @@ t.test('what is said at a start that fails', NEEDS_POSTGRES, async (t) => {
       database?.ssl === 'on' && 'this PostgreSQL has TLS',
     ],
   ] as const) {
-    await t.test(JSON.stringify(env), { skip }, async (t) => {
+    void t.test(JSON.stringify(env), { skip }, async (t) => {
       const all = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env }
       const program = new Program('server.ts', all, [], [], UNPRIVILEGED)
       t.match(await program.exited, { code: 1 })

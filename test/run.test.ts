@@ -7,6 +7,8 @@ import t, { type Test } from 'tap'
 import { NEEDS_POSTGRES } from './helper/postgres.ts'
 import { ROOT, tempDir } from './helper/program.ts'
 
+t.jobs = 2
+
 /** Starts `npm test` in a project of its own, with these files; resolves when it has ended, or with it while it runs. */
 async function start(t: Test, files: Record<string, string>) {
   const project = tempDir(t)

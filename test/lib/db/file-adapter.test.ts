@@ -10,6 +10,8 @@ import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
+t.jobs = 2
+
 /** What is in a directory, with the contents. */
 const snapshot = (directory: string) =>
   readdirSync(directory).map((name) => [

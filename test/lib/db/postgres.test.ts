@@ -8,6 +8,9 @@ import { request, sessionOf } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { Program, startServer, tempDir } from '../../helper/program.ts'
 
+// Most of the time goes into waiting for limits of the service, which may run out at the same time.
+t.jobs = 3
+
 const BOB = { email: 'bob@me.com', password: 'right' }
 
 /** Asks again and again until the answer has this status; how long that may take is up to tap's own limit. */

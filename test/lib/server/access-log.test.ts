@@ -3,6 +3,8 @@ import t from 'tap'
 import { raw, request, sessionOf } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 
+t.jobs = 2
+
 t.test('the access log', async (t) => {
   const server = await startServer(t)
   await request(`${server.url}/?secret=1`, 'GET')

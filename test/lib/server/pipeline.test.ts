@@ -134,8 +134,8 @@ t.test('clients that send and read nothing cost little more than on node:http', 
     [1, 40],
     [8, 60],
   ] as const) {
-    const bare = await flood(await startBare(t), connections, 1000)
-    const ours = await flood(await startServer(t), connections, 1000)
+    const bare = await flood(await startBare(t), connections, 500)
+    const ours = await flood(await startServer(t), connections, 500)
     const figures = `${connections}: ${JSON.stringify({ bare, ours })}`
     t.comment(figures)
     t.ok(ours.peak <= 1.5 * bare.peak + allowance, figures)

@@ -11,7 +11,7 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
   const running = await startServer(t)
   const dir = tempDir(t)
   await writeFile(`${dir}/broken.json`, '{"users":[')
-  for (const [env, line] of [
+  const starts = [
     [{ PORT: 'abc' }, /^PORT=abc: expected an integer/],
     [
       { PORT: `${running.port}`, DATABASE_URL: `file:${dir}/new.json` },
@@ -21,13 +21,16 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
     [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
-  ] as const) {
-    const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
-    t.match(await program.exited, { code: 1 })
-    t.match(program.stderr, line)
-    t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, 'with the time')
-    t.equal(program.stderr.trim().split('\n').length, 1, program.stderr)
-  }
+  ] as const
+  await Promise.all(
+    starts.map(async ([env, line]) => {
+      const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
+      t.match(await program.exited, { code: 1 })
+      t.match(program.stderr, line)
+      t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, 'with the time')
+      t.equal(program.stderr.trim().split('\n').length, 1, program.stderr)
+    }),
+  )
   t.equal(await readFile(`${dir}/broken.json`, 'utf8'), '{"users":[')
   t.strictSame(readdirSync(dir), ['broken.json'], 'nothing is left behind')
 })

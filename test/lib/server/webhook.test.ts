@@ -5,6 +5,9 @@ import t, { type Test } from 'tap'
 import { request } from '../../helper/http.ts'
 import { Program, startServer } from '../../helper/program.ts'
 
+// Most of the time goes into waiting for limits of the service, which may run out at the same time.
+t.jobs = 4
+
 const BOB = { email: 'Bob@me.com', password: 'right' }
 
 /** A mailer that keeps what it receives, and answers with the statuses in turn (0: never), then with 200. */
