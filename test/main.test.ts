@@ -80,6 +80,7 @@ t.test('of a wrong answer it says which step expected what and got what', async 
   ]
   const cases = [
     [0, [500, 'oh no'], /^registerUser: expected 200 \{.*\}, got 500 oh no\n$/],
+    [0, [200, 'oh no'], /^registerUser: expected 200 \{.*\}, got 200 oh no\n$/],
     [1, [200, ''], /^logInWrongPassword: expected 401, got 200/],
     [3, [200, '{"email":"guillaume@holberton.io","message":"logged in"}'], /^logIn: expected a session_id cookie/],
     [4, [200, '{"email":"other"}'], /^profileLogged: expected 200 \{.*\}, got 200 \{"email":"other"\}\n$/],

@@ -88,7 +88,7 @@ t.test('of many that take a lock at the same moment, one wins', async (t) => {
   const start = Date.now() + 4000
   const racers = Array.from({ length: rivals }, () => {
     const racer = new Program(CHILD, {}, [], ['race', directory, `${rounds}`, `${start}`])
-    t.teardown(() => racer.stop('SIGKILL'))
+    t.teardown(() => racer.stop())
     return racer
   })
   await Promise.all(racers.map((racer) => racer.printed(/ready/)))

@@ -3,8 +3,10 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
+import { HttpError, messageOf } from '../../../lib/server/http-error.ts'
+import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { createService, readConfig } from '../../../server.ts'
-import { raw, request } from '../../helper/http.ts'
+import { listen, raw, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
@@ -56,6 +58,25 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
   })
   const gentle = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
   t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
+})
+
+t.test('a handler that throws, at once or later', async (t) => {
+  const server = createHttpServer(
+    {
+      replyTo({ url }) {
+        if (url === '/now') throw new HttpError(403, 'now')
+        return Promise.reject(new HttpError(403, 'later'))
+      },
+      replyToError: (error) => ({ status: 403, body: { message: messageOf(error) } }),
+      isStopping: () => false,
+    },
+    readConfig({ ACCESS_LOG: '0' }),
+  )
+  const port = await listen(server)
+  t.teardown(() => server.close().closeAllConnections())
+  for (const message of ['now', 'later']) {
+    t.match(await request(`http://127.0.0.1:${port}/${message}`, 'GET'), { status: 403, body: { message } })
+  }
 })
 
 t.test('a client that hangs up or stalls', async (t) => {

@@ -3,8 +3,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
+import { listen } from '../../../lib/server/start.ts'
+import { readConfig } from '../../../server.ts'
 import { Program, ROOT, startServer, tempDir } from '../../helper/program.ts'
 
 t.test('what keeps the server from starting is one line, and exit code 1', async (t) => {
@@ -33,6 +36,33 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
   )
   t.equal(await readFile(`${dir}/broken.json`, 'utf8'), '{"users":[')
   t.strictSame(readdirSync(dir), ['broken.json'], 'nothing is left behind')
+})
+
+t.test('where it listens, and where a browser finds it', async (t) => {
+  const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+  for (const [env, at, browser, needsIPv6 = false] of [
+    [{ HOST: '127.0.0.1' }, 'http://127.0.0.1:\\d+', 'http://127.0.0.1:\\d+'],
+    [{ HOST: '0.0.0.0' }, 'http://0.0.0.0:\\d+', 'http://localhost:\\d+'],
+    [{ HOST: '::' }, 'http://\\[::\\]:\\d+', 'http://localhost:\\d+', true],
+    [{ HOST: '::1' }, 'http://\\[::1\\]:\\d+', 'http://\\[::1\\]:\\d+', true],
+    [
+      { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' },
+      'http://localhost:\\d+',
+      'https://auth.example.com',
+    ],
+  ] as const) {
+    if (needsIPv6 && !hasIPv6) continue
+    const server = createServer()
+    const said = await listen(server, readConfig({ PORT: '0', ...env }))
+    t.match(said, new RegExp(`^Listening on ${at}\nTo log in with a browser: ${browser}/login$`))
+    server.close()
+  }
+  // Without a name server the code is another one.
+  await t.rejects(listen(createServer(), readConfig({ PORT: '0', HOST: 'nowhere.invalid' })), {
+    name: 'ValueError',
+    message:
+      /^HOST=nowhere\.invalid PORT=0: (no such host|cannot listen there \(\w+\)); set HOST or PORT to something else$/,
+  })
 })
 
 t.test('without HOST it listens on every address', async (t) => {
