@@ -15,19 +15,17 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
   const dir = tempDir(t)
   await writeFile(`${dir}/broken.json`, '{"users":[')
   const starts = [
-    [{ PORT: 'abc' }, /^PORT=abc: expected an integer/],
     [
       { PORT: `${running.port}`, DATABASE_URL: `file:${dir}/new.json` },
       /^HOST=127\.0\.0\.1 PORT=\d+: already in use; set HOST or PORT/,
     ],
-    [{ HOST: '192.0.2.1' }, /^HOST=192\.0\.2\.1 PORT=0: no such address on this machine;/],
     [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
     [{ DATABASE_URL: `file:${dir}/broken.json` }, /broken\.json/],
     [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
   ] as const
   await Promise.all(
     starts.map(async ([env, line]) => {
-      const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env })
+      const program = new Program('server.ts', { HOST: '127.0.0.1', PORT: '0', ...env })
       t.match(await program.exited, { code: 1 })
       t.match(program.stderr, line)
       t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, 'with the time')
