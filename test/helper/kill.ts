@@ -1,5 +1,6 @@
 /** Kills a server under load, again and again, and looks for what it has acknowledged. */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
@@ -21,7 +22,7 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
       const program = new Program('server.ts', { ...env, HOST: '127.0.0.1', PORT: '0' })
       // On a busy machine the whole fold may pass between two looks.
       const isOver = () => /istening on/.test(program.stdout + program.stderr) && statSync(`${path}-wal`).size === 0
-      while (!existsSync(`${path}-tmp`) && program.child.exitCode === null && !isOver()) await new Promise(setImmediate)
+      while (!existsSync(`${path}-tmp`) && program.child.exitCode === null && !isOver()) await delay(1)
       await program.stop('SIGKILL')
       if (existsSync(`${path}-tmp`)) inFold++
       continue

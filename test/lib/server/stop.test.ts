@@ -120,7 +120,7 @@ t.test('stop and start: nothing is lost', async (t) => {
 })
 
 t.test('a stop finishes what is in flight', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '11' })
+  const server = await startServer(t, { BCRYPT_COST: '12' })
   const answered = request(`${server.url}/users`, 'POST', BOB)
   const socket = connect({ port: server.port, host: '127.0.0.1' })
   socket.write(`${HEAD}Content-Length: 5\r\n\r\n`)

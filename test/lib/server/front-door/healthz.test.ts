@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { request } from '../../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../../helper/postgres.ts'
@@ -66,7 +67,7 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
   const server = await startServer(t, { DATABASE_URL: url })
   const ask = () => request(`${server.url}/healthz`, 'GET')
   const until = async (expected: typeof WELL) => {
-    while ((await ask()).status !== expected.status);
+    while ((await ask()).status !== expected.status) await delay(20)
     t.match(await ask(), expected)
   }
   t.match(await ask(), WELL)
