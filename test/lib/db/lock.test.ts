@@ -1,4 +1,4 @@
-/** One process owns a table: races, kills, other containers, deleted lock files, full disks. */
+/** One process owns a table: races (more in test/long/), kills, other containers, deleted lock files, full disks. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
@@ -6,24 +6,15 @@ import t, { type Test } from 'tap'
 import { StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
 import { request } from '../../helper/http.ts'
+import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { Program, ROOT, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
 
-const CHILD = 'test/lib/db/lock-child.ts'
-
 /** Options of a test that needs a command to succeed here. */
 function needs(command: string, ...args: string[]): { skip: string | false } {
   return { skip: spawnSync(command, args).status !== 0 && `cannot ${command} here` }
-}
-
-/** Starts a process that takes a lock and keeps it. */
-async function hold(t: Test, path: string): Promise<Program> {
-  const owner = new Program(CHILD, {}, [], ['hold', path])
-  t.teardown(() => owner.stop('SIGKILL'))
-  await owner.printed(/taken/)
-  return owner
 }
 
 /** Takes a lock that nothing may happen to. */
@@ -78,34 +69,7 @@ t.test('after a kill the next start works at once, with a new file', async (t) =
   lock.release()
 })
 
-t.test('of many that take a lock at the same moment, one wins', async (t) => {
-  const [directory, rounds, rivals] = [tempDir(t), 40, 6]
-  const killed = await hold(t, `${directory}/lock`)
-  await killed.stop('SIGKILL')
-  const dead = readFileSync(`${directory}/lock`, 'utf8')
-  // Odd rounds begin with the lock of a killed process, even ones with nothing.
-  for (let round = 1; round < rounds; round += 2) writeFileSync(`${directory}/${round}`, dead)
-  const start = Date.now() + 4000
-  const racers = Array.from({ length: rivals }, () => {
-    const racer = new Program(CHILD, {}, [], ['race', directory, `${rounds}`, `${start}`])
-    t.teardown(() => racer.stop())
-    return racer
-  })
-  await Promise.all(racers.map((racer) => racer.printed(/ready/)))
-  if (Date.now() > start) t.comment('the machine is so busy that the first rounds were no races')
-  const results = await Promise.all(racers.map((racer) => racer.printed(/won (\[.*\]) kept (\d+)/)))
-  const won: number[] = results.flatMap(([, rounds = '[]']) => JSON.parse(rounds))
-  t.strictSame(
-    won.sort((a, b) => a - b),
-    Array.from({ length: rounds }, (_, round) => round),
-    'each lock has exactly one owner',
-  )
-  t.equal(
-    results.reduce((sum, [, , kept]) => sum + Number(kept), 0),
-    rounds,
-    'and every owner still has its lock at the end',
-  )
-})
+t.test('of many that take a lock at the same moment, one wins', (t) => raceForLocks(t, 40))
 
 t.test('whoever lost the race is not next in line', async (t) => {
   const path = `${tempDir(t)}/lock`

@@ -1,0 +1,5 @@
+/** The race for a lock, a thousand times. */
+import t from 'tap'
+import { raceForLocks } from '../helper/lock.ts'
+
+t.test('of many that take a lock at the same moment, one wins', (t) => raceForLocks(t, 1000))
