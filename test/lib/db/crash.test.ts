@@ -5,7 +5,7 @@ import t from 'tap'
 import { checkStates, recordFolds, recordFullDisk } from '../../helper/crash.ts'
 import { tempDir } from '../../helper/program.ts'
 
-/** Where a write is cut off here; test/long/crash.long.ts cuts it at every byte. */
+/** Where a write is cut off here; test/long/crash.long.ts cuts it in many places. */
 const halfway = (length: number) => [length >> 1]
 
 t.test('a power cut loses nothing that was acknowledged, over starts, folds and stops', async (t) => {
