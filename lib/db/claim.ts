@@ -13,14 +13,12 @@ export type Claim = { id: string; pid: number; started: string; place: string }
 export const STALE = 10_000
 
 /**
- * Where process ids mean the same as here: on this machine since it booted (clones share host name and namespace number,
- * but not the boot ID), and in this container.
+ * Where process ids and start times mean the same as here: on this machine since it booted (clones share host name and
+ * namespace numbers, but not the boot ID), and in this container.
  */
-const PLACE = [
-  hostname(),
-  readText('/proc/sys/kernel/random/boot_id'),
-  statSync('/proc/self/ns/pid', { throwIfNoEntry: false })?.ino,
-].join(' ')
+const PLACE = [hostname(), readText('/proc/sys/kernel/random/boot_id'), namespaceOf('pid'), namespaceOf('time')].join(
+  ' ',
+)
 
 /** A new claim of this process. */
 export function claim(): Claim {
@@ -52,6 +50,11 @@ export function nameOf({ pid, place }: Claim): string {
 function startOf(pid: number): string {
   const [state, ...fields] = readText(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ') ?? []
   return state === 'Z' ? 'zombie' : (fields[18] ?? '')
+}
+
+/** The number of a namespace of this process; empty where there are none. */
+function namespaceOf(kind: string): string {
+  return `${statSync(`/proc/self/ns/${kind}`, { throwIfNoEntry: false })?.ino ?? ''}`
 }
 
 /** The text of one of the system's files, if it is there. */

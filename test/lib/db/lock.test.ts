@@ -108,6 +108,27 @@ t.test(
   },
 )
 
+const OTHER_TIME = ['--time', '--boottime', '1000', '--fork', '--kill-child']
+
+t.test(
+  'an owner that counts its uptime from another moment is the owner',
+  needs('unshare', ...OTHER_TIME, 'true'),
+  async (t) => {
+    const path = `${tempDir(t)}/lock`
+    const lock = take(t, path)
+    const args = [...OTHER_TIME, process.execPath, '--import', import.meta.resolve('tsx'), CHILD, 'hold', path]
+    const { stderr } = spawnSync('unshare', args, {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+    })
+    t.match(stderr, new RegExp(`^${path} is held by process ${process.pid} in another container or on another machine`))
+    lock.check()
+    lock.release()
+  },
+)
+
 t.test('a process id that was given to another process is not the owner', async (t) => {
   const path = `${tempDir(t)}/lock`
   const lock = take(t, `${path}2`)
