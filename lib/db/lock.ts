@@ -17,12 +17,14 @@ import { missingDirectory } from './files.ts'
 export class Lock {
   readonly #path: string
   readonly #file: number
+  readonly #id: string
   readonly #heartbeat: NodeJS.Timeout
   #isReleased = false
 
-  private constructor(path: string, file: number, onLost: (error: StoreError) => void) {
+  private constructor(path: string, { file, id }: Won, onLost: (error: StoreError) => void) {
     this.#path = path
     this.#file = file
+    this.#id = id
     this.#heartbeat = setInterval(() => {
       try {
         futimesSync(file, new Date(), new Date())
@@ -45,8 +47,8 @@ export class Lock {
   static take(path: string, onLost: (error: StoreError) => void): Lock {
     try {
       for (;;) {
-        const file = elect(path)
-        if (file !== undefined) return new Lock(path, file, onLost)
+        const won = elect(path)
+        if (won !== undefined) return new Lock(path, won, onLost)
       }
     } catch (error) {
       throw error instanceof StoreError ? error : cannotWrite(path, error)
@@ -54,13 +56,13 @@ export class Lock {
   }
 
   /**
-   * Throws unless this process has the lock. It costs one stat by name.
-   * @throws {StoreError} when the lock file was deleted or replaced, or the lock was released
+   * Throws unless this process has the lock. It costs a stat by name, and reading a line.
+   * @throws {StoreError} when the lock file was deleted, replaced or overwritten, or the lock was released
    */
   check(): void {
-    if (!this.#isReleased && isAt(this.#path, this.#file)) return
+    if (!this.#isReleased && this.#isMine()) return
     throw new StoreError(
-      `${this.#path} was deleted, or another process has it by now: this process has lost its table; ` +
+      `${this.#path} was deleted or overwritten, or another process has it by now: this process has lost its table; ` +
         'make sure that only one process uses it, and start again',
     )
   }
@@ -72,18 +74,26 @@ export class Lock {
     clearInterval(this.#heartbeat)
     // In a directory that has become read-only it stays, and holds nobody up once this process has ended.
     try {
-      if (isAt(this.#path, this.#file)) rmSync(this.#path, { force: true })
+      if (this.#isMine()) rmSync(this.#path, { force: true })
     } catch {}
     closeSync(this.#file)
   }
+
+  /** Tells whether the name leads to the owner's file, and the owner's claim is still the first in it. */
+  #isMine(): boolean {
+    return isAt(this.#path, this.#file) && readClaims(this.#file)[0]?.id === this.#id
+  }
 }
 
+/** A lock that was won: its file, which is open, and the claim's ID. */
+type Won = { file: number; id: string }
+
 /**
- * Adds a claim of this process to the lock file. Returns the open file when it has won the table, and nothing when a file
- * of the dead was removed, by this process or another: then the next election decides.
+ * Adds a claim of this process to the lock file. Returns the lock when it has won the table, and nothing when a file of the
+ * dead was removed, by this process or another: then the next election decides.
  * @throws {StoreError} when somebody alive came first
  */
-function elect(path: string): number | undefined {
+function elect(path: string): Won | undefined {
   const file = openSync(path, 'a+', 0o600)
   let hasWon = false
   try {
@@ -104,7 +114,7 @@ function elect(path: string): number | undefined {
     }
     hasWon = isAt(path, file) && dead.size === 0
     if (isAt(path, file) && !hasWon) rmSync(path, { force: true })
-    return hasWon ? file : undefined
+    return hasWon ? { file, id: mine.id } : undefined
   } finally {
     if (!hasWon) closeSync(file)
   }

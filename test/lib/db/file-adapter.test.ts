@@ -1,6 +1,16 @@
 /** Owning a table: who has lost it notices and ends, and who never had it touches no file. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import t from 'tap'
 import { DB, StoreError } from '../../../db.ts'
@@ -82,6 +92,7 @@ const register = (server: RunningServer, email: string) =>
 t.test('an owner that has lost its lock, log or directory says so and ends; nobody is told 200', async (t) => {
   for (const [lose, message] of [
     [(path: string) => rmSync(`${path}-lock`), /users.json-lock .*/],
+    [(path: string) => writeFileSync(`${path}-lock`, ''), /users.json-lock .*/],
     [(path: string) => rmSync(`${path}-wal`), /users.json-wal was deleted or replaced/],
     [
       (path: string) => renameSync(path.replace('/users.json', ''), path.replace('/users.json', '-gone')),

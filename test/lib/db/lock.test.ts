@@ -138,7 +138,7 @@ t.test('a process id that was given to another process is not the owner', async 
   take(t, path).release()
 })
 
-t.test('the owner notices that its lock was deleted or replaced', async (t) => {
+t.test('the owner notices that its lock was deleted, replaced or overwritten', async (t) => {
   const path = `${tempDir(t)}/lock`
   const owner = await hold(t, path)
   rmSync(path)
@@ -146,7 +146,7 @@ t.test('the owner notices that its lock was deleted or replaced', async (t) => {
   t.match(await owner.exited, { code: 1 }, 'by its heartbeat')
   t.equal(
     owner.stderr,
-    `${path} was deleted, or another process has it by now: this process has lost its table; ` +
+    `${path} was deleted or overwritten, or another process has it by now: this process has lost its table; ` +
       'make sure that only one process uses it, and start again\n',
   )
   lock.check()
@@ -156,6 +156,15 @@ t.test('the owner notices that its lock was deleted or replaced', async (t) => {
   t.ok(isLost(lock))
   lock.release()
   t.equal(readFileSync(path, 'utf8'), 'of another')
+  rmSync(path)
+  const emptied = take(t, path)
+  writeFileSync(path, '')
+  t.ok(isLost(emptied))
+  const next = take(t, path)
+  t.ok(isLost(emptied), 'both have the same file')
+  emptied.release()
+  next.check()
+  next.release()
 })
 
 t.test(
@@ -238,7 +247,7 @@ t.test(
     process.kill(inner, 'SIGCONT')
     t.equal(await late, 'no answer')
     t.strictSame(await exited, [1, null])
-    t.match(printed, /users.json-lock was deleted, or another process has it by now: [^\n]*\n$/)
+    t.match(printed, /users.json-lock was deleted or overwritten, or another process has it by now: [^\n]*\n$/)
     t.match(await register(ownersUrl, 'late@me.com'), { status: 200 }, 'the new owner goes on')
     t.equal(await owner.stop(), 0)
     const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
