@@ -123,9 +123,12 @@ function elect(path: string): Won | undefined {
 /** A line of the lock file: a claim, or that one was withdrawn. */
 type Line = Claim & { withdrawn: string }
 
-/** Appends a line, behind a line end of its own: a line that a full disk has torn must not swallow it. */
+/**
+ * Appends a line, behind a line end of its own: a line that a full disk has torn must not swallow it. It ends with its last
+ * brace, so that what is torn off never leaves a claim that counts.
+ */
 function append(file: number, line: Partial<Line>): void {
-  appendFileSync(file, `\n${JSON.stringify(line)}\n`)
+  appendFileSync(file, `\n${JSON.stringify(line)}`)
 }
 
 /** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */

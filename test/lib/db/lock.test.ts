@@ -7,7 +7,7 @@ import { StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
-import { Program, ROOT, tempDir } from '../../helper/program.ts'
+import { Program, ROOT, runScript, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
@@ -206,6 +206,59 @@ t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs
   writeFileSync(ballast, '')
   take(t, `${directory}/lock`).release()
   t.strictSame(readdirSync(`${directory}`), ['ballast'])
+})
+
+t.test('a claim that a full disk has torn does not count', needs('prlimit', '--version'), async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const child = runScript(`
+    import { spawnSync } from 'node:child_process'
+    import { statSync } from 'node:fs'
+    import { Lock } from './lib/db/lock.ts'
+    process.on('SIGXFSZ', () => {})
+    const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
+    const lock = Lock.take('${path}', () => {})
+    const { size } = statSync('${path}')
+    lock.release()
+    for (const missing of [1, 2, 50]) {
+      limit(size - missing)
+      try {
+        Lock.take('${path}', () => {})
+      } catch (error) {
+        console.log(error.message)
+      }
+      limit('unlimited')
+      Lock.take('${path}', () => {}).release()
+    }`)
+  t.match(await child.exited, { code: 0 })
+  t.equal(child.stderr, '')
+  t.match(child.stdout, /^(cannot write the lock \S+: EFBIG.*\n){3}$/)
+})
+
+t.test('whoever lost a race withdraws its claim', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  // Waits between its look, which has found nobody, and its claim.
+  const wait = `
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { appendFileSync } = fs
+    fs.appendFileSync = (...args) => {
+      console.log('looked')
+      while (!fs.existsSync('${path}-go'));
+      appendFileSync(...args)
+    }
+    syncBuiltinESMExports()`
+  const loser = new Program(CHILD, {}, [`--import=data:text/javascript,${encodeURIComponent(wait)}`], ['hold', path])
+  await loser.printed(/looked/)
+  const lock = take(t, path)
+  writeFileSync(`${path}-go`, '')
+  t.match(await loser.exited, { code: 1 })
+  t.match(loser.stderr, `is held by process ${process.pid}`)
+  const lines = readFileSync(path, 'utf8').trim().split('\n')
+  const [winner, claim, last] = lines.map((line) => JSON.parse(line))
+  t.match([winner, claim, last], [{ pid: process.pid }, { pid: loser.child.pid }, { withdrawn: claim.id }])
+  t.equal(lines.length, 3)
+  lock.check()
+  lock.release()
 })
 
 const CONTAINER = ['--pid', '--fork', '--mount-proc', '--kill-child']
