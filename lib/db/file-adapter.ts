@@ -12,7 +12,7 @@ import { dirname } from 'node:path'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf, StoreError } from './engine.ts'
-import { followLinks, removeLeftover, stop } from './files.ts'
+import { followLinks, stop } from './files.ts'
 import { checkOwner, fold, mustOwn, type Opened } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -103,15 +103,17 @@ export class FileAdapter implements Adapter<Rows> {
     await this.#folds
     const opened = this.#open
     clearTimeout(this.#timer)
-    await opened.commits.inTurn(async () => {
-      this.#opened = undefined
-      mustOwn(opened)
-      await opened.log.close()
-      // An empty log that cannot be removed does no harm.
-      if (opened.log.length === 0) await removeLeftover(opened.log.path).catch(() => {})
-    })
-    await opened.directory.close()
-    opened.lock.release()
+    try {
+      await opened.commits.inTurn(async () => {
+        this.#opened = undefined
+        mustOwn(opened)
+        if (opened.log.length === 0) opened.log.remove()
+        await opened.log.close()
+      })
+      await opened.directory.close()
+    } finally {
+      opened.lock.release()
+    }
   }
 
   async #append(line: string): Promise<void> {

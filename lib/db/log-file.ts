@@ -1,5 +1,5 @@
 /** The log `users.json-wal`: one batch of changed rows per line, appended and synced before anybody is told. */
-import { type BigIntStats, statSync } from 'node:fs'
+import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { messageOf, StoreError } from './engine.ts'
 import { isSameFile, mustBe, mustWork, removeLeftover } from './files.ts'
@@ -97,6 +97,16 @@ export class LogFile {
   async #cutBack(): Promise<void> {
     await this.#file.truncate(this.#length)
     await this.#file.datasync()
+  }
+
+  /**
+   * Removes the log's name; at once, as its caller has just seen that it still leads to this log. An empty log that cannot be
+   * removed does no harm.
+   */
+  remove(): void {
+    try {
+      unlinkSync(this.path)
+    } catch {}
   }
 
   /** Closes the file. */

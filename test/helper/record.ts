@@ -1,4 +1,5 @@
 /** Records what this process does to the files of a directory, step by step; every call still happens. */
+import fsSync from 'node:fs'
 import fs from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 
@@ -23,6 +24,7 @@ let files = 0
 const nameOf = (path: unknown) => String(path).split('/').at(-1) ?? ''
 const isRecorded = (path: unknown) => recording.directory !== '' && String(path).startsWith(recording.directory)
 const { open, rename, unlink } = fs
+const { unlinkSync } = fsSync
 
 fs.open = async (path, flags, mode) => {
   const handle = await open(path, flags, mode)
@@ -70,6 +72,10 @@ fs.rename = async (from, to) => {
 }
 fs.unlink = async (path) => {
   await unlink(path)
+  if (isRecorded(path)) recording.steps.push({ op: 'unlink', name: nameOf(path) })
+}
+fsSync.unlinkSync = (path) => {
+  unlinkSync(path)
   if (isRecorded(path)) recording.steps.push({ op: 'unlink', name: nameOf(path) })
 }
 syncBuiltinESMExports()

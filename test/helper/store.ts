@@ -28,3 +28,31 @@ export async function openWith(t: Test, files: Record<string, string | Uint8Arra
   await db.open()
   return { db, path }
 }
+
+/**
+ * The first lines of a script that has `DB`: `react(call)` happens right after a sync, close or rename that this process does
+ * to its log, and after the rename of the table.
+ */
+export const REACT = `
+  import fs from 'node:fs/promises'
+  import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+  import { syncBuiltinESMExports } from 'node:module'
+  const { open, rename } = fs
+  let react = () => {}
+  fs.open = async (path, flags, mode) => {
+    const file = await open(path, flags, mode)
+    if (flags === 'ax+') for (const call of ['datasync', 'close']) {
+      const method = file[call]
+      file[call] = async () => {
+        await method.call(file)
+        react(call)
+      }
+    }
+    return file
+  }
+  fs.rename = async (from, to) => {
+    await rename(from, to)
+    react('rename')
+  }
+  syncBuiltinESMExports()
+  const { DB } = await import('./db.ts')`

@@ -18,7 +18,7 @@ import { FileAdapter } from '../../../lib/db/file-adapter.ts'
 import { User } from '../../../user.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
-import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
 
 t.jobs = 2
 
@@ -118,6 +118,20 @@ t.test('an owner that has lost its lock, log or directory says so and ends; nobo
   }
 })
 
+t.test('a write whose lock is lost while it is synced is not acknowledged', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    await db.addUser('kept@me.com', 'x')
+    react = (call) => call === 'datasync' && rmSync('${path}-lock')
+    console.log('kept')
+    await db.addUser('lost@me.com', 'x')
+    console.log('acknowledged')`)
+  t.match(await child.exited, { code: 1 })
+  t.equal(child.stdout, 'kept\n')
+  t.match(child.stderr, /^\S+users.json-lock was deleted/)
+})
+
 t.test('an owner that was stopped and overtaken: what it acknowledged is kept, and it ends', async (t) => {
   const path = writeStore(t, {})
   const first = await startServer(t, { DATABASE_URL: `file:${path}`, LOGIN_FAILURES: '0' })
@@ -145,6 +159,21 @@ t.test('an owner that was stopped and overtaken: what it acknowledged is kept, a
     [...before, ...acknowledged, 'x@me.com', 'y@me.com'].filter((email) => !emails.has(email)),
     [],
   )
+})
+
+t.test('an owner that is overtaken while it closes does not remove the log of its successor', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    await db.open()
+    react = () => {
+      rmSync('${path}-lock')
+      writeFileSync('${path}-of-another', 'of another')
+      renameSync('${path}-of-another', '${path}-wal')
+    }
+    await db.close()`)
+  await child.exited
+  t.equal(readFileSync(`${path}-wal`, 'utf8'), 'of another')
 })
 
 t.test('two links that lead to one table are one table, also when it is not there yet', async (t) => {
