@@ -35,7 +35,7 @@ export interface Engine {
   open(): Promise<void>
   close(): Promise<void>
   /** Throws `StoreError` unless the store answers now. */
-  check(): Promise<void> | void
+  check(): Promise<void>
   count(): Promise<number> | number
   /** Adds a row with these columns, the next id, and null in the others. Throws `EmailTaken`. */
   insert(columns: NewUser): Promise<User>

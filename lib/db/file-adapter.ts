@@ -76,7 +76,12 @@ export class FileAdapter implements Adapter<Rows> {
       this.#opened = { path, directory, lock, log, table, commits }
       return rows
     } catch (error) {
-      for (const step of undo.reverse()) await step()
+      for (const step of undo.reverse()) {
+        // What cannot be undone must not keep the lock from being given back.
+        try {
+          await step()
+        } catch {}
+      }
       throw error instanceof StoreError ? error : new StoreError(`cannot open ${this.#path}: ${messageOf(error)}`)
     }
   }
@@ -88,8 +93,9 @@ export class FileAdapter implements Adapter<Rows> {
   }
 
   /** Throws `StoreError` unless the table is open and still this process's own. */
-  check(): void {
-    checkOwner(this.#open)
+  async check(): Promise<void> {
+    // Not while a fold renames its log: the name leads to the next one before this process goes on with it.
+    await this.#open.commits.inTurn(async () => checkOwner(this.#open))
   }
 
   /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */

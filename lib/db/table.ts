@@ -29,8 +29,8 @@ export class Table implements Engine {
   }
 
   /** Throws unless the files are still this process's own; rows in memory are always there. */
-  check(): void {
-    this.#file?.check()
+  async check(): Promise<void> {
+    await this.#file?.check()
   }
 
   /** How many rows there are. */

@@ -176,6 +176,42 @@ t.test('an owner that is overtaken while it closes does not remove the log of it
   t.equal(readFileSync(`${path}-wal`, 'utf8'), 'of another')
 })
 
+t.test('an attempt to open that fails and leaves a trace does not keep the next one out', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    react = (call) => {
+      if (call !== 'datasync') return
+      rmSync('${path}-wal-tmp')
+      mkdirSync('${path}-wal-tmp')
+    }
+    await db.open().catch((error) => console.log(error.name, error.message))
+    react = () => {}
+    rmdirSync('${path}-wal-tmp')
+    await db.addUser('a@b', 'x')
+    await db.close()`)
+  t.match(await child.exited, { code: 0 })
+  t.match(child.stdout, /^StoreError cannot open \S+: another process has deleted or replaced \S+-wal-tmp\n$/)
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+})
+
+t.test('the check of the store finds nothing wrong in the middle of a fold', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    const checks = []
+    react = (call) => call === 'rename' && checks.push(db.check().catch((error) => error.message))
+    await db.addUser('a@b', 'x')
+    const alive = setInterval(async () => {
+      if (checks.length < 3) return
+      clearInterval(alive)
+      console.log(JSON.stringify(await Promise.all(checks)))
+      await db.close()
+    }, 10)`)
+  t.match(await child.exited, { code: 0 })
+  t.equal(child.stdout, '[null,null,null]\n', 'after the renames of a start, and of a fold')
+})
+
 t.test('two links that lead to one table are one table, also when it is not there yet', async (t) => {
   const directory = tempDir(t)
   mkdirSync(`${directory}/data`)

@@ -16,7 +16,7 @@ import {
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
-import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
 
 const stored = (path: string): { id: number; email: string }[] => JSON.parse(readFileSync(path, 'utf8')).users
 
@@ -215,6 +215,25 @@ t.test('a table that was deleted meanwhile is written again, with every row', as
   await db.addUser('a@b', 'x')
   await db.close()
   t.equal(stored(path).length, 2)
+})
+
+t.test('an old log that cannot be closed does not end the folds', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    await db.addUser('a@b', 'x')
+    react = (call) => {
+      if (call === 'close') throw new Error('cannot close')
+    }
+    setInterval(() => {}, 1000)
+    process.once('SIGUSR2', () => db.addUser('c@d', 'x'))
+    console.log('open')`)
+  await child.printed(/open/)
+  await folded(path)
+  child.child.kill('SIGUSR2')
+  await until(path, () => stored(path).length === 2)
+  child.child.kill('SIGKILL')
+  t.equal(child.stderr, '')
 })
 
 t.test('a temporary file that another process puts in place does not become the table', async (t) => {
