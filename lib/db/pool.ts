@@ -62,9 +62,9 @@ export class Pool {
    * never come.
    * @throws {Error} the driver's, and StoreError when the database does not answer in time
    */
-  async run<Row extends object>(text: string, values: readonly Value[] = []): Promise<Row[]> {
+  run<Row extends object>(text: string, values: readonly Value[] = []): Promise<Row[]> {
     const sql = this.#sql
-    return await within(HANG_TIMEOUT, sql.unsafe<Row[]>(text, [...values], { prepare: this.#isPrepared }), () => {
+    return within(HANG_TIMEOUT, sql.unsafe<Row[]>(text, [...values], { prepare: this.#isPrepared }), () => {
       if (this.#sql === sql) this.#sql = this.#connect()
       void sql.end({ timeout: 0 })
     })
@@ -94,19 +94,14 @@ export class Pool {
  * Waits for a step, but not longer than this. The timer keeps the process running meanwhile, which the connections do not.
  * @throws {StoreError} when it takes longer
  */
-export async function within<T>(milliseconds: number, step: Promise<T>, giveUp = () => {}): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+export function within<T>(milliseconds: number, step: Promise<T>, giveUp = () => {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       giveUp()
       reject(new StoreError(`the database did not answer within ${milliseconds / 1000} seconds`))
     }, milliseconds)
+    step.then(resolve, reject).finally(() => clearTimeout(timer))
   })
-  try {
-    return await Promise.race([step, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /**

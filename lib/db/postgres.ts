@@ -17,7 +17,7 @@ export class Postgres implements Engine {
   #pool: Pool | undefined
   /** The session IDs that wait for the next lookup, and the lookup before it. */
   #lookup: { ids: string[]; found: Promise<Map<string | null, User>> } | undefined
-  #lastLookup: Promise<unknown> = Promise.resolve()
+  #lastLookup: Promise<unknown> | undefined
 
   /**
    * @param url the driver's, with `?max=N` for the number of connections (10 if there is none)
@@ -97,23 +97,33 @@ export class Postgres implements Engine {
     return user && new User(user)
   }
 
-  /** Every request looks for a session: those that come while such a statement runs share the next one. */
+  /**
+   * Every request looks for a session: those that come in one turn of the event loop, or while such a statement runs, share
+   * the next one.
+   */
   async #findSession(session_id: string): Promise<User | undefined> {
     if (this.#lookup === undefined) {
       const ids: string[] = []
-      const found = this.#lastLookup.then(async () => {
-        this.#lookup = undefined
-        // Later entries of a Map replace earlier ones, so the row with the lowest id wins.
-        const text = `select ${NAMES} from ${TABLE} where session_id = any($1::text[]) order by id desc`
-        const users = await this.#run<User>(text, [ids])
-        return new Map(users.map((user) => [user.session_id, user]))
-      })
+      const found = (this.#lastLookup ?? new Promise(setImmediate)).then(() => this.#findSessions(ids))
       this.#lastLookup = found.catch(() => {})
       this.#lookup = { ids, found }
     }
     this.#lookup.ids.push(session_id)
     const user = (await this.#lookup.found).get(session_id)
     return user && new User(user)
+  }
+
+  /** The rows that have the sessions. Those that come from now on are looked for by the next statement. */
+  async #findSessions(ids: string[]): Promise<Map<string | null, User>> {
+    this.#lookup = undefined
+    try {
+      const text = `select ${NAMES} from ${TABLE} where session_id = any($1::text[]) order by id desc`
+      const users = await this.#run<User>(text, [ids])
+      // Later entries of a Map replace earlier ones, so the row with the lowest id wins.
+      return new Map(users.map((user) => [user.session_id, user]))
+    } finally {
+      if (this.#lookup === undefined) this.#lastLookup = undefined
+    }
   }
 
   /** Changes a row in one statement, so that the condition still holds when it does. */
