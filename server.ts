@@ -67,7 +67,7 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
 }
 
 /**
- * `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect; but a browser, which says
+ * `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect; but a browser, which sends
  * Sec-Fetch-Site, would repeat the DELETE on `/` after that.
  */
 async function logout({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
@@ -127,7 +127,7 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
   const hosts = countHosts(request)
   if (hosts > 1) throw new HttpError(400, 'more than one Host header')
   if (hosts === 0 && httpVersion === '1.1') throw new HttpError(400, 'the Host header is missing')
-  if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'a request from another site')
+  if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'requests from other sites are refused')
   const path = pathOf(url)
   const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)
   if (methods === undefined) throw new HttpError(404, 'no such path')

@@ -261,7 +261,7 @@ t.test('a request that another site makes a browser send', async (t) => {
     let received = ''
     for await (const data of socket) received += data
     t.equal(Number(received.slice(9, 12)), status, JSON.stringify(headers))
-    if (status === 403) t.match(received, /\{"message":"a request from another site"\}\n$/)
+    if (status === 403) t.match(received, /\{"message":"requests from other sites are refused"\}\n$/)
   }
   const elsewhere = { 'sec-fetch-site': 'cross-site', cookie }
   t.match(await request(`${server.url}/profile`, 'GET', undefined, elsewhere), { status: 200 }, 'reading is safe')

@@ -70,9 +70,9 @@ const REQUESTS = [
   ['PATCH /sessions', FORM, '', 405, 'PATCH is not allowed here: use one of POST, DELETE, OPTIONS'],
   ['GET /nope', '', '', 404, 'no such path'],
   ['GET /profile', '', '', 403, 'no session_id cookie: log in first'],
-  ['GET /profile', 'cookie', '', 403, 'no such session: log in again'],
+  ['GET /profile', 'cookie', '', 403, 'unknown or expired session: log in again'],
   ['DELETE /sessions', '', '', 403, 'no session_id cookie: log in first'],
-  ['DELETE /sessions', 'cookie', '', 403, 'no such session: log in again'],
+  ['DELETE /sessions', 'cookie', '', 403, 'unknown or expired session: log in again'],
 ] as const
 
 t.test('what comes back for a request', async (t) => {

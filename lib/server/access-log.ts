@@ -10,7 +10,7 @@ const MOST_UNREAD = 1024 * 1024
 /** What the log says of a request. */
 export type LogEntry = {
   address: string
-  /** Whose session came with it. */
+  /** The user of its session. */
   userId: number | undefined
   method: string
   target: string
@@ -50,7 +50,7 @@ export class AccessLog {
   }
 
   #reportDropped(): void {
-    if (this.#dropped > 0) console.error(`the access log has lost ${this.#dropped} lines: nobody read stdout`)
+    if (this.#dropped > 0) console.error(`the access log dropped ${this.#dropped} lines: stdout is not being read`)
     this.#dropped = 0
   }
 }

@@ -37,7 +37,7 @@ function plainAddress(address: string): string {
 
 const signals = new WeakMap<Socket, AbortSignal>()
 
-/** Aborts when the client disconnects, so that no password is hashed in vain. */
+/** Aborts when the client disconnects, so that no password is hashed for nothing. */
 function disconnectSignal(socket: Socket): AbortSignal {
   let signal = signals.get(socket)
   if (signal === undefined) {

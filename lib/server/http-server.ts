@@ -111,7 +111,7 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     // node has taken its own listeners away.
     for (const end of ['error', 'timeout']) socket.on(end, () => socket.destroy())
     const allowed = 'GET, HEAD, POST, PUT, DELETE, OPTIONS'
-    const reply = replyToError(new HttpError(405, 'this is no proxy', ['Allow', allowed]))
+    const reply = replyToError(new HttpError(405, 'this is not a proxy', ['Allow', allowed]))
     afterReplies(pipelineOf(socket), () => closeWith(socket, reply))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {

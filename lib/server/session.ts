@@ -29,10 +29,13 @@ export async function endSessions(auth: Service['auth'], request: IncomingMessag
   return first
 }
 
-/** Why a request is not taken for a user's. */
+/** The refusal of a request without a live session. */
 export function noSession(request: IncomingMessage): HttpError {
   const hasCookie = sessionIdsOf(request).length > 0
-  return new HttpError(403, hasCookie ? 'no such session: log in again' : 'no session_id cookie: log in first')
+  return new HttpError(
+    403,
+    hasCookie ? 'unknown or expired session: log in again' : 'no session_id cookie: log in first',
+  )
 }
 
 /** The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be Unicode. */
