@@ -226,7 +226,7 @@ t.test('requests from other sites are refused, login included', async (t) => {
   for (const headers of [{ origin: 'http://evil.com' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site' }]) {
     const refused = await ask('/login', BOB, headers)
     t.match(refused, { status: 403, cookie: '', text: /<form method="post" action="\/login">/ })
-    t.match(alertOf(refused), 'request from another site')
+    t.match(alertOf(refused), 'Requests from other sites are refused')
     t.match(await ask('/account', {}, headers), { status: 403, text: /<h1>This did not work/ })
     t.match(await ask('/logout', {}, headers), { status: 403, cookie: '' })
   }
