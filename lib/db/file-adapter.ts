@@ -12,7 +12,7 @@ import { dirname } from 'node:path'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf, StoreError } from './engine.ts'
-import { followLinks, stop } from './files.ts'
+import { checkPlace, followLinks, stop } from './files.ts'
 import { checkOwner, fold, mustOwn, type Opened } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -59,6 +59,7 @@ export class FileAdapter implements Adapter<Rows> {
     const undo: (() => void | Promise<void>)[] = []
     try {
       const path = followLinks(this.#path)
+      checkPlace(path)
       const lock = Lock.take(`${path}-lock`, ({ message }) => stop(message))
       undo.push(() => lock.release())
       const { rows, table, logs } = load(path)

@@ -1,5 +1,5 @@
 /** What every file of the store needs: its identity, its sync, and the end of the process when a file cannot be trusted. */
-import { type BigIntStats, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { type BigIntStats, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { unlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf, StoreError } from './engine.ts'
@@ -32,6 +32,30 @@ export function mustBe(path: string, file: BigIntStats): void {
 /** Tells whether a file is still the same one, with the same content. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
+}
+
+/**
+ * Throws when no table may be kept at a path.
+ * @throws {StoreError} when a fold could not replace the file there, or the fold of another table would replace it
+ */
+export function checkPlace(path: string): void {
+  if (/-(wal|wal-old|wal-tmp|tmp|lock)$/.test(path)) {
+    throw new StoreError(`${path} may belong to another table: choose a name without -wal, -tmp or -lock at its end`)
+  }
+  if (!isMounted(path)) return
+  throw new StoreError(`${path} is mounted as a file, which no newer table can replace: mount its directory instead`)
+}
+
+/** Tells whether something is mounted right at a path, where the system says so. */
+function isMounted(path: string): boolean {
+  // See proc(5); what would separate fields is octal there.
+  const escaped = path.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
+  try {
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+    return mounts.some((line) => line.split(' ')[4] === escaped)
+  } catch {
+    return false
+  }
 }
 
 /** The error for a file in a directory that is not there. */

@@ -232,6 +232,38 @@ t.test('two links that lead to one table are one table, also when it is not ther
   await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
 })
 
+t.test('a table may not have the name of a file beside another one', async (t) => {
+  const { path } = await openWith(t, { '': table(row(1)) })
+  const directory = path.replace('users.json', '')
+  const before = snapshot(directory)
+  for (const end of ['-tmp', '-wal', '-wal-tmp', '-wal-old', '-lock']) {
+    await t.rejects(new DB(`file:${path}${end}`).open(), {
+      name: 'StoreError',
+      message: `${path}${end} may belong to another table: choose a name without -wal, -tmp or -lock at its end`,
+    })
+  }
+  t.strictSame(snapshot(directory), before)
+})
+
+const mounts = tempDir(t)
+const file = `${mounts}/a table\\.json`
+writeFileSync(`${mounts}/source`, table(row(1)))
+writeFileSync(file, '')
+const isBound = spawnSync('mount', ['--bind', `${mounts}/source`, file]).status === 0
+t.teardown(() => isBound && spawnSync('umount', ['-l', file]))
+
+t.test(
+  'a table that is mounted as a file is refused: it could not be replaced, and its log would be elsewhere',
+  { skip: isBound ? false : 'this user may not mount a file' },
+  async (t) => {
+    await t.rejects(new DB(`file:${file}`).open(), {
+      name: 'StoreError',
+      message: `${file} is mounted as a file, which no newer table can replace: mount its directory instead`,
+    })
+    t.strictSame(readdirSync(mounts), ['a table\\.json', 'source'])
+  },
+)
+
 t.test('what is not a regular file is refused in one line, and the lock is given back', async (t) => {
   for (const end of ['', '-wal', '-wal-old']) {
     const path = writeStore(t, {})
