@@ -13,7 +13,7 @@ import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf, StoreError } from './engine.ts'
 import { checkPlace, followLinks, stop } from './files.ts'
-import { checkOwner, fold, mustOwn, type Opened } from './fold.ts'
+import { checkOwner, fold, isAsLeft, mustOwn, type Opened } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
 import { Lock } from './lock.ts'
@@ -138,7 +138,7 @@ export class FileAdapter implements Adapter<Rows> {
     const tableLength = Number(table?.size ?? 0)
     if (this.#isFolding || this.#failure !== undefined || log.length === 0) return
     clearTimeout(this.#timer)
-    if (log.length >= Math.max(SMALL, tableLength)) this.#onDue()
+    if (log.length >= Math.max(SMALL, tableLength) || !isAsLeft(this.#opened)) this.#onDue()
     else if (tableLength < SMALL) this.#timer = setTimeout(this.#onDue, QUIET).unref()
   }
 
@@ -146,7 +146,8 @@ export class FileAdapter implements Adapter<Rows> {
     const opened = this.#opened
     await opened?.commits.inTurn(async () => {})
     // It may have been closed meanwhile.
-    if (opened === undefined || this.#opened === undefined || opened.log.length === 0) return
+    if (opened === undefined || this.#opened === undefined) return
+    if (opened.log.length === 0 && isAsLeft(opened)) return
     clearTimeout(this.#timer)
     this.#isFolding = true
     try {

@@ -12,13 +12,17 @@ import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 import { writeTable } from './table-file.ts'
 
-/** A table that this process has open. `table` is its file as this process has read or written it. */
+/**
+ * A table that this process has open. `table` is its file as this process has read or written it; if somebody has changed it
+ * since, `kept` is where the rows without that change are.
+ */
 export type Opened = {
   path: string
   directory: FileHandle
   lock: Lock
   log: LogFile
   table: BigIntStats | undefined
+  kept?: string | undefined
   commits: GroupCommit
 }
 
@@ -41,6 +45,16 @@ export function mustOwn(opened: Opened): void {
   }
 }
 
+/** Tells whether the table's file is as this process has left it. One that cannot be looked at is not. */
+export function isAsLeft({ path, table }: Opened): boolean {
+  try {
+    const now = statFile(path)
+    return now === undefined ? table === undefined : isUnchanged(now, table)
+  } catch {
+    return false
+  }
+}
+
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
 export async function fold(opened: Opened, rows: Rows): Promise<void> {
   mustOwn(opened)
@@ -57,20 +71,39 @@ export async function fold(opened: Opened, rows: Rows): Promise<void> {
   await replaceLog(opened, start)
 }
 
+/**
+ * Puts all rows in place of the table. One that somebody else has changed stays, and the rows are kept beside it, once: the
+ * change may have been made to an older table, which has fewer. One that was deleted is written again.
+ */
 async function replaceTable(opened: Opened, rows: Rows, temporary: string): Promise<void> {
   const { commits, directory, path } = opened
-  const before = checkUnedited(opened)
+  const isEdited = () => statFile(path) !== undefined && !isAsLeft(opened)
+  if (opened.kept !== undefined && isEdited()) throw edited(opened)
   const { failures } = commits
-  const table = await writeTable(temporary, rows.all, before)
+  const table = await writeTable(temporary, rows.all, statFile(path) ?? opened.table)
   // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
   await commits.inTurn(async () => {})
   if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
-  checkUnedited(opened)
   mustOwn(opened)
   mustBe(temporary, table)
+  if (isEdited()) {
+    const kept = `${path}-unedited-${new Date().toISOString().replace(/[-:]|\..*(?=Z)/g, '')}`
+    await rename(temporary, kept)
+    await directory.sync()
+    opened.kept = kept
+    throw edited(opened)
+  }
   await rename(temporary, path)
   opened.table = table
+  opened.kept = undefined
   await mustWork(directory.sync(), `sync the directory of ${path}`)
+}
+
+function edited({ path, log, kept }: Opened): Error {
+  return new Error(
+    `another program has changed ${path}; restart to load it, with the changes in ${log.path} on top; ` +
+      `${kept} has it without that change`,
+  )
 }
 
 /** Begins a new log with what is in the old one from `start` on. */
@@ -93,14 +126,4 @@ async function replaceLog(opened: Opened, start: number): Promise<void> {
   }
   // Nobody reads it any more, so that it cannot be closed says nothing about the fold.
   await log.close().catch(() => {})
-}
-
-/**
- * Throws when somebody else has changed the table; returns its file, whose owner and mode may have changed. A table that was
- * deleted may be written again: all rows are in memory.
- */
-function checkUnedited({ path, table, log }: Opened): BigIntStats | undefined {
-  const now = statFile(path)
-  if (now === undefined || isUnchanged(now, table)) return now ?? table
-  throw new Error(`another program has changed ${path}; restart to load it, with the changes in ${log.path} on top`)
 }

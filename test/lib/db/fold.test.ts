@@ -178,7 +178,7 @@ t.test('a table that somebody edits meanwhile is left alone; the next start has 
   await db.close()
   t.match(
     errorsOf(path)[0],
-    /another program has changed \S+users.json; restart to load it, with the changes in \S+users.json-wal on top$/,
+    /another program has changed \S+users.json; restart to load it, with the changes in \S+users.json-wal on top; /,
   )
   t.equal(errorsOf(path).length, 1)
   t.equal(readFileSync(path, 'utf8'), edited)
@@ -209,12 +209,49 @@ t.test('a table that appears, or that is replaced by one of the same length, is 
   t.equal(readFileSync(other.path, 'utf8'), table(row(2)))
 })
 
+t.test('rows that an edit does not have, as it was made to an older table, are kept beside it', async (t) => {
+  const edited = table(row(1, { email: 'edited@me.com' }))
+  for (const isWritten of [true, false]) {
+    const { db, path } = await openWith(t, { '': table(row(1)) })
+    await db.addUser('a@b', 'x')
+    await db.addUser('c@d', 'x')
+    await folded(path)
+    writeFileSync(`${path}-of-editor`, edited)
+    renameSync(`${path}-of-editor`, path)
+    if (isWritten) await db.addUser('e@f', 'x')
+    if (isWritten) await until(path, () => errorsOf(path).length === 1)
+    await db.close()
+    const [, kept = ''] =
+      /on top; (\S+users.json-unedited-\d{8}T\d{6}Z) has it without/.exec(errorsOf(path).at(-1) ?? '') ?? []
+    t.strictSame(
+      stored(kept).map(({ email }) => email),
+      ['user1@me.com', 'a@b', 'c@d', ...(isWritten ? ['e@f'] : [])],
+    )
+    t.equal(readFileSync(path, 'utf8'), edited)
+    const again = new DB(`file:${path}`)
+    t.equal(await again.countUsers(), isWritten ? 2 : 1)
+    await again.close()
+    t.equal(errorsOf(path).length, 1)
+  }
+})
+
+t.test('an edit is noticed at the next write, however long the table is', async (t) => {
+  const rows = Array.from({ length: 30_000 }, (_, i) => row(i + 1))
+  const { db, path } = await openWith(t, { '': table(...rows) })
+  writeFileSync(path, table(...rows.slice(1)))
+  await db.updateUser(1, { session_id: 's' })
+  await until(path, () => errorsOf(path).length === 1)
+  t.match(errorsOf(path), [/another program has changed/])
+})
+
 t.test('a table that was deleted meanwhile is written again, with every row', async (t) => {
-  const { db, path } = await openWith(t, { '': table(row(1)) })
-  rmSync(path)
-  await db.addUser('a@b', 'x')
-  await db.close()
-  t.equal(stored(path).length, 2)
+  for (const isWritten of [true, false]) {
+    const { db, path } = await openWith(t, { '': table(row(1)) })
+    rmSync(path)
+    if (isWritten) await db.addUser('a@b', 'x')
+    await db.close()
+    t.equal(stored(path).length, isWritten ? 2 : 1)
+  }
 })
 
 t.test('an old log that cannot be closed does not end the folds', async (t) => {
