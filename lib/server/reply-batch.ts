@@ -18,9 +18,12 @@ export class ReplyBatch {
 
   /** Has a reply written at the end of this turn; the first counts if a request gets two. */
   add(response: ServerResponse, reply: Reply): void {
-    // It has to wait for another reply of its connection. node stops reading from a client for which much waits, if it is told.
-    if (response.socket === null) this.#write(response, reply)
-    else if (this.#replies.push([response, reply]) === 1) setImmediate(() => this.#writeAll())
+    if (response.socket === null) {
+      // It is behind another reply of its connection. Until both are written, node reads more requests from the client, and
+      // does not know how much waits for it.
+      this.#writeAll()
+      this.#write(response, reply)
+    } else if (this.#replies.push([response, reply]) === 1) setImmediate(() => this.#writeAll())
   }
 
   #writeAll(): void {
