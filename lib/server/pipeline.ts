@@ -31,6 +31,8 @@ export class Pipeline {
   last: ServerResponse | null = null
   /** Whether nothing more is taken from the client. */
   isClosing = false
+  /** Whether the client has pipelined, and is read from in pieces. */
+  isInPieces = false
 
   constructor(steps: Steps) {
     this.#steps = steps
