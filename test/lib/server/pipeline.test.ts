@@ -1,12 +1,10 @@
 /** What one connection may do to a server: pipelined requests in order, and clients that read nothing. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Auth } from '../../../auth.ts'
 import { createService } from '../../../server.ts'
+import { compareFloods, LINUX_ONLY } from '../../helper/flood.ts'
 import { raw, request } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
@@ -84,58 +82,9 @@ t.test('a client that disconnects while the reply to a broken request or to CONN
   }
 })
 
-/** A server on bare node:http with the bytes of `GET /`, for comparison. */
-const BARE = `const server = require('node:http').createServer((request, response) => {
-  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '24' })
-  response.end('{"message":"Bienvenue"}\\n')
-}).listen(0, '127.0.0.1', () => console.log(server.address().port))`
-
-async function startBare(t: Test): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(process.execPath, ['-e', BARE], { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill())
-  const [line] = await once(child.stdout, 'data')
-  return { child, port: Number(`${line}`) }
-}
-
-/** A figure in kilobytes that Linux keeps of a process. */
-function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
-  return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
-}
-
-/** Clients that send small requests and read nothing: `PORT CONNECTIONS`. */
-const FLOOD = `const [, port, connections] = process.argv
-const requests = Buffer.from('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.repeat(2000))
-for (let i = 0; i < connections; i++) {
-  const socket = require('node:net').connect(port, '127.0.0.1').pause()
-  const send = () => { while (socket.write(requests)) {} }
-  socket.on('connect', send).on('drain', send).on('error', () => {})
-}`
-
-/** Floods a server until another client is answered; returns the peak of memory above idle in MiB, and how long that took. */
-async function flood({ child, port }: { child: ChildProcess; port: number }, connections: number) {
-  const idle = memory(child, 'VmRSS')
-  const clients = spawn(process.execPath, ['-e', FLOOD, `${port}`, `${connections}`], { stdio: 'inherit' })
-  await delay(1000)
-  const began = performance.now()
-  await raw(port, LAST)
-  clients.kill()
-  return { peak: (memory(child, 'VmHWM') - idle) / 1024, wait: performance.now() - began }
-}
-
-const LINUX_ONLY = existsSync('/proc/self/status') ? {} : { skip: 'the memory of a process is read from /proc' }
-
 t.test('clients that send and read nothing cost little more than on node:http', LINUX_ONLY, async (t) => {
-  for (const [connections, allowance] of [
-    [1, 40],
-    [50, 60],
-  ] as const) {
-    const bare = await flood(await startBare(t), connections)
-    const ours = await flood(await startServer(t), connections)
-    const figures = `${connections}: ${JSON.stringify({ bare, ours })}`
-    t.comment(figures)
-    t.ok(ours.peak <= 1.5 * bare.peak + allowance, figures)
-    t.ok(ours.wait <= 1.5 * bare.wait + 2000, figures)
-  }
+  await compareFloods(t, { connections: 1, batches: Infinity, allowance: 40 })
+  await compareFloods(t, { connections: 50, batches: 1, allowance: 60 })
 })
 
 t.test('a connection on which nothing is read for long is closed', async (t) => {
