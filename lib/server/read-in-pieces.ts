@@ -17,4 +17,7 @@ export function readInPieces(socket: Socket): void {
     // The rest comes back at once, or when node goes on reading.
     if (chunk.length > PIECE) socket.unshift(chunk.subarray(PIECE))
   })
+  // node may have stopped reading, and would have gone on by a listener that is gone now. After an empty chunk the stream asks
+  // for more itself.
+  socket.push('')
 }

@@ -60,6 +60,19 @@ t.test('a client that reads late gets every reply, and few requests wait for it'
   t.ok(most < 500, `${most} at most`)
 })
 
+t.test('a client that first pipelines behind a body for which node stops reading', async (t) => {
+  const { port } = await startService(t)
+  const post = `POST /reset_password HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n${'x'.repeat(16_384)}`
+  const socket = connect({ port, host: '127.0.0.1' })
+  let received = ''
+  socket.setEncoding('latin1').on('data', (text: string) => (received += text))
+  socket.write(post + get('/'))
+  while (statuses(received).length < 2) await once(socket, 'data')
+  socket.write(LAST)
+  await once(socket, 'close')
+  t.strictSame(statuses(received), [415, 200, 200])
+})
+
 t.test('CONNECT in the middle of others: nothing behind it counts', async (t) => {
   const { port, url } = await startService(t)
   const requests = get('/').repeat(300) + CONNECT + get('/').repeat(1000)
