@@ -67,12 +67,19 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
   const steps = { replyTo, write: batch.add.bind(batch), writeError }
   const pipelineOf = (socket: Connection) => (socket[PIPELINE] ??= new Pipeline(steps))
 
-  function receive(request: IncomingMessage, response: ServerResponse): void {
-    const pipeline = pipelineOf(request.socket)
+  /** The pipeline of a request's connection. One that is behind another reply shows that its client pipelines. */
+  function pipelineFor(response: ServerResponse): Pipeline {
+    const { socket } = response.req
+    const pipeline = pipelineOf(socket)
     if (response.socket === null && !pipeline.isInPieces) {
       pipeline.isInPieces = true
-      readInPieces(request.socket)
+      readInPieces(socket)
     }
+    return pipeline
+  }
+
+  function receive(request: IncomingMessage, response: ServerResponse): void {
+    const pipeline = pipelineFor(response)
     if (pipeline.isClosing || pipeline.add(response)) return
     pipeline.isClosing = true
     // Not at once, as node starts to read again at the end of each request.
@@ -93,7 +100,7 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     headersTimeout: REQUEST_TIMEOUT,
     connectionsCheckingInterval: 1000,
     requireHostHeader: false,
-    // The bytes of replies that wait for a client when node stops reading from it, as on node 20; later it is four times that.
+    // So many bytes of replies may wait for a client before node stops reading from it; node 22 and later would allow 64 KiB.
     highWaterMark: 16_384,
     // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.
     keepAliveTimeout: 0,
@@ -109,14 +116,15 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     if (!declaresTooLarge(request)) response.writeContinue()
     receive(request, response)
   })
-  server.on('checkExpectation', (request, response) => {
-    pipelineOf(request.socket).last = response
+  server.on('checkExpectation', (_request, response) => {
+    pipelineFor(response).last = response
     writeError(response, new HttpError(417, 'only 100-continue can be expected'))
   })
   server.on('connect', (request) => {
     const { socket } = request
     // node has taken its own listeners away.
     for (const end of ['error', 'timeout']) socket.on(end, () => socket.destroy())
+    // And the parser, which may be another connection's by now.
     socket.removeAllListeners('data')
     const allowed = 'GET, HEAD, POST, PUT, DELETE, OPTIONS'
     const reply = replyToError(new HttpError(405, 'this is not a proxy', ['Allow', allowed]))

@@ -7,7 +7,7 @@ const PIECE = 4096
 /**
  * Gives node's parser what comes in on a connection piece by piece from now on. node stops reading from a client that does not
  * read its replies, but only after it has parsed all that it has read so far: that is up to 64 KiB, which may hold 2,400
- * requests and take 6 MB until they are answered. With fifty such clients it is 60 MB instead of 180 MB on node 20.
+ * requests and take 6 MB until they are answered. Fifty such clients cost about 70 MB on node 20, and 220 to 310 MB without this.
  */
 export function readInPieces(socket: Socket): void {
   const [parse] = socket.listeners('data')
@@ -17,7 +17,6 @@ export function readInPieces(socket: Socket): void {
     // The rest comes back at once, or when node goes on reading.
     if (chunk.length > PIECE) socket.unshift(chunk.subarray(PIECE))
   })
-  // node may have stopped reading, and would have gone on by a listener that is gone now. After an empty chunk the stream asks
-  // for more itself.
+  // node may have stopped reading just now, and its own way to go on is gone. An empty chunk makes the stream ask for more.
   socket.push('')
 }

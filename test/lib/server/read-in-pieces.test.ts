@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { request } from '../../helper/http.ts'
+import { raw, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
 const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
@@ -57,6 +57,20 @@ t.test('a client that reads late gets every reply, and few requests wait for it'
   socket.resume()
   await once(socket, 'close')
   t.strictSame(statuses(received()), repeated(200, 50_001))
+  t.ok(most < 500, `${most} at most`)
+})
+
+t.test('requests that are refused for their Expect count too', async (t) => {
+  const { server, port } = await startService(t)
+  let [total, waiting, most] = [0, 0, 0]
+  server.on('checkExpectation', (_request, response) => {
+    waiting++
+    // The first ones were parsed before anybody knew that the client pipelines.
+    if (++total > 5000) most = Math.max(most, waiting)
+    response.once('finish', () => waiting--)
+  })
+  const received = await raw(port, get('/', 'Expect: more\r\n').repeat(20_000), LAST)
+  t.strictSame(statuses(received), [...repeated(417, 20_000), 200])
   t.ok(most < 500, `${most} at most`)
 })
 
