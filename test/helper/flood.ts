@@ -7,8 +7,8 @@ import type { Test } from 'tap'
 import { raw } from './http.ts'
 import { startServer } from './program.ts'
 
-/** How many clients there are, how often each sends 2,000 requests, and what the service may take beyond node:http, in MiB. */
-type Flood = { connections: number; batches: number; allowance: number }
+/** A server whose memory is measured. */
+type FloodedServer = { child: ChildProcess; port: number }
 
 /** A test's options where the memory of a process is known. */
 export const LINUX_ONLY = existsSync('/proc/self/status') ? {} : { skip: 'the memory of a process is read from /proc' }
@@ -19,29 +19,28 @@ const BARE = `const server = require('node:http').createServer((request, respons
   response.end('{"message":"Bienvenue"}\\n')
 }).listen(0, '127.0.0.1', () => console.log(server.address().port))`
 
-/** Clients that send small requests and read nothing: `PORT CONNECTIONS BATCHES`. */
-const CLIENTS = `const [, port, connections, batches] = process.argv
+/** Clients that send small requests until nothing more is taken, and read nothing: `PORT CONNECTIONS`. */
+const CLIENTS = `const [, port, connections] = process.argv
 const requests = Buffer.from('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.repeat(2000))
 for (let i = 0; i < connections; i++) {
   const socket = require('node:net').connect(port, '127.0.0.1').pause()
-  let sent = 0
-  const send = () => { while (sent++ < batches && socket.write(requests)) {} }
+  const send = () => { while (socket.write(requests)) {} }
   socket.on('connect', send).on('drain', send).on('error', () => {})
 }`
 
 const LAST = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
 
 /** Fails the test when the service takes much more memory than node:http, or lets another client wait much longer. */
-export async function compareFloods(t: Test, { connections, batches, allowance }: Flood): Promise<void> {
-  const bare = await flood(await startBare(t), connections, batches)
-  const ours = await flood(await startServer(t), connections, batches)
+export async function compareFloods(t: Test, connections: number): Promise<void> {
+  const bare = await flood(await startBare(t), connections)
+  const ours = await flood(await startServer(t), connections)
   const figures = `${connections} clients: ${JSON.stringify({ bare, ours })}`
   t.comment(figures)
-  t.ok(ours.peak <= 1.5 * bare.peak + allowance, figures)
+  t.ok(ours.peak <= 1.5 * bare.peak + 60, figures)
   t.ok(ours.wait <= 1.5 * bare.wait + 2000, figures)
 }
 
-async function startBare(t: Test): Promise<{ child: ChildProcess; port: number }> {
+async function startBare(t: Test): Promise<FloodedServer> {
   const child = spawn(process.execPath, ['-e', BARE], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill())
   const [line] = await once(child.stdout, 'data')
@@ -53,13 +52,29 @@ function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
 }
 
-/** Floods a server until another client is answered; returns the peak of memory above idle in MiB, and how long that took. */
-async function flood({ child, port }: { child: ChildProcess; port: number }, connections: number, batches: number) {
-  const idle = memory(child, 'VmRSS')
-  const clients = spawn(process.execPath, ['-e', CLIENTS, port, connections, batches].map(String), { stdio: 'inherit' })
+/** Resolves when a process has used no CPU for half a second. */
+async function idle(child: ChildProcess): Promise<void> {
+  const used = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
+  for (let before = ''; before !== used();) {
+    before = used()
+    await delay(500)
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the server has ended')
+  }
+}
+
+/**
+ * Floods a server until it takes nothing more. Returns the peak of memory above the start in MiB, and how long another client
+ * waits meanwhile, in milliseconds.
+ * @throws {Error} when the server ends
+ */
+export async function flood({ child, port }: FloodedServer, connections: number) {
+  const start = memory(child, 'VmRSS')
+  const clients = spawn(process.execPath, ['-e', CLIENTS, `${port}`, `${connections}`], { stdio: 'inherit' })
   await delay(1000)
   const began = performance.now()
   await raw(port, LAST)
+  const wait = performance.now() - began
+  await idle(child)
   clients.kill()
-  return { peak: (memory(child, 'VmHWM') - idle) / 1024, wait: performance.now() - began }
+  return { peak: (memory(child, 'VmHWM') - start) / 1024, wait }
 }
