@@ -67,7 +67,7 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
   const steps = { replyTo, write: batch.add.bind(batch), writeError }
   const pipelineOf = (socket: Connection) => (socket[PIPELINE] ??= new Pipeline(steps))
 
-  /** The pipeline of a request's connection. One that is behind another reply shows that its client pipelines. */
+  /** The pipeline of a response's connection. If another response comes before it, the client pipelines. */
   function pipelineFor(response: ServerResponse): Pipeline {
     const { socket } = response.req
     const pipeline = pipelineOf(socket)

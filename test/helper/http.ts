@@ -23,6 +23,19 @@ export function sessionOf(answered: Answered): string {
   return /session_id=([^;]*)/.exec(answered.headers.getSetCookie()[0] ?? '')?.[1] ?? ''
 }
 
+/** A GET request as it is sent; `more` are header lines. */
+export function get(path: string, more = ''): string {
+  return `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+}
+
+/** A request after whose reply the server closes the connection. */
+export const LAST = get('/', 'Connection: close\r\n')
+
+/** The statuses of the replies in what a connection received. */
+export function statuses(received: string): number[] {
+  return [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
+}
+
 /** Writes bytes to a port; resolves with all that comes back until the server closes. */
 export async function raw(port: number, ...chunks: (string | Uint8Array)[]): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1' })

@@ -1,6 +1,6 @@
 /** Request lines on stdout. */
 import t from 'tap'
-import { raw, request, sessionOf } from '../../helper/http.ts'
+import { get, LAST, raw, request, sessionOf } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 
 t.jobs = 2
@@ -67,9 +67,8 @@ t.test('a log that nobody reads does not grow, and tells later what it has lost'
   const server = await startServer(t)
   server.child.stdout?.pause()
   const requests = 30_000
-  const get = (more = '') => `GET / HTTP/1.1\r\nHost: x\r\n${more}\r\n`
   for (let sent = 0; sent < requests; sent += 10_000) {
-    await raw(server.port, get().repeat(9999), get('Connection: close\r\n'))
+    await raw(server.port, get('/').repeat(9999), LAST)
   }
   t.notMatch(server.stderr, /lost/)
   server.child.stdout?.resume()

@@ -5,7 +5,7 @@ import t from 'tap'
 import { Auth } from '../../../auth.ts'
 import { createService } from '../../../server.ts'
 import { flood, LINUX_ONLY } from '../../helper/flood.ts'
-import { raw, request } from '../../helper/http.ts'
+import { get, LAST, raw, request, statuses } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
@@ -13,11 +13,7 @@ const BOB = 'email=bob%40me.com&password=right'
 const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
 const post = (path: string, body = BOB) =>
   `POST ${path} HTTP/1.1\r\nHost: x\r\n${FORM}Content-Length: ${body.length}\r\n\r\n${body}`
-const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
 const CONNECT = 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'
-const LAST = get('/', 'Connection: close\r\n')
-/** The statuses of the replies in what a connection received. */
-const statuses = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
 
 t.test('10,000 requests at once are answered in order', async (t) => {
   const { port } = await startService(t)

@@ -1,13 +1,11 @@
+/** Requests that reach the parser in pieces: none is lost, none is read twice. */
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { raw, request } from '../../helper/http.ts'
+import { get, LAST, raw, request, statuses } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
-const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
-const LAST = get('/', 'Connection: close\r\n')
 const CONNECT = 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'
-const statuses = (received: string) => [...received.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
 const repeated = (status: number, count: number) => Array.from({ length: count }, () => status)
 
 /** Sends two requests at once, and the others after their replies, when the server knows that the client pipelines. */
