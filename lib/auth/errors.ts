@@ -1,5 +1,5 @@
 /** The errors that Auth throws. */
-import { ValueError } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 
 /** A new email or password that breaks a rule. The message says which, and is meant for the person who chose it. */
 export class InvalidInput extends ValueError {

@@ -1,6 +1,7 @@
 /** The rules for what Auth is given, with the messages that an HTTP client gets. */
 import type { Client } from '../../auth.ts'
-import { isTooLong, MAX_LENGTH, ValueError } from '../../user.ts'
+import { isTooLong, MAX_LENGTH } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 import { InvalidInput } from './errors.ts'
 import { flawOf } from './passwords.ts'
 

@@ -1,6 +1,7 @@
 /** The options of Auth. Their defaults and bounds stand here once, for programs and for the environment. */
 import { inspect } from 'node:util'
-import { DEFAULT_URL, ValueError, withoutPassword } from '../../user.ts'
+import { DEFAULT_URL } from '../../user.ts'
+import { ValueError, withoutPassword } from '../errors.ts'
 
 /** An option that is an integer: its default, and the least and the most that it may be. */
 export type IntegerOption = { default: number; min: number; max: number }

@@ -44,8 +44,3 @@ export interface Engine {
   /** Resolves with whether a row with this id and the expected values was there. Throws `EmailTaken`. */
   update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
 }
-
-/** The message of whatever was thrown, for people. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || String(error) : String(error)
-}

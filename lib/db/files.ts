@@ -2,7 +2,8 @@
 import { type BigIntStats, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { unlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 
 /**
  * What the file system knows about a regular file; `undefined` when there is none. Only ENOENT means that: a file that

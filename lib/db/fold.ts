@@ -4,7 +4,8 @@
  */
 import type { BigIntStats } from 'node:fs'
 import { type FileHandle, rename } from 'node:fs/promises'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import { isUnchanged, mustBe, mustWork, removeLeftover, statFile, stop } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'

@@ -2,7 +2,8 @@
 import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Claim, claim, isAlive, nameOf, STALE } from './claim.ts'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import { missingDirectory } from './files.ts'
 
 /**

@@ -1,7 +1,8 @@
 /** The log `users.json-wal`: one batch of changed rows per line, appended and synced before anybody is told. */
 import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import { isSameFile, mustBe, mustWork, removeLeftover } from './files.ts'
 
 /** How much is copied at a time, in bytes. */

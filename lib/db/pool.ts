@@ -1,7 +1,8 @@
 /** Connections to PostgreSQL: how they are made, given up and closed. */
 import { connect, type Socket } from 'node:net'
 import type { Sql, TransactionSql } from 'postgres'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 
 /** How long a statement may take, in milliseconds, before the database cancels it, */
 const STATEMENT_TIMEOUT = 3000

@@ -1,5 +1,6 @@
 /** The engine over SQL. */
-import { COLUMN_NAMES, type ColumnName, COLUMNS, foldEmail, isColumn, TABLE, User, ValueError } from '../../user.ts'
+import { COLUMN_NAMES, type ColumnName, COLUMNS, foldEmail, isColumn, TABLE, User } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
 import { explain, Pool, type Value, within } from './pool.ts'
 import { FOLDED_EMAIL, hasCode, prepareTable } from './schema.ts'

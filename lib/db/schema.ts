@@ -1,7 +1,8 @@
 /** The table in PostgreSQL: made from the columns in user.ts, and completed where it is older. */
 import type { TransactionSql } from 'postgres'
 import { COLUMN_NAMES, COLUMNS, type ColumnName, MAX_LENGTH, TABLE } from '../../user.ts'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import type { Pool } from './pool.ts'
 
 /** An email as `foldEmail` folds it: with the collation C, lower() changes ASCII letters only. */

@@ -6,7 +6,8 @@ import { isUtf8 } from 'node:buffer'
 import { type BigIntStats, closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { TABLE, User } from '../../user.ts'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import { removeLeftover } from './files.ts'
 
 /** The first line of the layout that is written, and the last. */

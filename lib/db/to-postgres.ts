@@ -1,7 +1,8 @@
 /** The command that moves a table file into a database. */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { messageOf, StoreError } from './engine.ts'
+import { messageOf } from '../errors.ts'
+import { StoreError } from './engine.ts'
 import { FileAdapter } from './file-adapter.ts'
 import { Postgres } from './postgres.ts'
 

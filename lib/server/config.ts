@@ -1,5 +1,6 @@
 /** The environment, checked. */
-import { DEFAULT_URL, ValueError } from '../../user.ts'
+import { DEFAULT_URL } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 import { readPublicAddress } from './public-address.ts'
 
 /** The default of an integer, and the least and the most that it may be. */

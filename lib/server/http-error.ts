@@ -12,8 +12,3 @@ export class HttpError extends Error {
     this.headers = headers
   }
 }
-
-/** The message of whatever was thrown, for people. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || String(error) : String(error)
-}

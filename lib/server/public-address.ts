@@ -1,5 +1,5 @@
 /** The service's address from outside: PUBLIC_URL and COOKIE_DOMAIN, checked. */
-import { ValueError } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 
 /** `publicUrl` is an origin; `cookieDomain` is the domain whose hosts share the session, in lower case; `null`: not set. */
 export type PublicAddress = { publicUrl: string | null; cookieDomain: string | null }

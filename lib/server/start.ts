@@ -1,9 +1,8 @@
 /** At start: where the server listens, and the settings that an operator wants to see. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { ValueError, withoutPassword } from '../../user.ts'
 import type { Config } from './config.ts'
-import { messageOf } from './http-error.ts'
+import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
 /**
  * Resolves when the server listens, with where that is, and where its pages are.

@@ -1,6 +1,6 @@
 /** Where reset tokens are sent. */
 import type { Service } from '../../server.ts'
-import { messageOf } from './http-error.ts'
+import { messageOf } from '../errors.ts'
 
 /** How many times a reset token is sent before the service gives up. */
 const WEBHOOK_TRIES = 4

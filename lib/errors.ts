@@ -1,0 +1,16 @@
+/** What the files of every layer need to fail in words for people. */
+
+/** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 17, 18). */
+export class ValueError extends Error {
+  override name = 'ValueError'
+}
+
+/** An error's message; anything else that was thrown, as a string. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || String(error) : String(error)
+}
+
+/** A URL as it may be shown, with `***` in place of its password. */
+export function withoutPassword(url: string): string {
+  return url.replace(/(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
+}
