@@ -80,7 +80,7 @@ export class DB {
   }
 
   /**
-   * The first user (lowest id) that matches all attributes (task 2). Emails are compared as `foldEmail` says.
+   * The first user (lowest id) that matches all attributes (task 2). Emails are compared as `emailKey` says.
    * @throws {NoResultFound} when there is none, or when the column cannot hold the value
    * @throws {InvalidRequestError} when an attribute is not a column, or when there is no attribute
    */

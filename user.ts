@@ -23,7 +23,7 @@ type Column = { type: 'integer' | 'string'; nullable: boolean }
 export const COLUMNS = {
   /** 1, 2, 3 …, given by the store; it never changes. */
   id: { type: 'integer', nullable: false },
-  /** As it was registered. Unique, and compared as `foldEmail` says. */
+  /** As it was registered. Unique, and compared as `emailKey` says. */
   email: { type: 'string', nullable: false },
   /** The password's salted hash, such as `$2b$12$…`. */
   hashed_password: { type: 'string', nullable: false },
@@ -107,6 +107,6 @@ export function isTooLong(text: string): boolean {
  * The form in which emails are compared: ASCII letters in lower case, everything else as it is. Unicode case mapping would
  * turn different addresses into one, which has been used to take over accounts (Unicode TR 36, section 2; CVE-2019-19844).
  */
-export function foldEmail(email: string): string {
+export function emailKey(email: string): string {
   return /[A-Z]/.test(email) ? email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : email
 }

@@ -1,5 +1,5 @@
 /** How many tries a client, and an account, has left. */
-import { foldEmail } from '../../user.ts'
+import { emailKey } from '../../user.ts'
 import { TooManyFailures } from './errors.ts'
 import { FailureWindow } from './failure-window.ts'
 import { networkOf } from './network.ts'
@@ -28,7 +28,7 @@ export class FailedLogins {
       refuseUntil(this.#ofNetworks.waitOf(networkOf(address)), 'too many failed logins from your address')
     }
     refuseUntil(
-      this.#ofAccounts.waitOf(foldEmail(email)),
+      this.#ofAccounts.waitOf(emailKey(email)),
       'too many failed logins with this email: wait, or reset the password',
     )
   }
@@ -36,12 +36,12 @@ export class FailedLogins {
   /** Counts a failed login. */
   add(email: string, address: string | undefined): void {
     if (address !== undefined) this.#ofNetworks.add(networkOf(address))
-    this.#ofAccounts.add(foldEmail(email))
+    this.#ofAccounts.add(emailKey(email))
   }
 
   /** Gives an account all its tries back, once its owner has proved who they are. */
   clear(email: string): void {
-    this.#ofAccounts.clear(foldEmail(email))
+    this.#ofAccounts.clear(emailKey(email))
   }
 }
 

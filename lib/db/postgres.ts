@@ -1,5 +1,5 @@
 /** The engine over SQL. */
-import { COLUMN_NAMES, type ColumnName, COLUMNS, foldEmail, isColumn, TABLE, User } from '../../user.ts'
+import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
 import { ValueError } from '../errors.ts'
 import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
 import { explain, Pool, type Value, within } from './pool.ts'
@@ -75,7 +75,7 @@ export class Postgres implements Engine {
 
   /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
   async insert(columns: NewUser): Promise<User> {
-    const values: Value[] = [foldEmail(columns.email)]
+    const values: Value[] = [emailKey(columns.email)]
     const names = Object.keys(columns).filter(isColumn)
     const parameters = names.map((name) => `$${values.push(columns[name] ?? null)}${castOf(name)}`)
     const [user] = await this.#run<User>(
@@ -166,7 +166,7 @@ function allOf(attributes: Attributes, values: Value[]): string {
   const conditions = Object.entries(attributes).map(([name, value]) => {
     if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
     if (value === null) return `${name} is null`
-    if (name === 'email') return `${FOLDED_EMAIL} = $${values.push(foldEmail(String(value)))}`
+    if (name === 'email') return `${FOLDED_EMAIL} = $${values.push(emailKey(String(value)))}`
     return `${name} = $${values.push(value)}${castOf(name)}`
   })
   return conditions.join(' and ')

@@ -1,5 +1,5 @@
 /** All rows in memory, and the Maps that find one at once. */
-import { foldEmail, isColumn, type User } from '../../user.ts'
+import { emailKey, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
 /**
@@ -26,14 +26,14 @@ export class Rows {
     if (user.session_id !== null) link(this.#bySession, user.session_id, user)
     if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
     const emails = this.#byEmail.size
-    return this.#byEmail.set(foldEmail(user.email), user).size > emails
+    return this.#byEmail.set(emailKey(user.email), user).size > emails
   }
 
   /** Takes back the row that was added last. */
   removeLast(): void {
     const user = this.all.pop()
     if (user === undefined) return
-    this.#byEmail.delete(foldEmail(user.email))
+    this.#byEmail.delete(emailKey(user.email))
     if (user.session_id !== null) unlink(this.#bySession, user.session_id, user)
     if (user.reset_token !== null) unlink(this.#byToken, user.reset_token, user)
   }
@@ -43,8 +43,8 @@ export class Rows {
     const { email, session_id, reset_token } = user
     Object.assign(user, attributes)
     if (user.email !== email) {
-      this.#byEmail.delete(foldEmail(email))
-      this.#byEmail.set(foldEmail(user.email), user)
+      this.#byEmail.delete(emailKey(email))
+      this.#byEmail.set(emailKey(user.email), user)
     }
     if (user.session_id !== session_id) {
       if (session_id !== null) unlink(this.#bySession, session_id, user)
@@ -65,7 +65,7 @@ export class Rows {
   /** The rows that may have the attributes, in the order of their ids. */
   #candidates({ id, email, session_id, reset_token }: Attributes): readonly User[] {
     if (id !== undefined) return toArray(this.#byId(id))
-    if (email !== undefined) return toArray(this.#byEmail.get(foldEmail(email)))
+    if (email !== undefined) return toArray(this.#byEmail.get(emailKey(email)))
     if (typeof session_id === 'string') return toArray(this.#bySession.get(session_id))
     if (typeof reset_token === 'string') return toArray(this.#byToken.get(reset_token))
     return this.all
@@ -111,7 +111,7 @@ function hasAll(user: User, attributes: Attributes): boolean {
   for (const name in attributes) {
     if (!isColumn(name)) return false
     if (name === 'email') {
-      if (foldEmail(user.email) !== foldEmail(attributes.email ?? '')) return false
+      if (emailKey(user.email) !== emailKey(attributes.email ?? '')) return false
     } else if (user[name] !== attributes[name]) return false
   }
   return true

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import type { Pool } from './pool.ts'
 
-/** An email as `foldEmail` folds it: with the collation C, lower() changes ASCII letters only. */
+/** An email as `emailKey` makes it: with the collation C, lower() changes ASCII letters only. */
 export const FOLDED_EMAIL = 'lower(email collate "C")'
 
 /** The indexes by name. That of the emails is unique, and decides who has one. */
