@@ -12,7 +12,7 @@ import { digest, SessionDigests } from './lib/auth/digests.ts'
 import { Overloaded } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
-import { checkClient, checkNewEmail, checkNewPassword, checkString } from './lib/auth/input.ts'
+import { checkClient, checkNewEmail, checkNewPassword, checkString, type Client } from './lib/auth/input.ts'
 import { AUTH_OPTIONS, type AuthOptions, readOptions } from './lib/auth/options.ts'
 import { Passwords } from './lib/auth/passwords.ts'
 import { ValueError } from './lib/errors.ts'
@@ -20,15 +20,10 @@ import type { User } from './user.ts'
 
 export { StoreError } from './db.ts'
 export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
+export type { Client } from './lib/auth/input.ts'
 export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './lib/errors.ts'
 export type { User } from './user.ts'
-
-/**
- * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that wait
- * to be hashed take turns, and a signal that aborts when the client disconnects.
- */
-export type Client = { address?: string; signal?: AbortSignal }
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws

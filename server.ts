@@ -5,33 +5,22 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { Auth, AUTH_OPTIONS, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from './auth.ts'
+import { Auth, AUTH_OPTIONS, ValueError } from './auth.ts'
 import { type Config, readEnvironment } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { clientOf, countHosts, isCrossOrigin, pathOf, sessionCookie } from './lib/server/head.ts'
+import { clientOf, countHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
-import { HttpError } from './lib/server/http-error.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
 import { checkRegistration } from './lib/server/registration.ts'
-import type { Handler, Reply, Routes } from './lib/server/reply.ts'
-import { endSessions, identityOf, noSession, userOf } from './lib/server/session.ts'
+import { failAs, type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
+import { endSessions, identityOf, noSession, sessionCookie, userOf } from './lib/server/session.ts'
 import { listen, summary } from './lib/server/start.ts'
 import { stampErrors } from './lib/server/stderr.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
 export type { Config } from './lib/server/config.ts'
-
-/** What the handlers work with. */
-export type Service = {
-  auth: Auth
-  config: Config
-  /** Where reset tokens are sent; `null`: they are handed to whoever asks. */
-  webhook: Webhook | null
-  /** Tells whether the server is about to stop: replies are the last ones of their connections. */
-  isStopping(): boolean
-}
 
 /** The exercise's paths, and what answers them. Pages and probes are in lib/server/front-door/. */
 const ROUTES: Routes = new Map<string, Map<string, Handler>>([
@@ -52,8 +41,9 @@ async function users({ auth, config }: Service, request: IncomingMessage): Promi
   checkRegistration(config, request)
   const form = await readForm(request)
   const client = clientOf(config, request)
-  const registered = auth.registerUser(emailField(form, 400), field(form, 'password', 400), client)
-  const { email } = await failAs(400, 'email already registered', registered)
+  const { email } = await auth
+    .registerUser(emailField(form, 400), field(form, 'password', 400), client)
+    .catch(failAs(ValueError, 400, 'email already registered'))
   return { status: 200, body: { email, message: 'user created' } }
 }
 
@@ -63,7 +53,7 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
   const email = emailField(form, 401)
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const headers = ['Set-Cookie', sessionCookie(config, sessionId, config.auth.sessionTtl)]
+  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.auth.sessionTtl) }
   return { status: 200, body: { email: await registeredEmail(auth, email), message: 'logged in' }, headers }
 }
 
@@ -75,7 +65,7 @@ async function logout({ auth, config }: Service, request: IncomingMessage): Prom
   const user = await endSessions(auth, request)
   if (user === null) throw noSession(request)
   const status = request.headers['sec-fetch-site'] === undefined ? 302 : 303
-  const headers = ['Location', '/', 'Set-Cookie', sessionCookie(config, '', 0)]
+  const headers = { Location: '/', 'Set-Cookie': sessionCookie(config, '', 0) }
   return { status, body: { message: 'logged out' }, headers, userId: user.id }
 }
 
@@ -93,7 +83,7 @@ async function getResetPasswordToken({ auth, webhook }: Service, request: Incomi
     webhook.send(email)
     return { status: 200, body: { email, message: 'reset token sent' } }
   }
-  const reset_token = await failAs(403, 'no such user', auth.getResetPasswordToken(email))
+  const reset_token = await auth.getResetPasswordToken(email).catch(failAs(ValueError, 403, 'no such user'))
   return { status: 200, body: { email: await registeredEmail(auth, email), reset_token } }
 }
 
@@ -102,19 +92,10 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
   const form = await readForm(request)
   const email = emailField(form, 403)
   const [resetToken, password] = [field(form, 'reset_token', 403), field(form, 'new_password', 403)]
-  const updated = auth.updatePassword(resetToken, password, email, clientOf(config, request))
-  await failAs(403, 'no such reset token', updated)
+  await auth
+    .updatePassword(resetToken, password, email, clientOf(config, request))
+    .catch(failAs(ValueError, 403, 'no such reset token'))
   return { status: 200, body: { email: await registeredEmail(auth, email), message: 'Password updated' } }
-}
-
-/** Gives a failure that Auth reports by a plain `ValueError` a status and message; other errors pass. */
-async function failAs<T>(status: number, message: string, promise: Promise<T>): Promise<T> {
-  try {
-    return await promise
-  } catch (error) {
-    if (error instanceof ValueError && !(error instanceof InvalidInput)) throw new HttpError(status, message)
-    throw error
-  }
 }
 
 /** The email as it was registered, in whatever case it was sent. */
@@ -135,25 +116,8 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
   const handler = methods.get(method === 'HEAD' ? 'GET' : method)
   if (handler !== undefined) return handler(service, request)
   const allowed = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
-  if (method === 'OPTIONS') return { status: 204, headers: ['Allow', allowed] }
-  throw new HttpError(405, `${method} is not allowed here: use one of ${allowed}`, ['Allow', allowed])
-}
-
-/** The reply to a request that failed. */
-function replyToError(error: unknown): Reply {
-  if (error instanceof HttpError)
-    return { status: error.status, body: { message: error.message }, headers: error.headers }
-  if (error instanceof InvalidInput) return { status: 400, body: { message: error.message } }
-  if (error instanceof TooManyFailures || error instanceof Overloaded) {
-    const status = error instanceof Overloaded ? 503 : 429
-    return { status, body: { message: error.message }, headers: ['Retry-After', `${error.retryAfter}`] }
-  }
-  if (error instanceof StoreError) {
-    console.error(error.message)
-    return { status: 503, body: { message: 'the store is not available' }, headers: ['Retry-After', '1'] }
-  }
-  console.error('a bug:', error)
-  return { status: 500, body: { message: 'internal error' } }
+  if (method === 'OPTIONS') return { status: 204, headers: { Allow: allowed } }
+  throw new HttpError(405, `${method} is not allowed here: use one of ${allowed}`, { Allow: allowed })
 }
 
 /** What `createService` takes. */
@@ -180,7 +144,7 @@ export function createService({ auth, config: settings, webhook, stopping }: Ser
     webhook: webhook === undefined ? createWebhook(auth, config) : webhook,
     isStopping: () => stopping?.aborted === true || !server.listening,
   }
-  const door = frontDoor({ ...service, replyToError, failAs })
+  const door = frontDoor(service)
   const routes: Routes = new Map([...ROUTES, ...door.routes])
   const replyTo = (request: IncomingMessage) => {
     try {
@@ -189,7 +153,7 @@ export function createService({ auth, config: settings, webhook, stopping }: Ser
       return door.replyToError(error, request)
     }
   }
-  const server = createHttpServer({ replyTo, replyToError, isStopping: service.isStopping }, config)
+  const server = createHttpServer({ replyTo, isStopping: service.isStopping }, config)
   return server
 }
 

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { ROOT } from './helper/program.ts'
 
-/** What each file at the top may import, besides its own folder of lib/. */
+/** What each file at the top, and its folder of lib/, may import of the files at the top. */
 const ABOVE: Record<string, string[]> = {
   'user.ts': [],
   'db.ts': ['user.ts'],
@@ -13,33 +13,35 @@ const ABOVE: Record<string, string[]> = {
   'main.ts': [],
 }
 
-type Import = { from: string; to: string; isType: boolean }
+type Import = { from: string; to: string }
 
 /** The imports and re-exports of a file that lead to other files of the project. */
 function importsOf(from: string, source: string): Import[] {
   const statements = source.matchAll(
-    /^(?:import|export)\s+(type\s)?(?:[\w*\s{},$]+?\sfrom\s+)?'(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
+    /^(?:import|export)\s+(?:[\w*\s{},$]+?\sfrom\s+)?'(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
   )
-  return [...statements].map(([statement, type, path, dynamic]) => ({
+  return [...statements].map(([, path, dynamic]) => ({
     from,
     to: relative(ROOT, resolve(ROOT, dirname(from), path ?? dynamic ?? '')),
-    isType: type !== undefined || /^import\s*\{(\s*type\s+\w+\s*,?)+\s*\}/.test(statement),
   }))
 }
 
-/** Tells whether the layout allows an import. */
-function isAllowed({ from, to, isType }: Import): boolean {
-  if (to === 'lib/errors.ts') return true
-  const folder = /^lib\/(\w+)\//.exec(from)?.[1]
-  const target = /^lib\/(\w+)\//.exec(to)?.[1]
-  if (folder === undefined) return (ABOVE[from] ?? []).includes(to) || from === `${target}.ts`
-  return target === folder || to === 'user.ts' || (isType && to === `${folder}.ts`)
+/** The file at the top that a file in lib/ belongs to; a file at the top is its own. */
+function topOf(file: string): string {
+  return file.replace(/^lib\/(\w+)\/.*/, '$1.ts')
 }
 
-/** The files on a cycle of imports, or nothing; types do not count, as they are gone when the program runs. */
+/** True if the layout allows an import. */
+function isAllowed({ from, to }: Import): boolean {
+  const top = topOf(from)
+  if (to === 'lib/errors.ts' || (ABOVE[top] ?? []).includes(to)) return true
+  return to.startsWith('lib/') ? topOf(to) === top : to === 'user.ts' && from !== top
+}
+
+/** The files on a cycle of imports, those of types included, or nothing. */
 function findCycle(imports: Import[]): string[] {
   const next = new Map<string, Import[]>()
-  for (const one of imports) if (!one.isType) next.set(one.from, [...(next.get(one.from) ?? []), one])
+  for (const one of imports) next.set(one.from, [...(next.get(one.from) ?? []), one])
   const done = new Set<string>()
   const visit = (file: string, path: string[]): string[] => {
     if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
@@ -76,18 +78,23 @@ t.test('the check tells a wrong arrow from a right one', async (t) => {
     ['db.ts', `import {\n  a,\n  b,\n} from './lib/auth/x.ts'`, false],
     ['auth.ts', `export { x } from './lib/auth/x.ts'`, true],
     ['lib/auth/x.ts', `import { x } from '../db/x.ts'`, false],
-    ['lib/auth/x.ts', `import type { Auth } from '../../auth.ts'`, true],
-    ['lib/auth/x.ts', `import { type Auth } from '../../auth.ts'`, true],
-    ['lib/auth/x.ts', `import { Auth, type Client } from '../../auth.ts'`, false],
+    ['lib/auth/x.ts', `import type { Auth } from '../../auth.ts'`, false],
     ['lib/auth/x.ts', `const { Auth } = await import('../../auth.ts')`, false],
+    ['lib/auth/x.ts', `import { DB } from '../../db.ts'`, true],
     ['lib/server/a/x.ts', `import { User } from '../../../user.ts'`, true],
-    ['lib/server/a/x.ts', `import type { Auth } from '../../../auth.ts'`, false],
+    ['lib/server/a/x.ts', `import { Auth } from '../../../auth.ts'`, true],
+    ['lib/server/a/x.ts', `import { DB } from '../../../db.ts'`, false],
+    ['lib/server/a/x.ts', `import type { Service } from '../../../server.ts'`, false],
     ['main.ts', `import './lib/server/x.ts'`, false],
+    ['user.ts', `export { ValueError } from './lib/errors.ts'`, true],
   ] as const) {
     const found = importsOf(from, line)
     t.strictSame(found.map(isAllowed), [allowed], `${from}: ${line}`)
   }
-  const cycle = [...importsOf('lib/db/a.ts', `import './b.ts'`), ...importsOf('lib/db/b.ts', `import './a.ts'`)]
+  const cycle = [
+    ...importsOf('lib/db/a.ts', `import type { B } from './b.ts'`),
+    ...importsOf('lib/db/b.ts', `import './a.ts'`),
+  ]
   t.strictSame(findCycle(cycle), ['lib/db/a.ts', 'lib/db/b.ts', 'lib/db/a.ts'])
 })
 

@@ -1,7 +1,7 @@
 /** As many hashes at once as there are cores, and a bounded queue that is fair between networks. */
 import { availableParallelism } from 'node:os'
-import type { Client } from '../../auth.ts'
 import { Overloaded } from './errors.ts'
+import type { Client } from './input.ts'
 import { networkOf } from './network.ts'
 
 /** How long a password may have to wait for its turn, in milliseconds. */

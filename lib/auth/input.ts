@@ -1,9 +1,14 @@
 /** The rules for what Auth is given, with the messages that an HTTP client gets. */
-import type { Client } from '../../auth.ts'
 import { isTooLong, MAX_LENGTH } from '../../user.ts'
 import { ValueError } from '../errors.ts'
 import { InvalidInput } from './errors.ts'
 import { flawOf } from './passwords.ts'
+
+/**
+ * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that wait
+ * to be hashed take turns, and a signal that aborts when the client disconnects.
+ */
+export type Client = { address?: string; signal?: AbortSignal }
 
 /** Throws `ValueError` unless an argument is a string. */
 export function checkString(name: string, value: unknown): asserts value is string {

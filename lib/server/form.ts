@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { cut } from './head.ts'
 import { messageOf } from '../errors.ts'
-import { HttpError } from './http-error.ts'
+import { HttpError } from './service.ts'
 
 /** The largest body, in bytes. */
 const BODY_LIMIT = 16 * 1024

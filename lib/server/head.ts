@@ -53,28 +53,6 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
   return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }
 
-/** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
-export function sessionCookie({ cookieSecure, cookieDomain }: Config, sessionId: string, maxAge: number): string {
-  const secure = cookieSecure ? '; Secure' : ''
-  const domain = cookieDomain === null ? '' : `; Domain=${cookieDomain}`
-  return `session_id=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
-}
-
-/** How many cookies of the session's name count. */
-const MOST_COOKIES = 8
-const SESSION_COOKIE = /(?:^|;)[ \t]*session_id[ \t]*=([^;]*)/g
-
-/** The values, without quotes, of the cookies that are named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
-export function sessionIdsOf({ headers: { cookie = '' } }: IncomingMessage): string[] {
-  const ids: string[] = []
-  SESSION_COOKIE.lastIndex = 0
-  for (let found; ids.length < MOST_COOKIES && (found = SESSION_COOKIE.exec(cookie)) !== null;) {
-    const value = found[1]?.trim() ?? ''
-    ids.push(value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value)
-  }
-  return ids
-}
-
 /** How many Host headers there are: one is right (RFC 9112, section 3.2), and of several node's `headers` has the first. */
 export function countHosts({ rawHeaders }: IncomingMessage): number {
   let count = 0

@@ -1,16 +1,15 @@
 /** node:http's server with the service's limits, and with an answer for whatever node's parser finds wrong. */
-import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
 import type { Config } from './config.ts'
 import { declaresTooLarge } from './form.ts'
 import { addressOf } from './head.ts'
-import { HttpError } from './http-error.ts'
 import { keepNextTickFast } from './next-tick.ts'
 import { Pipeline } from './pipeline.ts'
 import { readInPieces } from './read-in-pieces.ts'
 import { ReplyBatch } from './reply-batch.ts'
-import { type Reply, writeReply } from './reply.ts'
+import { HttpError, type Reply, replyToError } from './service.ts'
 
 /** How long a request may take to arrive, in milliseconds, before it is answered 408. */
 const REQUEST_TIMEOUT = 10_000
@@ -33,8 +32,6 @@ const PARSE_ERRORS = new Map([
 export type Responder = {
   /** Answers a request; may throw. */
   replyTo(request: IncomingMessage): Promise<Reply> | Reply
-  /** The reply that stands for an error; never throws. */
-  replyToError(error: unknown): Reply
   /** Tells whether replies are the last ones of their connections. */
   isStopping(): boolean
 }
@@ -44,7 +41,7 @@ const PIPELINE = Symbol('pipeline')
 type Connection = Socket & { [PIPELINE]?: Pipeline }
 
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
-export function createHttpServer({ replyTo, replyToError, isStopping }: Responder, config: Config): Server {
+export function createHttpServer({ replyTo, isStopping }: Responder, config: Config): Server {
   const log = config.accessLog ? new AccessLog() : null
   const batch = new ReplyBatch(write)
 
@@ -127,7 +124,7 @@ export function createHttpServer({ replyTo, replyToError, isStopping }: Responde
     // And the parser, which may be another connection's by now.
     socket.removeAllListeners('data')
     const allowed = 'GET, HEAD, POST, PUT, DELETE, OPTIONS'
-    const reply = replyToError(new HttpError(405, 'this is not a proxy', ['Allow', allowed]))
+    const reply = replyToError(new HttpError(405, 'this is not a proxy', { Allow: allowed }))
     afterReplies(pipelineOf(socket), () => closeWith(socket, reply))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
@@ -172,4 +169,21 @@ function linger(socket: Socket): void {
   socket.resume()
   socket.end()
   setTimeout(() => socket.destroy(), LINGER).unref()
+}
+
+/** The reason phrases, in capitals as Flask's are: clients of the exercise compare them. */
+const REASONS = new Map(Object.entries(STATUS_CODES).map(([status, text = '']) => [Number(status), text.toUpperCase()]))
+
+/** Writes a reply, its head and body in one piece; returns the number of bytes in its body. */
+function writeReply(response: ServerResponse, { status, body, headers = {} }: Reply): number {
+  const isPage = typeof body === 'string'
+  const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
+  const length = Buffer.byteLength(text)
+  const type = isPage ? 'text/html; charset=utf-8' : 'application/json'
+  const head: (string | string[])[] = body === undefined ? [] : ['Content-Type', type]
+  // A 204 has no length (RFC 9110, section 8.6).
+  if (status !== 204) head.push('Content-Length', `${length}`)
+  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...Object.entries(headers).flat())
+  response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
+  return response.req.method === 'HEAD' ? 0 : length
 }

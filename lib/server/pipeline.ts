@@ -1,7 +1,7 @@
 /** The order in which the requests of one connection are worked on. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isSafe } from './head.ts'
-import type { Reply } from './reply.ts'
+import type { Reply } from './service.ts'
 
 /** How many requests of one connection may be without a reply at once. */
 const MOST_REQUESTS = 4096

@@ -1,7 +1,7 @@
 /** Who may register. */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from './config.ts'
-import { HttpError } from './http-error.ts'
+import { HttpError } from './service.ts'
 
 /** The loopback addresses, as node writes them: 127.0.0.0/8, also when it is mapped into IPv6, and ::1 (RFC 6890). */
 const LOOPBACK = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/

@@ -1,6 +1,6 @@
 /** Replies that are written together, because that is cheaper than each on its own. */
 import type { ServerResponse } from 'node:http'
-import type { Reply } from './reply.ts'
+import type { Reply } from './service.ts'
 
 /**
  * Writes the replies of one turn of the event loop one right after the other. A client that waits is woken up by the first, and

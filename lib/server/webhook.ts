@@ -1,5 +1,5 @@
 /** Where reset tokens are sent. */
-import type { Service } from '../../server.ts'
+import type { Auth } from '../../auth.ts'
 import { messageOf } from '../errors.ts'
 
 /** How many times a reset token is sent before the service gives up. */
@@ -13,12 +13,12 @@ const WEBHOOK_LIMIT = 100
 
 /** Sends reset tokens to the operator's mailer, in the background: an answer tells nobody whether an email is known. */
 export class Webhook {
-  readonly #auth: Service['auth']
+  readonly #auth: Auth
   readonly #url: string
   readonly #sending = new Set<Promise<void>>()
 
   /** Sends what `auth` makes to `url`. */
-  constructor(auth: Service['auth'], url: string) {
+  constructor(auth: Auth, url: string) {
     this.#auth = auth
     this.#url = url
   }

@@ -1,10 +1,9 @@
 /** `/account`: who is logged in, and a new password for those who know the old one. */
 import type { IncomingMessage } from 'node:http'
 import { field, type Form } from '../form.ts'
-import { clientOf, sessionCookie } from '../head.ts'
-import { HttpError } from '../http-error.ts'
-import type { Reply } from '../reply.ts'
-import { userOf } from '../session.ts'
+import { clientOf } from '../head.ts'
+import { HttpError, type Reply } from '../service.ts'
+import { sessionCookie, userOf } from '../session.ts'
 import { type Door, seeOther, submit } from './door.ts'
 import { noticeOn } from './notice.ts'
 
@@ -27,7 +26,7 @@ export async function changePassword(door: Door, request: IncomingMessage): Prom
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
     const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))
     if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
-    return seeOther('/account', 'Set-Cookie', sessionCookie(config, sessionId, config.auth.sessionTtl))
+    return seeOther('/account', { 'Set-Cookie': sessionCookie(config, sessionId, config.auth.sessionTtl) })
   }
   return { ...(await submit(door, request, pages.account, work, user.email)), userId: user.id }
 }

@@ -1,9 +1,8 @@
 /** What the front door's handlers share: the pages, and how a form does its work or comes back with what went wrong. */
 import type { IncomingMessage } from 'node:http'
-import type { Service } from '../../../server.ts'
 import { type Form, readForm } from '../form.ts'
 import { cut } from '../head.ts'
-import type { Reply } from '../reply.ts'
+import { type Reply, type ReplyHeaders, type Service, toHttpError } from '../service.ts'
 import { duration } from './duration.ts'
 import type { State } from './markup.ts'
 import type { Page } from './page.ts'
@@ -11,13 +10,7 @@ import type { Pages } from './pages.ts'
 import { ACCOUNT, wayBack } from './way-back.ts'
 
 /** What the handlers work with. */
-export type Door = Service & {
-  pages: Pages
-  /** The JSON reply that stands for an error. */
-  replyToError(error: unknown): Reply
-  /** Gives what Auth refuses a status and a message. */
-  failAs<T>(status: number, message: string, promise: Promise<T>): Promise<T>
-}
+export type Door = Service & { pages: Pages }
 
 /** The fields of a query. */
 export function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
@@ -40,8 +33,8 @@ export function emailIn(form: Form): string {
 }
 
 /** Sends a browser on; it gets the page there, whatever the method was (RFC 9110, section 15.4.4). */
-export function seeOther(location: string, ...headers: string[]): Reply {
-  return { status: 303, headers: ['Location', location, ...headers] }
+export function seeOther(location: string, headers: ReplyHeaders = {}): Reply {
+  return { status: 303, headers: { Location: location, ...headers } }
 }
 
 /** Lets a form do its work. On a failure its page comes back with the reason, and with what was filled in except passwords. */
@@ -60,16 +53,15 @@ export async function submit(
     // A client that has disconnected sees no page.
     if (request.socket.destroyed) throw error
     const rd = carried(backOf(door, request, form))
-    return failed(door.replyToError(error), page, { email: email ?? emailIn(form), token: form.get('token') ?? '', rd })
+    return failed(error, page, { email: email ?? emailIn(form), token: form.get('token') ?? '', rd })
   }
 }
 
-/** A failure's JSON reply as a page. */
-export function failed({ status, body, headers = [] }: Reply, page: Page, state: Partial<State> = {}): Reply {
-  const message = typeof body === 'object' && 'message' in body ? sentence(String(body.message)) : ''
-  const at = headers.indexOf('Retry-After')
-  const wait = at < 0 ? '' : ` Try again in ${duration(Number(headers[at + 1]))}.`
-  return page(status, { ...state, error: `${message}${wait}` }, headers)
+/** A failure as a page. */
+export function failed(error: unknown, page: Page, state: Partial<State> = {}): Reply {
+  const { status, message, headers } = toHttpError(error)
+  const wait = headers['Retry-After'] === undefined ? '' : ` Try again in ${duration(Number(headers['Retry-After']))}.`
+  return page(status, { ...state, error: `${sentence(message)}${wait}` }, headers)
 }
 
 /** A message as a sentence. */

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { pathOf } from '../head.ts'
-import type { Handler, Reply, Routes } from '../reply.ts'
+import { type Handler, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import { changePassword, showAccount } from './account.ts'
 import { type Door, failed } from './door.ts'
 import { healthz } from './healthz.ts'
@@ -19,17 +19,16 @@ type Show = (door: Door, request: IncomingMessage) => Promise<Reply> | Reply
 /** The front door's paths, and what to reply where a request for one of its pages fails before it reaches a handler. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
-/** Builds the pages; `tools` come from the server. */
-export function frontDoor(tools: Omit<Door, 'pages'>): FrontDoor {
-  const pages = buildPages(tools.config)
-  const door: Door = { ...tools, pages }
+/** Builds the pages. */
+export function frontDoor(service: Service): FrontDoor {
+  const pages = buildPages(service.config)
+  const door: Door = { ...service, pages }
 
   /** A failure as a page: its form again, or where a form would be of no use, a page without one. */
   function replyToError(error: unknown, request: IncomingMessage): Reply {
-    const reply = tools.replyToError(error)
     const path = pathOf(request.url ?? '')
-    if (!paths.has(path)) return reply
-    return failed(reply, forms.get(request.method === 'POST' ? path : '') ?? pages.failed)
+    if (!paths.has(path)) return toJson(error)
+    return failed(error, forms.get(request.method === 'POST' ? path : '') ?? pages.failed)
   }
 
   /** Makes a handler of the server's kind. */

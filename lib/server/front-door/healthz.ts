@@ -1,6 +1,5 @@
 /** What a balancer or a supervisor asks every few seconds: whether to send requests here. */
-import type { Service } from '../../../server.ts'
-import type { Reply } from '../reply.ts'
+import type { Reply, Service } from '../service.ts'
 
 /** `GET /healthz`: 200, or 503 while the service stops or its store does not answer. Not in the access log. */
 export async function healthz({ auth, isStopping }: Service): Promise<Reply> {
@@ -10,5 +9,5 @@ export async function healthz({ auth, isStopping }: Service): Promise<Reply> {
 }
 
 function unavailable(message: string): Reply {
-  return { status: 503, body: { message }, headers: ['Retry-After', '1'], isLogged: false }
+  return { status: 503, body: { message }, headers: { 'Retry-After': '1' }, isLogged: false }
 }

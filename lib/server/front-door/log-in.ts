@@ -1,11 +1,11 @@
 /** `/login`, `/register` and `/logout`: how a session begins and ends in a browser. */
 import type { IncomingMessage } from 'node:http'
 import { field } from '../form.ts'
-import { clientOf, sessionCookie } from '../head.ts'
-import { HttpError } from '../http-error.ts'
+import { ValueError } from '../../errors.ts'
+import { clientOf } from '../head.ts'
 import { checkRegistration } from '../registration.ts'
-import type { Reply } from '../reply.ts'
-import { endSessions, userOf } from '../session.ts'
+import { failAs, HttpError, type Reply } from '../service.ts'
+import { endSessions, sessionCookie, userOf } from '../session.ts'
 import { backOf, carried, type Door, emailIn, seeOther, submit } from './door.ts'
 import { noticeOn } from './notice.ts'
 import type { Page } from './page.ts'
@@ -37,8 +37,9 @@ export function register(door: Door, request: IncomingMessage): Promise<Reply> {
   return submit(door, request, pages.register, async (form) => {
     checkRegistration(config, request)
     const email = emailIn(form)
-    const registered = auth.registerUser(email, field(form, 'password', 400), clientOf(config, request))
-    await door.failAs(400, 'this email is registered already: log in, or take another', registered)
+    await auth
+      .registerUser(email, field(form, 'password', 400), clientOf(config, request))
+      .catch(failAs(ValueError, 400, 'this email is registered already: log in, or take another'))
     return welcomeBack(door, backOf(door, request, form), await auth.createSession(email))
   })
 }
@@ -46,7 +47,7 @@ export function register(door: Door, request: IncomingMessage): Promise<Reply> {
 /** `POST /logout`: ends the session, if there is one. */
 export async function logOut({ auth, config }: Door, request: IncomingMessage): Promise<Reply> {
   await endSessions(auth, request)
-  return seeOther('/login', 'Set-Cookie', sessionCookie(config, '', 0))
+  return seeOther('/login', { 'Set-Cookie': sessionCookie(config, '', 0) })
 }
 
 /** Shows a form that begins a session; a user who has one already is sent on at once. */
@@ -59,5 +60,5 @@ async function showForm(door: Door, request: IncomingMessage, page: Page): Promi
 /** Leads back with the new session. */
 function welcomeBack({ config }: Door, back: string, sessionId: string | null): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  return seeOther(back, 'Set-Cookie', sessionCookie(config, sessionId, config.auth.sessionTtl))
+  return seeOther(back, { 'Set-Cookie': sessionCookie(config, sessionId, config.auth.sessionTtl) })
 }

@@ -1,11 +1,11 @@
 /** What all pages share: the frame around their content, and the headers that they are sent with. */
 import type { Config } from '../config.ts'
-import type { Reply } from '../reply.ts'
+import type { Reply, ReplyHeaders } from '../service.ts'
 import { type Markup, markup, type State } from './markup.ts'
 import { STYLE, STYLE_SOURCE } from './style.ts'
 
 /** Makes the reply that shows a page with the state of this request. */
-export type Page = (status: number, state?: Partial<State>, headers?: readonly string[]) => Reply
+export type Page = (status: number, state?: Partial<State>, headers?: ReplyHeaders) => Reply
 
 const NOTHING: State = { error: '', notice: '', email: '', rd: '', token: '' }
 
@@ -47,15 +47,15 @@ ${destination}${MESSAGE}${content}</main>
 </html>
 `
   const always = headersOf(config)
-  return (status, state, headers = []) => ({
+  return (status, state, headers = {}) => ({
     status,
     body: whole.fill({ ...NOTHING, ...state }),
-    headers: [...always, ...headers],
+    headers: { ...always, ...headers },
   })
 }
 
 /** The headers of every page. */
-function headersOf({ publicUrl, cookieDomain }: Config): string[] {
+function headersOf({ publicUrl, cookieDomain }: Config): ReplyHeaders {
   // Browsers apply form-action also to where a form's answer redirects, which may be an app below the domain.
   const { protocol, port } = new URL(publicUrl ?? 'http://localhost')
   const at = port && `:${port}`
@@ -69,5 +69,5 @@ function headersOf({ publicUrl, cookieDomain }: Config): string[] {
     "base-uri 'none'",
   ]
   // Not no-referrer: with that a browser sends its forms with `Origin: null`, which looks like another site.
-  return ['Content-Security-Policy', policy.join('; '), 'Referrer-Policy', 'same-origin']
+  return { 'Content-Security-Policy': policy.join('; '), 'Referrer-Policy': 'same-origin' }
 }

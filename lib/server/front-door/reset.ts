@@ -2,7 +2,8 @@
 import type { IncomingMessage } from 'node:http'
 import { field } from '../form.ts'
 import { clientOf } from '../head.ts'
-import type { Reply } from '../reply.ts'
+import { ValueError } from '../../errors.ts'
+import { failAs, type Reply } from '../service.ts'
 import { type Door, queryOf, seeOther, submit } from './door.ts'
 
 /** `GET /forgot`. */
@@ -32,8 +33,9 @@ export function reset(door: Door, request: IncomingMessage): Promise<Reply> {
   return submit(door, request, pages.reset, async (form) => {
     const email = field(form, 'email', 403).trim()
     const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
-    const updated = auth.updatePassword(token, password, email, clientOf(config, request))
-    await door.failAs(403, 'this link has been used or has expired', updated)
+    await auth
+      .updatePassword(token, password, email, clientOf(config, request))
+      .catch(failAs(ValueError, 403, 'this link has been used or has expired'))
     return seeOther('/login')
   })
 }

@@ -1,8 +1,7 @@
 /** What a proxy asks before it lets a request through to an app: nginx auth_request, Caddy forward_auth, Traefik ForwardAuth. */
 import type { IncomingMessage } from 'node:http'
-import type { Service } from '../../../server.ts'
 import type { Config } from '../config.ts'
-import type { Reply } from '../reply.ts'
+import type { Reply, Service } from '../service.ts'
 import { identityOf, userOf } from '../session.ts'
 
 /** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
@@ -11,7 +10,7 @@ export async function verify({ auth, config }: Service, request: IncomingMessage
   if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
   const original = originalOf(config, request)
   const headers =
-    original === null ? [] : ['Location', `${config.publicUrl}/login?rd=${encodeURIComponent(original.url)}`]
+    original === null ? {} : { Location: `${config.publicUrl}/login?rd=${encodeURIComponent(original.url)}` }
   return { status: original?.status ?? 401, body: { message: 'not logged in' }, headers }
 }
 

@@ -3,9 +3,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
-import { messageOf } from '../../../lib/errors.ts'
-import { HttpError } from '../../../lib/server/http-error.ts'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
+import { HttpError } from '../../../lib/server/service.ts'
 import { createService, readConfig } from '../../../server.ts'
 import { listen, raw, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
@@ -68,7 +67,6 @@ t.test('a handler that throws, at once or later', async (t) => {
         if (url === '/now') throw new HttpError(403, 'now')
         return Promise.reject(new HttpError(403, 'later'))
       },
-      replyToError: (error) => ({ status: 403, body: { message: messageOf(error) } }),
       isStopping: () => false,
     },
     readConfig({ ACCESS_LOG: '0' }),

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
-import type { Reply } from '../../../lib/server/reply.ts'
+import type { Reply } from '../../../lib/server/service.ts'
 import { readConfig } from '../../../server.ts'
 import { listen, raw } from '../../helper/http.ts'
 
@@ -11,7 +11,7 @@ const LAST_GET = GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')
 
 t.test('a reply is written at the end of its turn, or at once behind another one of its connection', async (t) => {
   const replyTo = (): Reply => ({ status: 200, body: {} })
-  const server = createHttpServer({ replyTo, replyToError: () => ({ status: 500 }), isStopping: () => false }, config)
+  const server = createHttpServer({ replyTo, isStopping: () => false }, config)
   const isWritten: boolean[] = []
   server.on('request', (_request, response) => {
     isWritten.push(response.headersSent)
@@ -26,7 +26,7 @@ t.test('a reply is written at the end of its turn, or at once behind another one
 
 t.test('a request that gets a reply and turns out to be malformed in one turn is answered once', async (t) => {
   const replyTo = (): Reply => ({ status: 404, body: { message: 'no such path' } })
-  const server = createHttpServer({ replyTo, replyToError: () => ({ status: 400 }), isStopping: () => false }, config)
+  const server = createHttpServer({ replyTo, isStopping: () => false }, config)
   const received = await raw(
     await listen(server),
     'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n',

@@ -1,0 +1,79 @@
+/** What every handler is given and returns, and what a client is told of each error. */
+import type { IncomingMessage } from 'node:http'
+import { type Auth, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from '../../auth.ts'
+import type { Config } from './config.ts'
+import type { Webhook } from './webhook.ts'
+
+/** What the handlers work with. */
+export type Service = {
+  auth: Auth
+  config: Config
+  /** Where reset tokens are sent; `null`: they are handed to whoever asks. */
+  webhook: Webhook | null
+  /** True when the server is about to stop: replies are then the last ones of their connections. */
+  isStopping(): boolean
+}
+
+/** Header fields by name, as written on the wire; only `Set-Cookie` has several values (RFC 9110, section 5.3). */
+export type ReplyHeaders = Readonly<Record<string, string | string[]>>
+
+/** The answer to a request. An object is sent as JSON, a string as an HTML page; without a body, none is sent. */
+export type Reply = {
+  status: number
+  body?: object | string
+  headers?: ReplyHeaders
+  /** Whose session was found, for the access log. */
+  userId?: number
+  /** `false` keeps it out of the access log. */
+  isLogged?: boolean
+}
+
+/** Answers one method of one path; may also throw whatever `toHttpError` takes. */
+export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply
+
+/** Handlers by path and method. Maps, because an object would also have a `/__proto__`. */
+export type Routes = ReadonlyMap<string, ReadonlyMap<string, Handler>>
+
+/** A failure: its status, its message for the client, and the headers that go with it. */
+export class HttpError extends Error {
+  readonly status: number
+  readonly headers: ReplyHeaders
+
+  constructor(status: number, message: string, headers: ReplyHeaders = {}) {
+    super(message)
+    this.status = status
+    this.headers = headers
+  }
+}
+
+/**
+ * What a client is told of an error. A store that fails, and a bug, are told to the operator on stderr; the client learns no
+ * details.
+ */
+export function toHttpError(error: unknown): HttpError {
+  if (error instanceof HttpError) return error
+  if (error instanceof InvalidInput) return new HttpError(400, error.message)
+  if (error instanceof TooManyFailures || error instanceof Overloaded) {
+    const status = error instanceof Overloaded ? 503 : 429
+    return new HttpError(status, error.message, { 'Retry-After': `${error.retryAfter}` })
+  }
+  if (error instanceof StoreError) {
+    console.error(error.message)
+    return new HttpError(503, 'the store is not available', { 'Retry-After': '1' })
+  }
+  console.error('a bug:', error)
+  return new HttpError(500, 'internal error')
+}
+
+/** The JSON reply to a request that failed. */
+export function replyToError(error: unknown): Reply {
+  const { status, message, headers } = toHttpError(error)
+  return { status, body: { message }, headers }
+}
+
+/** For a promise's `catch`: gives errors of one class a status and a message of this route; others pass. */
+export function failAs(kind: typeof ValueError, status: number, message: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof kind && !(error instanceof InvalidInput) ? new HttpError(status, message) : error
+  }
+}
