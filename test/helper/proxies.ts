@@ -3,7 +3,9 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http'
+import * as http2 from 'node:http2'
 import { request } from 'node:https'
+import type { Duplex } from 'node:stream'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -119,18 +121,30 @@ async function freePorts(): Promise<Proxy> {
   return { http, https }
 }
 
-/** Starts an app that answers with what it was asked; returns its port. */
+/**
+ * Starts an app that answers with what it was asked, over HTTP/2 too, if asked to switch to it (h2c; RFC 7540, section 3.2), and
+ * sends back what it gets over a WebSocket; returns its port.
+ */
 export async function startApp(t: Test): Promise<number> {
   const app = createServer(async (request, response) => {
     const { method, url, httpVersion, headers } = request
     response.end(JSON.stringify({ method, url, httpVersion, headers, body: await text(request) }))
   })
-  t.teardown(() => app.close())
+  const overHttp2 = http2.createServer((request, response) => response.end(JSON.stringify(request.headers)))
+  app.on('upgrade', ({ headers }, socket) => {
+    const isHttp2 = /h2c/i.test(headers.upgrade ?? '')
+    const protocol = isHttp2 ? 'h2c' : 'websocket'
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`)
+    socket.on('error', () => socket.destroy())
+    if (isHttp2) overHttp2.emit('connection', socket)
+    else socket.pipe(socket)
+  })
+  t.teardown(() => app.close().closeAllConnections())
   return listen(app)
 }
 
-/** An answer of a proxy; a body that is JSON is parsed. */
-export type Answered = { status: number | undefined; headers: IncomingHttpHeaders; body: unknown }
+/** An answer of a proxy; a body that is JSON is parsed, and `socket` is there after a 101. */
+export type Answered = { status: number | undefined; headers: IncomingHttpHeaders; body: unknown; socket?: Duplex }
 
 /** Makes a client at one of this machine's addresses: it sends fields as a form over TLS, on a connection for each. */
 export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
@@ -139,11 +153,12 @@ export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
     address: string,
     fields?: Record<string, string>,
     headers: OutgoingHttpHeaders = {},
+    target?: string,
   ): Promise<Answered> => {
     const { hostname, pathname, search } = new URL(address)
     const form = fields && { 'content-type': 'application/x-www-form-urlencoded' }
     const to = { host: '127.0.0.1', port, servername: hostname, localAddress, agent: false, rejectUnauthorized: false }
-    const path = `${pathname}${search}`
+    const path = target ?? `${pathname}${search}`
     return new Promise((resolve, reject) => {
       const all = { host: hostname, ...form, ...headers }
       const sent = request({ ...to, method, path, headers: all }, async (response) => {
@@ -151,8 +166,18 @@ export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
         const parsed: unknown = body.startsWith('{') ? JSON.parse(body) : body
         resolve({ status: response.statusCode, headers: response.headers, body: parsed })
       })
+      sent.on('upgrade', ({ statusCode: status, headers }, socket) => resolve({ status, headers, body: '', socket }))
       sent.on('error', reject)
       sent.end(fields && String(new URLSearchParams(fields)))
     })
   }
+}
+
+/** Asks over HTTP/2 on a connection that has switched to it; resolves with the answer, empty where nothing speaks HTTP/2. */
+export async function askOverHttp2(socket: Duplex, headers: OutgoingHttpHeaders): Promise<string> {
+  const session = http2.connect('http://localhost', { createConnection: () => socket })
+  session.on('error', () => {})
+  const answer = await text(session.request(headers)).catch(() => '')
+  session.destroy()
+  return answer
 }

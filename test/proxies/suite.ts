@@ -1,8 +1,10 @@
 /** What has to hold behind any proxy: two apps and a login, with the real server and over TLS. */
+import { once } from 'node:events'
+import type { OutgoingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { raw } from '../helper/http.ts'
 import { startServer } from '../helper/program.ts'
-import { type Answered, clientOf, type ProxyKind, startApp } from '../helper/proxies.ts'
+import { type Answered, askOverHttp2, clientOf, type ProxyKind, startApp } from '../helper/proxies.ts'
 
 const AUTH = 'https://auth.example.com'
 const WIKI = 'https://wiki.example.com'
@@ -100,6 +102,90 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
         t.equal(status, 200)
         t.notMatch(Object(body).headers.cookie, /session_id/, cookie)
       }
+    })
+
+    await t.test('nothing else that apps take for identity or origin comes from the client', async (t) => {
+      const cookie = await logIn(BOB)
+      const forged = {
+        'Remote-Groups': 'forged',
+        'Remote-Name': 'forged',
+        'X-Forwarded-Host': 'forged',
+        'X-Forwarded-Port': '666',
+        'X-Forwarded-Prefix': '/forged',
+        'X-Forwarded-Proto': 'forged',
+        'X-Forwarded-Server': 'forged',
+        'X-Forwarded-User': 'forged',
+        'X-Real-IP': '6.6.6.6',
+        'X-Original-URL': '/forged',
+        'X-Rewrite-URL': '/forged',
+        'X-Client-IP': '6.6.6.6',
+        X_Forwarded_For: '6.6.6.6',
+        Forwarded: 'for=6.6.6.6;host=forged',
+      }
+      const { status, body } = await ask('GET', WIKI, undefined, { ...forged, cookie })
+      t.equal(status, 200)
+      t.notMatch(JSON.stringify(body), /forged|666|6\.6\.6\.6/)
+      t.match(body, { headers: { 'x-forwarded-host': 'wiki.example.com', 'x-forwarded-proto': 'https' } })
+    })
+
+    await t.test('a header that is called hop-by-hop is not taken away from the app or the service', async (t) => {
+      const cookie = await logIn(BOB)
+      const names = ['Remote-User', 'Remote-Email', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'Host']
+      for (const connection of [`close, ${names.join()}`, ['close', ...names]]) {
+        const { status, body } = await ask('GET', WIKI, undefined, { cookie, connection })
+        if (status === 200) t.hasStrict(body, { headers: { 'remote-user': '1', 'x-forwarded-for': '127.0.0.1' } })
+        else t.equal(status, 400)
+        t.match(await ask('GET', `${AUTH}/login`, undefined, { connection }), { status })
+      }
+    })
+
+    await t.test('only a WebSocket upgrades a connection', async (t) => {
+      const cookie = await logIn(BOB)
+      const upgrade = (to: string | string[]) => {
+        const headers: OutgoingHttpHeaders = { cookie, connection: 'Upgrade, HTTP2-Settings', 'http2-settings': '' }
+        return ask('GET', WIKI, undefined, { ...headers, Upgrade: to })
+      }
+      for (const to of ['h2c', 'H2C', 'websocket, h2c', 'h2c, websocket', ['websocket', 'h2c'], ['h2c', 'websocket']]) {
+        const { status, socket } = await upgrade(to)
+        if (socket) t.notMatch(await askOverHttp2(socket, { ':path': '/admin', 'remote-user': '999' }), '999', `${to}`)
+        else t.ok(status === 200 || status === 400, `${to}: ${status}`)
+      }
+      const { status, socket } = await ask('GET', WIKI, undefined, {
+        cookie,
+        connection: 'Upgrade',
+        upgrade: 'WebSocket',
+      })
+      t.equal(status, 101)
+      socket?.write('echo')
+      t.match(String(await once(socket ?? process, 'data')), 'echo')
+      socket?.destroy()
+    })
+
+    await t.test('the address counts, not the Host beside it', async (t) => {
+      const headers = { host: 'evil.com:666', cookie: await logIn(BOB) }
+      const { status, body } = await ask('GET', WIKI, undefined, headers, `${WIKI}/a?b`)
+      t.equal(status, 200)
+      t.match(body, { url: '/a?b', headers: { host: 'wiki.example.com', 'x-forwarded-host': 'wiki.example.com' } })
+      const login = await ask('GET', WIKI, undefined, { ...PAGE, host: 'evil.com' }, `${WIKI}/a?b`)
+      t.equal(login.headers.location, `${AUTH}/login?rd=${encodeURIComponent(`${WIKI}/a?b`)}`)
+      const { body: named } = await ask('GET', WIKI, undefined, { ...headers, host: 'wiki.example.com:8443' })
+      t.match(named, { headers: { host: 'wiki.example.com:8443' } }, 'with its port, as in Origin')
+    })
+
+    await t.test('large headers', async (t) => {
+      const cookie = await logIn(BOB)
+      const long = (length: number) => 'x'.repeat(length)
+      const large = { accept: `text/html,${long(3000)}`, cookie: `${cookie}; a=${long(6000)}` }
+      t.match(await ask('GET', `${WIKI}/?${long(5000)}`, undefined, large), { status: 200 })
+      const larger = { accept: `text/html,${long(6000)}`, cookie: large.cookie }
+      t.match(await ask('GET', `${WIKI}/?${long(6000)}`, undefined, larger), { status: 431 })
+    })
+
+    await t.test('a form of an app that comes too late', { skip: kind.name !== 'nginx' }, async (t) => {
+      const { status, headers, body } = await ask('POST', `${WIKI}/edit`, { text: 'long' }, PAGE)
+      t.match({ status, type: headers['content-type'] }, { status: 401, type: /^text\/html/ })
+      t.match(body, `<a href="${AUTH}/login`)
+      t.match(await ask('POST', `${WIKI}/edit`, { text: 'long' }), { status: 401, headers: { location: undefined } })
     })
 
     await t.test('bodies and methods reach the app as they are', async (t) => {
