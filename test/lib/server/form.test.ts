@@ -55,8 +55,6 @@ t.test('forms, multipart and JSON', async (t) => {
     ['{}', json, /^email is missing$/],
     [file, undefined, /^email is missing$/],
     ['email=a@b&password=x%00x', form, /NUL/],
-    ['--x\r\n', 'multipart/form-data; boundary=x', /^malformed body/],
-    ['x', 'multipart/form-data', /^malformed body/],
   ] as const) {
     t.match(await post(body, type), { status: 400, body: { message } }, `${body}`)
   }
@@ -66,7 +64,82 @@ t.test('forms, multipart and JSON', async (t) => {
   t.match(await request(`${url}/users`, 'POST'), { status: 400, body: { message: 'email is missing' } })
 })
 
-t.test('JSON is what JSON.parse makes of it, in no time', async (t) => {
+t.test('multipart as Flask reads it', async (t) => {
+  const { url } = await startService(t)
+  await request(`${url}/users`, 'POST', BOB)
+  /** The status of a login with a body whose lines end with CRLF; its bytes are those of Latin-1. */
+  const logIn = async (lines: string[], type = 'multipart/form-data; boundary=x', lineBreak = '\r\n') => {
+    const body = Buffer.from(lines.join(lineBreak), 'latin1')
+    const response = await fetch(`${url}/sessions`, { method: 'POST', body, headers: { 'content-type': type } })
+    return { status: response.status, body: await response.json() }
+  }
+  const part = (disposition: string, value: string, ...more: string[]) => [
+    '--x',
+    `Content-Disposition: ${disposition}`,
+    ...more,
+    '',
+    value,
+  ]
+  const email = part('form-data; name="email"', BOB.email)
+  const password = part('form-data; name="password"', BOB.password)
+  const bob = [...email, ...password]
+  const end = ['--x--', '']
+  const file = (names: string) => part(`form-data; ${names}`, '\x89PNG\xff\0\r\n--y', 'Content-Type: image/png')
+  // What Flask 2.2 and 3.1 read; a client is named where this is its habit.
+  for (const [habit, body, type, lineBreak] of [
+    ['curl', [...bob, ...end]],
+    ['LF alone', [...bob, ...end], undefined, '\n'],
+    ['CR alone', [...bob, ...end], undefined, '\r'],
+    ['text around the parts', ['A form:', ...bob, ...end, 'Bye.', '--x', ...end]],
+    ['an empty line before, none behind', ['', ...bob, '--x--']],
+    ['spaces behind a boundary', [...bob, ...end].map((line) => (line.startsWith('--') ? `${line} \t` : line))],
+    ['.NET: a quoted boundary', [...bob, ...end], 'multipart/form-data; boundary="x"'],
+    ['a parameter before it', [...bob, ...end], 'Multipart/Form-Data; charset="a;b";BOUNDARY=x'],
+    ['signs', [...bob, ...end].map((line) => line.replace('--x', '--[.*$')), 'multipart/form-data; boundary=[.*$'],
+    ['ktor, .NET: names without quotes', [...bob, ...end].map((line) => line.replaceAll('"', ''))],
+    ['no space after ;', [...bob, ...end].map((line) => line.replace('; ', ';'))],
+    ['no space behind a colon, one before', [...bob, ...end].map((line) => line.replace(': ', ' :'))],
+    ['other letters', [...bob, ...end].map((line) => line.replace(/^Content.*;/, 'CONTENT-DISPOSITION: FORM-DATA;'))],
+    ['further parameters', [...part('form-data; a="b;\\"c"; name="email"; d', BOB.email), ...password, ...end]],
+    ['a folded header', [...bob, ...end].map((line) => line.replace('; ', ';\r\n\t'))],
+    ['a header before it', [...part('x', '', '').slice(0, 1), 'Content-Type: text/plain', ...bob.slice(1), ...end]],
+    ['okhttp: lengths', [...part('form-data; name="email"', BOB.email, 'Content-Length: 10'), ...password, ...end]],
+    ['\\" in a name', [...part('form-data; name="a\\"; name=\\"email"', 'no'), ...bob, ...end]],
+    ['a file', [...file('name="email"; filename="f.png"'), ...bob, ...end]],
+    ['a file by filename*', [...file("name=email; filename*=UTF-8''f.png"), ...bob, ...end]],
+    ['a file whose name is Latin-1', [...file('name=email; filename="\xfc.png"'), ...bob, ...end]],
+    ['no file chosen in a browser', [...part('form-data; name="email"; filename=""', ''), ...bob, ...end]],
+    ['a part without a name', [...part('form-data', 'x'), '--x', '', 'x', ...bob, ...end]],
+    ['the first of a name', [...bob, ...part('form-data; name="email"', 'other@me.com'), ...end]],
+    ['a part without a value', ['--x', 'Content-Disposition: form-data; name="x"', '', ...bob, ...end]],
+  ] as [string, string[], string?, string?][]) {
+    t.match(await logIn(body, type, lineBreak), { status: 200 }, habit)
+  }
+  const odd = { email: 'odd@me.com', password: '\r\n\r\n--xy\u00e9--x\n' }
+  await request(`${url}/users`, 'POST', odd)
+  const utf8 = Buffer.from(odd.password).toString('latin1')
+  const oddEmail = part('form-data; name="email"', odd.email)
+  const name = 'form-data; name="password"'
+  t.match(await logIn([...oddEmail, ...part(name, utf8), ...end]), { status: 200 }, 'line breaks, almost a boundary')
+  const latin1 = part(name, odd.password, 'Content-Type: text/plain; charset=ISO-8859-1')
+  t.match(await logIn([...oddEmail, ...latin1, ...end]), { status: 200 }, 'Apache HttpClient: Latin-1')
+
+  for (const [body, message] of [
+    [bob, /cut off/],
+    [[...bob, '--x-'], /cut off/],
+    [[...bob, '--y--', ''], /cut off/],
+    [['no boundary'], /cut off/],
+    [[...oddEmail, ...part(name, odd.password), ...end], /not valid UTF-8$/],
+    [[...oddEmail, ...part(name, odd.password, 'Content-Type: text/plain; charset=x'), ...end], /not valid X$/],
+  ] as const) {
+    t.match(await logIn([...body, '']), { status: 400, body: { message } }, `${message}`)
+  }
+  for (const type of ['multipart/form-data', 'multipart/form-data; boundary=']) {
+    t.match(await logIn([...bob, ...end], type), { status: 400, body: { message: /has no boundary$/ } })
+  }
+})
+
+t.test('JSON is what JSON.parse makes of it', async (t) => {
   const { url } = await startService(t)
   const post = async (body: string) => {
     const headers = { 'content-type': 'application/json' }
@@ -76,12 +149,7 @@ t.test('JSON is what JSON.parse makes of it, in no time', async (t) => {
   const nested = '{"a":{"email":"x@x"},"email":"z@z","password":"p"}'
   t.match(await post(nested), { status: 400, body: { message: /a must be a string$/ } })
   t.match(await post('{"a":{"email":"x@x"},"a":"y","email":"z@z","password":"p"}'), { body: { email: 'z@z' } })
-  t.match(await post('{"email":"first@b","email":"last@b","password":"p"}'), { body: { email: 'last@b' } })
-
-  const quotes = `{"a":["${'\\"'.repeat(8000)}"]}`
-  const began = performance.now()
-  for (let i = 0; i < 20; i++) t.equal((await post(quotes)).status, 400)
-  t.ok(performance.now() - began < 1500, 'it would take three seconds, if each took as long as its length squared')
+  t.match(await post('\ufeff{"email":"first@b","email":"last@b","password":"p"}'), { body: { email: 'last@b' } })
 })
 
 t.test('at most 32 fields, in all codings', async (t) => {
