@@ -13,8 +13,7 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
   const acknowledged: { email: string; session?: string }[] = []
   const refused: string[] = []
   let inFold = 0
-  // tap's coverage slows a start down, and a killed process leaves none.
-  const env = { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0', NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
+  const env = { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0' }
   for (let round = 0; round < rounds; round++) {
     if (round % 2 === 1) {
       // The start folds what the round before has left in the log; it is not to end that.

@@ -1,0 +1,4 @@
+/** Imported first by a group whose tests mostly wait, for programs or for time: several of them wait side by side. */
+import t from 'tap'
+
+t.jobs = 4

@@ -1,0 +1,7 @@
+/** The tests of the store that start no program. */
+import '../db.test.ts'
+import '../lib/db/crash.test.ts'
+import '../lib/db/load.test.ts'
+import '../lib/db/rows.test.ts'
+import '../lib/db/table-file.test.ts'
+import '../lib/db/table.test.ts'
