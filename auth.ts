@@ -8,7 +8,7 @@
  */
 import { hash, randomUUID } from 'node:crypto'
 import { DB, EmailTaken, NoResultFound } from './db.ts'
-import { Overloaded } from './lib/auth/errors.ts'
+import { Overloaded, UnknownEmail, UnknownToken } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
 import { checkClient, checkNewEmail, checkNewPassword, checkString, type Client } from './lib/auth/input.ts'
@@ -17,8 +17,8 @@ import { Passwords } from './lib/auth/passwords.ts'
 import { ValueError } from './lib/errors.ts'
 import type { User } from './user.ts'
 
-export { StoreError } from './db.ts'
-export { InvalidInput, Overloaded, TooManyFailures } from './lib/auth/errors.ts'
+export { EmailTaken, StoreError } from './db.ts'
+export { InvalidInput, Overloaded, TooManyFailures, UnknownEmail, UnknownToken } from './lib/auth/errors.ts'
 export type { Client } from './lib/auth/input.ts'
 export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './lib/errors.ts'
@@ -73,21 +73,16 @@ export class Auth {
   /**
    * Adds a user (task 5).
    * @throws {InvalidInput} when the email or the password breaks a rule
-   * @throws {ValueError} when the email is taken
+   * @throws {EmailTaken} of two registrations of one email at the same time, one gets it
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
     checkNewEmail(email)
     checkNewPassword('password', password, this.#options.passwordMin)
     checkClient(client)
-    try {
-      // The search saves a hash; the store decides, as another registration may come in between.
-      if ((await this.findUser(email)) !== null) throw new EmailTaken()
-      return await this.#db.addUser(email, await this.#hash(password, client))
-    } catch (error) {
-      if (error instanceof EmailTaken) throw new ValueError(`User ${email} already exists`)
-      throw error
-    }
+    // Look first to save a hash; the store has the last word.
+    if ((await this.#find({ email })) !== null) throw new EmailTaken(email)
+    return this.#db.addUser(email, await this.#hash(password, client))
   }
 
   /** The user with this email, in upper or lower case, or `null`. */
@@ -133,11 +128,11 @@ export class Auth {
   /**
    * Makes a reset token (task 16) in place of an older one. Anyone who has it can set the user's password, so it is only for
    * the owner of the email.
-   * @throws {ValueError} when the email is unknown
+   * @throws {UnknownEmail}
    */
   async getResetPasswordToken(email: string): Promise<string> {
     const user = await this.findUser(email)
-    if (user === null) throw new ValueError(`User ${email} does not exist`)
+    if (user === null) throw new UnknownEmail(email)
     const resetToken = _generateUuid()
     const reset = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
     await this.#db.updateUser(user.id, reset)
@@ -149,21 +144,20 @@ export class Auth {
    * The token works once: of several uses at once, one wins.
    * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
-   * @throws {ValueError} when the token is unknown, used, replaced or expired
+   * @throws {UnknownToken} also when it has been used, replaced or has expired
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
     checkNewPassword('password', password, this.#options.passwordMin)
     if (email !== undefined) checkString('email', email)
     checkClient(client)
-    const noSuchToken = new ValueError('no such reset token')
-    if (typeof resetToken !== 'string') throw noSuchToken
+    if (typeof resetToken !== 'string') throw new UnknownToken()
     const reset_token = digest(resetToken)
     const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
-    if (user === null || !isLive(user.reset_expires_at)) throw noSuchToken
+    if (user === null || !isLive(user.reset_expires_at)) throw new UnknownToken()
     const hashed_password = await this.#hash(password, client)
     const isSet = await this.#update(user.id, { hashed_password, ...NO_SESSION, ...NO_RESET }, { reset_token })
-    if (!isSet) throw noSuchToken
+    if (!isSet) throw new UnknownToken()
     this.#failures.clear(user.email)
   }
 

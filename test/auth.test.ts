@@ -4,8 +4,11 @@ import {
   _hashPassword,
   Auth,
   type AuthOptions,
+  EmailTaken,
   InvalidInput,
   TooManyFailures,
+  UnknownEmail,
+  UnknownToken,
   ValueError,
 } from '../auth.ts'
 import { tempDir } from './helper/program.ts'
@@ -27,12 +30,25 @@ t.test('_generateUuid: version 4', async (t) => {
   t.not(_generateUuid(), _generateUuid())
 })
 
+t.test('errors are told apart by class, and each is a ValueError with a message', async (t) => {
+  for (const [error, message] of [
+    [new EmailTaken('a@b'), 'User a@b already exists'],
+    [new UnknownEmail('a@b'), 'User a@b does not exist'],
+    [new UnknownToken(), 'no such reset token'],
+    [new InvalidInput('password is missing'), 'password is missing'],
+  ] as const) {
+    t.type(error, ValueError)
+    t.equal(error.message, message)
+    t.equal(error.name, error.constructor.name)
+  }
+})
+
 t.test('registerUser and validLogin', async (t) => {
   const auth = newAuth()
   const user = await auth.registerUser('Me@Me.com', 'mySecuredPwd')
   t.match(user, { id: 1, email: 'Me@Me.com', hashed_password: /^\$2b\$04\$/ })
-  const taken = { name: 'ValueError', message: 'User me@me.com already exists' }
-  await t.rejects(auth.registerUser('me@me.com', 'other'), taken)
+  await t.rejects(auth.registerUser('me@me.com', 'other'), EmailTaken)
+  await t.rejects(auth.registerUser('me@me.com', 'other'), { message: 'User me@me.com already exists' })
   t.equal(await auth.validLogin('me@me.com', 'mySecuredPwd'), true)
   t.equal(await auth.validLogin('me@me.com', 'mySecuredPwd '), false)
   t.equal(await auth.validLogin('unknown@me.com', 'mySecuredPwd'), false)
@@ -42,7 +58,7 @@ t.test('of many registrations at once one wins', async (t) => {
   const auth = newAuth()
   const tries = await Promise.allSettled(Array.from({ length: 20 }, () => auth.registerUser('a@b', 'x')))
   t.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
-  for (const one of tries) if (one.status === 'rejected') t.type(one.reason, ValueError)
+  for (const one of tries) if (one.status === 'rejected') t.type(one.reason, EmailTaken)
 })
 
 t.test('what cannot be registered', async (t) => {
@@ -105,7 +121,7 @@ t.test('an argument of a wrong type is named', async (t) => {
   await t.rejects(auth.getResetPasswordToken(untyped(null)), refused('email must be a string'))
   await t.rejects(auth.getUserFromSessionId(untyped(5)), refused('sessionId must be a string'))
   for (const token of [null, 5, '', 'x']) {
-    await t.rejects(auth.updatePassword(untyped(token), 'x'), refused('no such reset token'))
+    await t.rejects(auth.updatePassword(untyped(token), 'x'), UnknownToken)
   }
   await t.rejects(auth.updatePassword('x', 'x', untyped(null)), refused('email must be a string'))
   await t.rejects(auth.changePassword(untyped('1'), 'x', 'y'), refused('userId must be an integer'))
@@ -136,14 +152,14 @@ t.test('sessions', async (t) => {
 t.test('reset tokens', async (t) => {
   const auth = newAuth()
   await auth.registerUser('a@b', 'old')
-  await t.rejects(auth.getResetPasswordToken('unknown@b'), ValueError)
+  await t.rejects(auth.getResetPasswordToken('unknown@b'), UnknownEmail)
   const replaced = await auth.getResetPasswordToken('a@b')
   const token = await auth.getResetPasswordToken('a@b')
-  await t.rejects(auth.updatePassword(replaced, 'new'), ValueError)
+  await t.rejects(auth.updatePassword(replaced, 'new'), UnknownToken)
   await t.rejects(auth.updatePassword(token, 'x'.repeat(73)), InvalidInput)
   const tries = await Promise.allSettled(['new', 'new', 'new'].map((password) => auth.updatePassword(token, password)))
   t.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1, 'one use wins')
-  for (const one of tries) if (one.status === 'rejected') t.type(one.reason, ValueError)
+  for (const one of tries) if (one.status === 'rejected') t.type(one.reason, UnknownToken)
   t.equal(await auth.validLogin('a@b', 'new'), true)
   t.equal(await auth.validLogin('a@b', 'old'), false)
 })
@@ -159,7 +175,7 @@ t.test('changePassword: a new session in place of the old one, and no reset toke
   const session = await auth.changePassword(id, 'old', 'new')
   t.match(await auth.getUserFromSessionId(session), { id, reset_token: null })
   t.equal(await auth.getUserFromSessionId(stolen), null)
-  await t.rejects(auth.updatePassword(token, 'newer'), { message: 'no such reset token' })
+  await t.rejects(auth.updatePassword(token, 'newer'), UnknownToken)
   t.equal(await auth.validLogin('a@b', 'old'), false)
   t.equal(await auth.validLogin('a@b', 'new'), true)
   const tries = await Promise.all(['x', 'y', 'z'].map((password) => auth.changePassword(id, 'new', password)))

@@ -1,4 +1,4 @@
-/** The errors that Auth throws. */
+/** The errors that Auth throws, as classes, so that a caller tells them apart without reading their messages. */
 import { ValueError } from '../errors.ts'
 
 /** A new email or password that breaks a rule. The message says which, and is meant for the person who chose it. */
@@ -6,9 +6,27 @@ export class InvalidInput extends ValueError {
   override name = 'InvalidInput'
 }
 
+/** There is no user with the email. */
+export class UnknownEmail extends ValueError {
+  override name = 'UnknownEmail'
+
+  constructor(email: string) {
+    super(`User ${email} does not exist`)
+  }
+}
+
+/** A reset token that was never made, or has been used, replaced or has expired. */
+export class UnknownToken extends ValueError {
+  override name = 'UnknownToken'
+
+  constructor() {
+    super('no such reset token')
+  }
+}
+
 /** A call that is refused now and may be tried again later. */
 export class TryLater extends Error {
-  /** How many seconds to wait before the next try, a whole number. */
+  /** Seconds to wait before the next try, a whole number. */
   readonly retryAfter: number
 
   /** @param retryAfter in whole seconds */

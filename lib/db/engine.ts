@@ -1,5 +1,6 @@
 /** What a store has to do, and the errors that it throws. */
 import type { User } from '../../user.ts'
+import { ValueError } from '../errors.ts'
 
 /** No row matches all attributes; named after SQLAlchemy's exception. */
 export class NoResultFound extends Error {
@@ -11,9 +12,13 @@ export class InvalidRequestError extends Error {
   override name = 'InvalidRequestError'
 }
 
-/** Another user has the email. */
-export class EmailTaken extends Error {
+/** Another user has the email, which is compared as `emailKey` says. */
+export class EmailTaken extends ValueError {
   override name = 'EmailTaken'
+
+  constructor(email: string) {
+    super(`User ${email} already exists`)
+  }
 }
 
 /** The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed. */

@@ -83,6 +83,7 @@ export class Postgres implements Engine {
         where not exists (select from ${TABLE} where ${FOLDED_EMAIL} = $1)
         on conflict (${FOLDED_EMAIL}) do nothing returning ${NAMES}`,
       values,
+      columns.email,
     )
     if (user === undefined) throw new EmailTaken(columns.email)
     return new User(user)
@@ -134,9 +135,8 @@ export class Postgres implements Engine {
     const { id, ...changes } = attributes
     const set = Object.entries(changes).map(([name, value]) => `, ${name} = $${values.push(value)}`)
     const where = allOf({ ...expected, id: userId }, values)
-    return (
-      (await this.#run(`update ${TABLE} set id = id${set.join('')} where ${where} returning id`, values)).length > 0
-    )
+    const text = `update ${TABLE} set id = id${set.join('')} where ${where} returning id`
+    return (await this.#run(text, values, attributes.email)).length > 0
   }
 
   /** The pool, once the database is open. */
@@ -145,12 +145,12 @@ export class Postgres implements Engine {
     return this.#pool
   }
 
-  /** Runs a statement. Throws `EmailTaken`, or `StoreError` when the database is away or does not answer in time. */
-  async #run<Row extends object>(text: string, values: Value[]): Promise<Row[]> {
+  /** Runs a statement. Throws `EmailTaken` where it sets this email, or `StoreError` when the database is away or does not answer in time. */
+  async #run<Row extends object>(text: string, values: Value[], email?: string): Promise<Row[]> {
     try {
       return await this.#opened.run<Row>(text, values)
     } catch (error) {
-      if (isEmailTaken(error)) throw new EmailTaken()
+      if (email !== undefined && isEmailTaken(error)) throw new EmailTaken(email)
       throw error instanceof StoreError ? error : new StoreError(`the database: ${explain(error)}`)
     }
   }

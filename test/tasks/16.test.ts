@@ -1,6 +1,6 @@
 /** Task 16, "Generate reset password token". */
 import t from 'tap'
-import { Auth } from '../../auth.ts'
+import { Auth, UnknownEmail } from '../../auth.ts'
 import { UUID } from '../helper/uuid.ts'
 
 t.test('task 16: getResetPasswordToken returns a token for a known email', async (t) => {
@@ -8,5 +8,6 @@ t.test('task 16: getResetPasswordToken returns a token for a known email', async
   await auth.registerUser('bob@bob.com', 'MyPwdOfBob')
   // As with sessions, the row holds a digest of the token; and the token expires after an hour.
   t.match(await auth.getResetPasswordToken('bob@bob.com'), UUID)
-  await t.rejects(auth.getResetPasswordToken('unknown@email.com'), { name: 'ValueError' })
+  // A ValueError, as in the exercise.
+  await t.rejects(auth.getResetPasswordToken('unknown@email.com'), UnknownEmail)
 })
