@@ -5,7 +5,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { Auth, AUTH_OPTIONS, ValueError } from './auth.ts'
+import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken, ValueError } from './auth.ts'
 import { type Config, readEnvironment } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
@@ -43,7 +43,7 @@ async function users({ auth, config }: Service, request: IncomingMessage): Promi
   const client = clientOf(config, request)
   const { email } = await auth
     .registerUser(emailField(form, 400), field(form, 'password', 400), client)
-    .catch(failAs(ValueError, 400, 'email already registered'))
+    .catch(failAs(EmailTaken, 400, 'email already registered'))
   return { status: 200, body: { email, message: 'user created' } }
 }
 
@@ -83,7 +83,7 @@ async function getResetPasswordToken({ auth, webhook }: Service, request: Incomi
     webhook.send(email)
     return { status: 200, body: { email, message: 'reset token sent' } }
   }
-  const reset_token = await auth.getResetPasswordToken(email).catch(failAs(ValueError, 403, 'no such user'))
+  const reset_token = await auth.getResetPasswordToken(email).catch(failAs(UnknownEmail, 403, 'no such user'))
   return { status: 200, body: { email: await registeredEmail(auth, email), reset_token } }
 }
 
@@ -94,7 +94,7 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
   const [resetToken, password] = [field(form, 'reset_token', 403), field(form, 'new_password', 403)]
   await auth
     .updatePassword(resetToken, password, email, clientOf(config, request))
-    .catch(failAs(ValueError, 403, 'no such reset token'))
+    .catch(failAs(UnknownToken, 403, 'no such reset token'))
   return { status: 200, body: { email: await registeredEmail(auth, email), message: 'Password updated' } }
 }
 

@@ -1,6 +1,6 @@
 /** What every handler is given and returns, and what a client is told of each error. */
 import type { IncomingMessage } from 'node:http'
-import { type Auth, InvalidInput, Overloaded, StoreError, TooManyFailures, ValueError } from '../../auth.ts'
+import { type Auth, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
 import type { Config } from './config.ts'
 import type { Webhook } from './webhook.ts'
 
@@ -72,8 +72,12 @@ export function replyToError(error: unknown): Reply {
 }
 
 /** For a promise's `catch`: gives errors of one class a status and a message of this route; others pass. */
-export function failAs(kind: typeof ValueError, status: number, message: string): (error: unknown) => never {
+export function failAs(
+  kind: new (...args: never[]) => Error,
+  status: number,
+  message: string,
+): (error: unknown) => never {
   return (error) => {
-    throw error instanceof kind && !(error instanceof InvalidInput) ? new HttpError(status, message) : error
+    throw error instanceof kind ? new HttpError(status, message) : error
   }
 }

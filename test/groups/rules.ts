@@ -1,7 +1,6 @@
 /** The tests of the rules of authentication, and of the project's text. */
 import '../auth.test.ts'
 import '../layers.test.ts'
-import '../lib/auth/digests.test.ts'
 import '../lib/auth/failed-logins.test.ts'
 import '../lib/auth/failure-window.test.ts'
 import '../lib/auth/hash-queue.test.ts'

@@ -1,7 +1,7 @@
 /** `/login`, `/register` and `/logout`: how a session begins and ends in a browser. */
 import type { IncomingMessage } from 'node:http'
 import { field } from '../form.ts'
-import { ValueError } from '../../errors.ts'
+import { EmailTaken } from '../../../auth.ts'
 import { clientOf } from '../head.ts'
 import { checkRegistration } from '../registration.ts'
 import { failAs, HttpError, type Reply } from '../service.ts'
@@ -39,7 +39,7 @@ export function register(door: Door, request: IncomingMessage): Promise<Reply> {
     const email = emailIn(form)
     await auth
       .registerUser(email, field(form, 'password', 400), clientOf(config, request))
-      .catch(failAs(ValueError, 400, 'this email is registered already: log in, or take another'))
+      .catch(failAs(EmailTaken, 400, 'this email is registered already: log in, or take another'))
     return welcomeBack(door, backOf(door, request, form), await auth.createSession(email))
   })
 }

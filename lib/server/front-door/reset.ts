@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { field } from '../form.ts'
 import { clientOf } from '../head.ts'
-import { ValueError } from '../../errors.ts'
+import { UnknownToken } from '../../../auth.ts'
 import { failAs, type Reply } from '../service.ts'
 import { type Door, queryOf, seeOther, submit } from './door.ts'
 
@@ -35,7 +35,7 @@ export function reset(door: Door, request: IncomingMessage): Promise<Reply> {
     const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
     await auth
       .updatePassword(token, password, email, clientOf(config, request))
-      .catch(failAs(ValueError, 403, 'this link has been used or has expired'))
+      .catch(failAs(UnknownToken, 403, 'this link has been used or has expired'))
     return seeOther('/login')
   })
 }
