@@ -2,11 +2,18 @@
  * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
  * how it survives a crash, is in `lib/db/`.
  */
-import { type Attributes, type Engine, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
+import {
+  type Attributes,
+  type Engine,
+  InvalidRequestError,
+  NoResultFound,
+  type Opener,
+  StoreError,
+} from './lib/db/engine.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
 import { messageOf, ValueError, withoutPassword } from './lib/errors.ts'
-import { canHold, checkValue, DEFAULT_URL, isColumn, type User } from './user.ts'
+import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
@@ -15,8 +22,8 @@ export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreE
  * the store cannot be opened, is closed, or cannot read or write now; nothing is changed then.
  */
 export class DB {
-  readonly #engine: Engine
-  #opened: Promise<void> | undefined
+  readonly #openEngine: Opener
+  #engine: Promise<Engine> | undefined
   #closed: Promise<void> | undefined
 
   /**
@@ -25,46 +32,42 @@ export class DB {
    */
   constructor(databaseUrl = DEFAULT_URL) {
     try {
-      this.#engine = engineFor(databaseUrl)
+      this.#openEngine = openerFor(databaseUrl)
     } catch (error) {
       throw new ValueError(`databaseUrl=${withoutPassword(String(databaseUrl))}: ${messageOf(error)}`)
     }
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
-  open(): Promise<void> {
+  async open(): Promise<void> {
+    await this.#opened()
+  }
+
+  /** The store, opened at the first call and again after it was refused. */
+  #opened(): Promise<Engine> {
     if (this.#closed !== undefined) return Promise.reject(new StoreError('the store is closed'))
-    this.#opened ??= this.#engine.open().catch((error) => {
-      this.#opened = undefined
+    this.#engine ??= this.#openEngine().catch((error) => {
+      this.#engine = undefined
       throw error
     })
-    return this.#opened
+    return this.#engine
   }
 
   /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
   async close(): Promise<void> {
-    this.#closed ??= this.#closeOpened()
+    const close = async () => (await this.#engine?.catch(() => undefined))?.close()
+    this.#closed ??= close()
     await this.#closed
-  }
-
-  async #closeOpened(): Promise<void> {
-    const isOpen = await this.#opened?.then(
-      () => true,
-      () => false,
-    )
-    if (isOpen === true) await this.#engine.close()
   }
 
   /** Checks that the store answers now: a file must still be this process's own, a database must answer within a second. */
   async check(): Promise<void> {
-    await this.open()
-    await this.#engine.check()
+    await (await this.#opened()).check()
   }
 
   /** How many users there are. */
   async countUsers(): Promise<number> {
-    await this.open()
-    return this.#engine.count()
+    return (await this.#opened()).count()
   }
 
   /**
@@ -75,8 +78,8 @@ export class DB {
   async addUser(email: string, hashedPassword: string): Promise<User> {
     checkValue('email', email)
     checkValue('hashed_password', hashedPassword)
-    await this.open()
-    return this.#engine.insert({ email, hashed_password: hashedPassword })
+    const engine = await this.#opened()
+    return engine.insert({ email, hashed_password: hashedPassword })
   }
 
   /**
@@ -85,11 +88,11 @@ export class DB {
    * @throws {InvalidRequestError} when an attribute is not a column, or when there is no attribute
    */
   async findUserBy(attributes: Attributes): Promise<User> {
-    if (Object.keys(attributes).length === 0) throw new InvalidRequestError('no attribute to search by')
-    checkSearch(attributes)
-    await this.open()
-    const user = await this.#engine.find(attributes)
-    if (user === undefined) throw new NoResultFound(`no user with this ${Object.keys(attributes).join(', ')}`)
+    const wanted = copySearch(attributes)
+    const names = Object.keys(wanted)
+    if (names.length === 0) throw new InvalidRequestError('no attribute to search by')
+    const user = await (await this.#opened()).find(wanted)
+    if (user === undefined) throw new NoResultFound(`no user with this ${names.join(', ')}`)
     return user
   }
 
@@ -102,34 +105,52 @@ export class DB {
    * @throws {InvalidRequestError} when an expected attribute is not a column
    */
   async updateUser(userId: number, attributes: Attributes, expected: Attributes = {}): Promise<void> {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
-      checkValue(name, value)
-      if (name === 'id' && value !== userId) throw new ValueError('an id never changes')
-    }
-    checkSearch({ id: userId })
-    checkSearch(expected)
-    await this.open()
-    const isAnother = 'id' in expected && expected.id !== userId
-    if (isAnother || !(await this.#engine.update(userId, attributes, expected))) {
+    const changes = copyChanges(attributes)
+    if ('id' in changes && changes.id !== userId) throw new ValueError('an id never changes')
+    copySearch({ id: userId })
+    const condition = copySearch(expected)
+    const engine = await this.#opened()
+    const isAnother = 'id' in condition && condition.id !== userId
+    if (isAnother || !(await engine.update(userId, changes, condition))) {
       throw new NoResultFound(`no user with id ${userId} and the expected values`)
     }
   }
 }
 
-/** Throws unless there may be a row with these values. */
-function checkSearch(attributes: Attributes): void {
-  for (const name of Object.keys(attributes)) {
-    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
-    if (!canHold(name, attributes[name]))
-      throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
-  }
+/**
+ * A copy of what a caller passes, read once and checked: what the caller does to its object while the store is opened must
+ * not reach the store.
+ */
+function copy(attributes: Attributes, check: (name: string, value: unknown) => ColumnName): Attributes {
+  const copied: Attributes = {}
+  const values: Partial<Record<ColumnName, unknown>> = copied
+  for (const [name, value] of Object.entries(attributes)) values[check(name, value)] = value
+  return copied
 }
 
-function engineFor(url: string): Engine {
-  if (url === 'memory:') return new Table(null)
-  if (/^postgres(ql)?:\/\//.test(url)) return new Postgres(url)
+/** A copy of values to search by. Rejects unknown columns, and values that no row can have. */
+function copySearch(attributes: Attributes): Attributes {
+  return copy(attributes, (name, value) => {
+    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
+    if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+    return name
+  })
+}
+
+/** A copy of new values. Rejects unknown columns, and values that their column cannot hold. */
+function copyChanges(attributes: Attributes): Attributes {
+  return copy(attributes, (name, value) => {
+    if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
+    checkValue(name, value)
+    return name
+  })
+}
+
+/** How the store at a URL is opened. */
+function openerFor(url: string): Opener {
+  if (url === 'memory:') return () => Table.open(null)
+  if (/^postgres(ql)?:\/\//.test(url)) return Postgres.at(url)
   const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
-  if (path !== undefined) return new Table(path)
+  if (path !== undefined) return () => Table.open(path)
   throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
 }

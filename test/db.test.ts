@@ -285,6 +285,42 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     )
   })
 
+  t.test(`${engine}: what happens to the caller's object after a call does not reach the store`, options, async (t) => {
+    const url = await urlFor(t)
+    const first = new DB(url)
+    for (const email of ['a@b', 'c@d']) await first.addUser(email, 'x')
+    const db = url === 'memory:' ? first : await openDB(t, url)
+    // The first calls of a store that is not open yet wait for longest.
+    if (db !== first) await first.close()
+    const attributes: Record<string, unknown> = { session_id: 'one' }
+    const one = db.updateUser(1, attributes)
+    attributes['session_id'] = 'two'
+    const expected: Record<string, unknown> = { email: 'c@d' }
+    const two = db.updateUser(2, attributes, expected)
+    attributes['session_id'] = 5
+    attributes["hashed_password = 'stolen' --"] = 'x'
+    expected['email'] = 'a@b'
+    const search: Record<string, unknown> = { session_id: 'two' }
+    const found = Promise.all([one, two]).then(() => db.findUserBy(search))
+    const early = db.findUserBy(expected)
+    expected['id = 2 or email'] = 'x'
+    await Promise.all([one, two])
+    t.equal((await early).id, 1)
+    t.equal((await found).id, 2)
+    t.match(await dump(db), [{ session_id: 'one' }, { session_id: 'two' }])
+    t.notOk((await dump(db)).some(({ hashed_password }) => hashed_password !== 'x'))
+    let reads = 0
+    const getter = {
+      get session_id() {
+        return reads++ === 0 ? 'once' : '\ud800'
+      },
+    }
+    await db.updateUser(1, getter)
+    t.equal((await db.findUserBy({ id: 1 })).session_id, 'once')
+    t.equal(reads, 1)
+    await db.close()
+  })
+
   t.test(`${engine}: a row is a copy`, options, async (t) => {
     const db = await openDB(t, await urlFor(t))
     const added = await db.addUser('a@b', 'x')

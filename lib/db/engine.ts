@@ -29,15 +29,14 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/** What is known of a user before there is an id. */
+/** A user to insert; the store assigns the id. */
 export type NewUser = Attributes & Pick<User, 'email' | 'hashed_password'>
 
-/**
- * A store. `DB` has checked every value, opens it before anything else, opens it again only after it was refused, and
- * closes it at most once, when it is open.
- */
+/** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is called. */
+export type Opener = () => Promise<Engine>
+
+/** What `DB` needs of a store that is open. `DB` validates every value, closes it at most once, and calls nothing after that. */
 export interface Engine {
-  open(): Promise<void>
   close(): Promise<void>
   /** Throws `StoreError` unless the store answers now. */
   check(): Promise<void>

@@ -29,11 +29,12 @@ const QUIET = 1000
 const FIRST_RETRY = 1000
 const LAST_RETRY = 60_000
 
-/** lowdb's adapter for a table of any size. It is open from `read` to `close`; before and after it touches no file. */
+/** lowdb's adapter for a table of any size, which exists only while the table is open. */
 export class FileAdapter implements Adapter<Rows> {
-  readonly #path: string
+  readonly #files: Opened
+  readonly #rows: Rows
   readonly #onDue: () => void
-  #opened: Opened | undefined
+  #isClosed = false
   #folds: Promise<void> = Promise.resolve()
   #isFolding = false
   #timer: NodeJS.Timeout | undefined
@@ -41,25 +42,21 @@ export class FileAdapter implements Adapter<Rows> {
   #failure: string | undefined
   #retryAfter = FIRST_RETRY
 
-  /** `onDue` is called when it is time to fold. Nothing is opened yet. */
-  constructor(path: string, onDue: () => void) {
-    this.#path = path
+  private constructor(files: Omit<Opened, 'commits'>, rows: Rows, onDue: () => void) {
+    this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
+    this.#rows = rows
     this.#onDue = onDue
-  }
-
-  get #open(): Opened {
-    if (this.#opened === undefined) throw new StoreError(`${this.#path} is not open`)
-    return this.#opened
   }
 
   /**
    * Takes the table's lock, loads the table, and moves what the log holds to a new log.
+   * @param onDue called when it is time to fold
    * @throws {StoreError} when the table is damaged or not available; nothing is changed then
    */
-  async read(): Promise<Rows> {
+  static async open(place: string, onDue: () => void): Promise<FileAdapter> {
     const undo: (() => void | Promise<void>)[] = []
     try {
-      const path = followLinks(this.#path)
+      const path = followLinks(place)
       checkPlace(path)
       const lock = Lock.take(`${path}-lock`, ({ message }) => stop(message))
       undo.push(() => lock.release())
@@ -74,9 +71,7 @@ export class FileAdapter implements Adapter<Rows> {
       await log.replace()
       await directory.sync()
       if (logs.some((part) => part.path !== log.path)) await unlink(`${path}-wal-old`)
-      const commits = new GroupCommit((line) => this.#append(line))
-      this.#opened = { path, directory, lock, log, table, commits }
-      return rows
+      return new FileAdapter({ path, directory, lock, log, table }, rows, onDue)
     } catch (error) {
       for (const step of undo.reverse()) {
         // What cannot be undone must not keep the lock from being given back.
@@ -84,20 +79,24 @@ export class FileAdapter implements Adapter<Rows> {
           await step()
         } catch {}
       }
-      throw error instanceof StoreError ? error : new StoreError(`cannot open ${this.#path}: ${messageOf(error)}`)
+      throw error instanceof StoreError ? error : new StoreError(`cannot open ${place}: ${messageOf(error)}`)
     }
   }
 
-  /** Resolves when a changed row is durable. If it cannot be, calls `undo` and throws `StoreError`. */
-  async append(user: User, undo: () => void): Promise<void> {
-    if (this.#opened === undefined) undo()
-    await this.#open.commits.add(user, undo)
+  /** The rows, as they were loaded when the table was opened. */
+  async read(): Promise<Rows> {
+    return this.#rows
   }
 
-  /** Throws `StoreError` unless the table is open and still this process's own. */
+  /** Resolves when a changed row is durable. If it cannot be, calls `undo` and throws `StoreError`. */
+  append(user: User, undo: () => void): Promise<void> {
+    return this.#files.commits.add(user, undo)
+  }
+
+  /** Throws `StoreError` unless the table is still this process's own. */
   async check(): Promise<void> {
     // Not while a fold renames its log: the name leads to the next one before this process goes on with it.
-    await this.#open.commits.inTurn(async () => checkOwner(this.#open))
+    await this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
   /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */
@@ -109,57 +108,55 @@ export class FileAdapter implements Adapter<Rows> {
   /** Gives the table back. If the log could not be folded it stays, and the next start replays it. */
   async close(): Promise<void> {
     await this.#folds
-    const opened = this.#open
+    const { commits, directory, lock } = this.#files
     clearTimeout(this.#timer)
     try {
-      await opened.commits.inTurn(async () => {
-        this.#opened = undefined
-        mustOwn(opened)
-        if (opened.log.length === 0) opened.log.remove()
-        await opened.log.close()
+      await commits.inTurn(async () => {
+        this.#isClosed = true
+        const { log } = this.#files
+        mustOwn(this.#files)
+        if (log.length === 0) log.remove()
+        await log.close()
       })
-      await opened.directory.close()
+      await directory.close()
     } finally {
-      opened.lock.release()
+      lock.release()
     }
   }
 
   async #append(line: string): Promise<void> {
-    const opened = this.#open
-    mustOwn(opened)
-    await opened.log.append(line)
-    mustOwn(opened)
+    mustOwn(this.#files)
+    await this.#files.log.append(line)
+    mustOwn(this.#files)
     this.#schedule()
   }
 
   /** Has the log folded now or soon, unless a fold is running or about to be tried again. */
   #schedule(): void {
-    if (this.#opened === undefined) return
-    const { log, table } = this.#opened
+    const { log, table } = this.#files
     const tableLength = Number(table?.size ?? 0)
-    if (this.#isFolding || this.#failure !== undefined || log.length === 0) return
+    if (this.#isClosed || this.#isFolding || this.#failure !== undefined || log.length === 0) return
     clearTimeout(this.#timer)
-    if (log.length >= Math.max(SMALL, tableLength) || !isAsLeft(this.#opened)) this.#onDue()
+    if (log.length >= Math.max(SMALL, tableLength) || !isAsLeft(this.#files)) this.#onDue()
     else if (tableLength < SMALL) this.#timer = setTimeout(this.#onDue, QUIET).unref()
   }
 
   async #fold(rows: Rows): Promise<void> {
-    const opened = this.#opened
-    await opened?.commits.inTurn(async () => {})
+    const files = this.#files
+    await files.commits.drained()
     // It may have been closed meanwhile.
-    if (opened === undefined || this.#opened === undefined) return
-    if (opened.log.length === 0 && isAsLeft(opened)) return
+    if (this.#isClosed || (files.log.length === 0 && isAsLeft(files))) return
     clearTimeout(this.#timer)
     this.#isFolding = true
     try {
-      await fold(opened, rows)
+      await fold(files, rows)
       this.#failure = undefined
       this.#retryAfter = FIRST_RETRY
     } catch (error) {
       const failure = messageOf(error)
-      // The same reason again tells nothing new.
+      // Report a repeated failure once.
       if (failure !== this.#failure) {
-        console.error(`cannot fold ${opened.log.path} into the table, trying again later: ${failure}`)
+        console.error(`cannot fold ${files.log.path} into the table, trying again later: ${failure}`)
       }
       this.#failure = failure
       this.#timer = setTimeout(this.#onDue, this.#retryAfter).unref()

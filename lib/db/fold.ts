@@ -83,7 +83,7 @@ async function replaceTable(opened: Opened, rows: Rows, temporary: string): Prom
   const { failures } = commits
   const table = await writeTable(temporary, rows.all, statFile(path) ?? opened.table)
   // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
-  await commits.inTurn(async () => {})
+  await commits.drained()
   if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
   mustOwn(opened)
   mustBe(temporary, table)

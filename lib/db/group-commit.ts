@@ -36,6 +36,11 @@ export class GroupCommit {
     return done
   }
 
+  /** Resolves when all batches so far are written or undone. */
+  drained(): Promise<void> {
+    return this.inTurn(async () => {})
+  }
+
   #begin(): Batch {
     const batch: Batch = { rows: [], undos: [], done: this.inTurn(() => this.#commit(batch)) }
     return batch

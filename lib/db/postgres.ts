@@ -13,40 +13,39 @@ const CHECK_TIMEOUT = 1000
 
 /** A table in PostgreSQL, for any number of processes: the database decides who comes first. */
 export class Postgres implements Engine {
-  readonly #url: string
-  readonly #connections: number
-  #pool: Pool | undefined
+  readonly #pool: Pool
   /** The session IDs that wait for the next lookup, and the lookup before it. */
   #lookup: { ids: string[]; found: Promise<Map<string | null, User>> } | undefined
   #lastLookup: Promise<unknown> | undefined
 
+  private constructor(pool: Pool) {
+    this.#pool = pool
+  }
+
   /**
+   * Checks a URL; connects, and makes or completes the table, when what it returns is called.
    * @param url the driver's, with `?max=N` for the number of connections (10 if there is none)
    * @throws {ValueError} when it is not one
    */
-  constructor(url: string) {
+  static at(url: string): () => Promise<Postgres> {
     const max = URL.canParse(url) ? (new URL(url).searchParams.get('max') ?? '10') : ''
     if (!/^[1-9]\d{0,2}$/.test(max)) throw new ValueError('expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10')
-    this.#url = url
-    this.#connections = Number(max)
-  }
-
-  /** Connects, and makes or completes the table. */
-  async open(): Promise<void> {
-    const pool = await Pool.load(this.#url, this.#connections)
-    try {
-      await prepareTable(pool)
-      await pool.findPooler()
-      this.#pool = pool
-    } catch (error) {
-      await pool.close()
-      throw new StoreError(`cannot open the database: ${explain(error)}`)
+    return async () => {
+      const pool = await Pool.load(url, Number(max))
+      try {
+        await prepareTable(pool)
+        await pool.findPooler()
+        return new Postgres(pool)
+      } catch (error) {
+        await pool.close()
+        throw new StoreError(`cannot open the database: ${explain(error)}`)
+      }
     }
   }
 
   /** Adds rows as they are to an empty table, all or none. */
   async fill(users: User[]): Promise<void> {
-    await this.#opened.transaction(async (sql) => {
+    await this.#pool.transaction(async (sql) => {
       await sql`lock table ${sql(TABLE)}`
       const [some] = await sql`select from ${sql(TABLE)} limit 1`
       if (some !== undefined) throw new StoreError('the database has users already; nothing was changed')
@@ -59,7 +58,7 @@ export class Postgres implements Engine {
 
   /** Closes the connections when what runs on them has ended. */
   async close(): Promise<void> {
-    await this.#opened.close()
+    await this.#pool.close()
   }
 
   /** Throws unless the database answers within a second. */
@@ -133,22 +132,16 @@ export class Postgres implements Engine {
     const values: Value[] = []
     // Setting the id to itself keeps the statement valid when there is nothing else to change.
     const { id, ...changes } = attributes
-    const set = Object.entries(changes).map(([name, value]) => `, ${name} = $${values.push(value)}`)
+    const set = Object.entries(changes).map(([name, value]) => `, ${column(name)} = $${values.push(value)}`)
     const where = allOf({ ...expected, id: userId }, values)
     const text = `update ${TABLE} set id = id${set.join('')} where ${where} returning id`
     return (await this.#run(text, values, attributes.email)).length > 0
   }
 
-  /** The pool, once the database is open. */
-  get #opened(): Pool {
-    if (this.#pool === undefined) throw new StoreError('the database is not open')
-    return this.#pool
-  }
-
   /** Runs a statement. Throws `EmailTaken` where it sets this email, or `StoreError` when the database is away or does not answer in time. */
   async #run<Row extends object>(text: string, values: Value[], email?: string): Promise<Row[]> {
     try {
-      return await this.#opened.run<Row>(text, values)
+      return await this.#pool.run<Row>(text, values)
     } catch (error) {
       if (email !== undefined && isEmailTaken(error)) throw new EmailTaken(email)
       throw error instanceof StoreError ? error : new StoreError(`the database: ${explain(error)}`)
@@ -164,12 +157,17 @@ function isEmailTaken(error: unknown): boolean {
 /** The condition that a row has all of the attributes. The text has the names of columns in it, and never a value. */
 function allOf(attributes: Attributes, values: Value[]): string {
   const conditions = Object.entries(attributes).map(([name, value]) => {
-    if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
-    if (value === null) return `${name} is null`
+    if (value === null) return `${column(name)} is null`
     if (name === 'email') return `${FOLDED_EMAIL} = $${values.push(emailKey(String(value)))}`
-    return `${name} = $${values.push(value)}${castOf(name)}`
+    return `${name} = $${values.push(value)}${castOf(column(name))}`
   })
   return conditions.join(' and ')
+}
+
+/** A name that may stand in a statement: a column's. Any other would run as SQL. */
+function column(name: string): ColumnName {
+  if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
+  return name
 }
 
 /** The cast of a parameter: without one, an id over 2^31 would be an error, and an integer in a SELECT would become text. */

@@ -7,19 +7,25 @@ import { Rows } from './rows.ts'
 
 /** All rows in lowdb's `Low`, which reads and writes them with an adapter: in a file with a log, or in memory only. */
 export class Table implements Engine {
-  readonly #file: FileAdapter | null
   readonly #low: Low<Rows>
+  readonly #file: FileAdapter | null
 
-  /** `path` is where the table is kept; null keeps it in memory only. */
-  constructor(path: string | null) {
-    this.#file = path === null ? null : new FileAdapter(path, () => void this.#low.write())
-    this.#low = new Low(this.#file ?? new Memory<Rows>(), new Rows())
+  private constructor(low: Low<Rows>, file: FileAdapter | null) {
+    this.#low = low
+    this.#file = file
   }
 
-  /** Loads the table; its log is folded into it while the first calls are already being served. */
-  async open(): Promise<void> {
-    await this.#low.read()
-    void this.#low.write()
+  /**
+   * Loads the table; its log is folded into it while the first calls are already being served.
+   * @param path where the table is kept; null keeps it in memory only
+   */
+  static async open(path: string | null): Promise<Table> {
+    if (path === null) return new Table(new Low(new Memory<Rows>(), new Rows()), null)
+    const file = await FileAdapter.open(path, () => void low.write())
+    const low = new Low(file, new Rows())
+    await low.read()
+    void low.write()
+    return new Table(low, file)
   }
 
   /** Folds the log into the table and gives it back. */
@@ -58,7 +64,7 @@ export class Table implements Engine {
     return user && copyOf(user)
   }
 
-  /** Changes a row at once, so that whoever comes next sees it, and waits for the disk. */
+  /** Changes a row immediately, so that whoever comes next sees it, and waits for the disk. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const rows = this.#low.data
     const user = rows.find({ id: userId, ...expected })

@@ -13,15 +13,18 @@ import { Postgres } from './postgres.ts'
  */
 export async function moveUsers(path: string, url: string): Promise<number> {
   if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
-  const file = new FileAdapter(path, () => {})
-  const { all: users } = await file.read()
-  const database = new Postgres(url)
+  const openDatabase = Postgres.at(url)
+  const file = await FileAdapter.open(path, () => {})
   try {
-    await database.open()
-    await database.fill(users)
-    return users.length
+    const { all: users } = await file.read()
+    const database = await openDatabase()
+    try {
+      await database.fill(users)
+      return users.length
+    } finally {
+      await database.close()
+    }
   } finally {
-    await database.close()
     await file.close()
   }
 }

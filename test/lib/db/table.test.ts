@@ -1,6 +1,6 @@
 /** The engine in memory. */
 import t from 'tap'
-import { EmailTaken, StoreError } from '../../../lib/db/engine.ts'
+import { EmailTaken } from '../../../lib/db/engine.ts'
 import { Table } from '../../../lib/db/table.ts'
 import { openWith, row, table } from '../../helper/store.ts'
 
@@ -19,8 +19,7 @@ t.test('after the largest id there is none: the table is full', async (t) => {
 })
 
 t.test('an update that expects another id finds nobody', async (t) => {
-  const engine = new Table(null)
-  await engine.open()
+  const engine = await Table.open(null)
   await engine.insert({ email: 'a@b', hashed_password: 'x' })
   await engine.insert({ email: 'c@d', hashed_password: 'x' })
   t.equal(await engine.update(1, { session_id: 's' }, { id: 2 }), false)
@@ -35,11 +34,4 @@ t.test('rows with one session are each found when the one before is cleared, als
   t.equal((await db.findUserBy({ session_id: 's' })).id, 1)
   await db.updateUser(1, { session_id: null })
   t.equal((await db.findUserBy({ session_id: 's' })).id, 3)
-})
-
-t.test('a table that is not open touches no file', async (t) => {
-  const engine = new Table('/no/such/directory/users.json')
-  await t.rejects(engine.insert({ email: 'a@b', hashed_password: 'x' }), StoreError)
-  await t.rejects(engine.close(), StoreError)
-  t.equal(engine.count(), 0, 'nothing is left of what was refused')
 })
