@@ -1,5 +1,5 @@
 /** The tests that start programs. */
-import './jobs.ts'
+import '../helper/jobs.ts'
 import '../embedding.test.ts'
 import '../lib/db/file-adapter.test.ts'
 import '../lib/db/fold.test.ts'
@@ -14,4 +14,3 @@ import '../lib/server/webhook.test.ts'
 import '../main.test.ts'
 import '../readme.test.ts'
 import '../require.test.ts'
-import '../running/running.test.ts'

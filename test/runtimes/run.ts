@@ -27,10 +27,10 @@ const RUNTIMES: Runtime[] = [
 ]
 
 /** The tests that start the service as a program. tap runs on node only, but the service that they start need not. */
-const PROGRAM_TESTS = ['main', 'readme', 'tasks'].map((name) => `test/${name}.test.ts`)
-/** The main part of the tests; `run.test.ts` and `layers.test.ts` are about the project and not about the service. */
+const PROGRAM_TESTS = ['test/main.test.ts', 'test/readme.test.ts', 'test/groups/tasks.ts']
+/** The main part of the tests; `layers.test.ts` is about the project and not about the service. */
 const TESTS = readdirSync(join(ROOT, 'test'))
-  .filter((name) => name.endsWith('.test.ts') && !/^(run|layers)\./.test(name))
+  .filter((name) => name.endsWith('.test.ts') && name !== 'layers.test.ts')
   .map((name) => `test/${name}`)
 
 /** How long a program may run, in milliseconds. */

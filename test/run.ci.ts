@@ -4,23 +4,21 @@ import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { NEEDS_POSTGRES } from './helper/postgres.ts'
 import { ROOT, tempDir } from './helper/program.ts'
 
 t.jobs = 2
 
-/** Starts `npm test` in a project of its own, with these files; resolves when it has ended, or with it while it runs. */
-async function start(t: Test, files: Record<string, string>) {
+/** Runs a script of package.json in a project of its own, with these files; resolves while it runs. */
+async function start(t: Test, files: Record<string, string>, script = 'test') {
   const project = tempDir(t)
-  await mkdir(join(project, 'test'))
+  await mkdir(join(project, 'test/groups'), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(project, 'node_modules'))
   await cp(join(ROOT, 'package.json'), join(project, 'package.json'))
-  await cp(join(ROOT, 'test/run.ts'), join(project, 'test/run.ts'))
-  await cp(join(ROOT, 'test/helper'), join(project, 'test/helper'), { recursive: true })
+  for (const name of ['run', 'coverage']) await cp(join(ROOT, `test/${name}.ts`), join(project, `test/${name}.ts`))
   for (const [name, source] of Object.entries(files)) await writeFile(join(project, name), source)
   // Not the variables by which the tap that runs this test talks to its tests.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.includes('TAP')))
-  const npm = spawn('npm', ['test'], { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const npm = spawn('npm', ['run', script], { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => npm.kill('SIGKILL'))
   const ended = Promise.all([once(npm, 'exit'), text(npm.stdout), text(npm.stderr)]).then(
     ([[code], stdout, stderr]) => ({ code, stdout, stderr }),
@@ -30,27 +28,31 @@ async function start(t: Test, files: Record<string, string>) {
 
 t.test('a failure has its file and line, and the last line counts', async (t) => {
   const { ended } = await start(t, {
-    'test/a.test.ts': `import t from 'tap'\nt.test('sums', async (t) => {\n  t.equal(1 + 1, 2)\n  t.equal(1 + 1, 3, 'wrong')\n})`,
-    'test/b.test.ts': `import t from 'tap'\nt.test('later', { skip: 'no time' }, async () => {})`,
+    'test/groups/a.ts': `import t from 'tap'\nt.test('sums', async (t) => {\n  t.equal(1 + 1, 2)\n  t.equal(1 + 1, 3, 'wrong')\n})`,
+    'test/groups/b.ts': `import t from 'tap'\nt.test('later', { skip: 'no time' }, async () => {})`,
   })
   const { code, stdout, stderr } = await ended
   t.equal(stderr, '')
   t.equal(code, 1)
-  t.match(stdout, /^FAILED test\/a\.test\.ts \(/m)
-  t.match(stdout, /^ok     test\/b\.test\.ts \(/m)
-  t.match(stdout, /^test\/a\.test\.ts:4:5 test\/a\.test\.ts > sums > wrong\n/m)
+  t.match(stdout, /^FAILED test\/groups\/a\.ts \(/m)
+  t.match(stdout, /^ok     test\/groups\/b\.ts \(/m)
+  t.match(stdout, /^test\/groups\/a\.ts:4:5 test\/groups\/a\.ts > sums > wrong\n/m)
   t.match(stdout, /\n1 passed, 1 failed, 1 skipped\n$/)
 })
 
-t.test('a function that no test calls fails the run', NEEDS_POSTGRES, async (t) => {
-  const { ended } = await start(t, {
-    'code.ts': `export function used(): number {\n  return 1\n}\n\nexport function unused(): number {\n  return 2\n}\n`,
-    'test/a.test.ts': `import t from 'tap'\nimport { used } from '../code.ts'\nt.equal(used(), 1)\n`,
-  })
+t.test('a function that no test calls fails the coverage', async (t) => {
+  const { ended } = await start(
+    t,
+    {
+      'code.ts': `export function used(): number {\n  return 1\n}\n\nexport function unused(): number {\n  return 2\n}\n`,
+      'test/groups/a.ts': `import t from 'tap'\nimport { used } from '../../code.ts'\nt.equal(used(), 1)\n`,
+    },
+    'coverage',
+  )
   const { code, stdout } = await ended
   t.equal(code, 1)
   t.match(stdout, /code\.ts .* [56]-7 /)
-  t.match(stdout, /\n1 passed, 0 failed\n$/)
+  t.match(stdout, /\n1 passed, 0 failed\n/)
 })
 
 t.test('an interrupted run leaves no process behind', async (t) => {
@@ -59,7 +61,7 @@ t.test('an interrupted run leaves no process behind', async (t) => {
     ['SIGTERM', 143],
   ] as const) {
     const { npm, ended, project } = await start(t, {
-      'test/a.test.ts': `
+      'test/groups/a.ts': `
         import { spawn } from 'node:child_process'
         import { writeFileSync } from 'node:fs'
         import t from 'tap'
