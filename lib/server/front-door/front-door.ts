@@ -5,64 +5,59 @@
 import type { IncomingMessage } from 'node:http'
 import { pathOf } from '../head.ts'
 import { type Handler, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
-import { changePassword, showAccount } from './account.ts'
-import { type Door, failed } from './door.ts'
-import { healthz } from './healthz.ts'
-import { logIn, logOut, register, showLogin, showRegister } from './log-in.ts'
-import { buildPages } from './pages.ts'
-import { forgot, reset, showForgot, showReset } from './reset.ts'
-import { verify } from './verify.ts'
+import * as handlers from './handlers.ts'
+import { type Page, showError } from './page.ts'
+import * as pages from './pages.ts'
+import { healthz, verify } from './verify.ts'
 
-/** Answers one method of one page. */
-type Show = (door: Door, request: IncomingMessage) => Promise<Reply> | Reply
+/** The pages' paths: what answers each method, and the form that comes back when a POST fails before it is read. */
+const PATHS = new Map<string, { GET?: Handler; POST: Handler; form?: Page }>([
+  ['/login', { GET: handlers.showLogin, POST: handlers.logIn, form: pages.login }],
+  ['/register', { GET: handlers.showRegister, POST: handlers.register, form: pages.register }],
+  ['/logout', { POST: handlers.logOut }],
+  ['/account', { GET: handlers.showAccount, POST: handlers.changePassword }],
+  ['/forgot', { GET: handlers.showForgot, POST: handlers.forgot, form: pages.forgot }],
+  ['/reset', { GET: handlers.showReset, POST: handlers.reset, form: pages.reset }],
+])
 
 /** The front door's paths, and what to reply where a request for one of its pages fails before it reaches a handler. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
-/** Builds the pages. */
+/** The front door of a service. */
 export function frontDoor(service: Service): FrontDoor {
-  const pages = buildPages(service.config)
-  const door: Door = { ...service, pages }
-
-  /** A failure as a page: its form again, or where a form would be of no use, a page without one. */
-  function replyToError(error: unknown, request: IncomingMessage): Reply {
-    const path = pathOf(request.url ?? '')
-    if (!paths.has(path)) return toJson(error)
-    return failed(error, forms.get(request.method === 'POST' ? path : '') ?? pages.failed)
+  const paths = new Map<string, ReadonlyMap<string, Handler>>()
+  for (const [path, { GET, POST }] of PATHS) {
+    const methods = Object.entries({ ...(GET && { GET }), POST })
+    paths.set(path, new Map(methods.map(([method, handler]) => [method, asPage(handler)])))
   }
-
-  /** Makes a handler of the server's kind. */
-  function page(show: Show): Handler {
-    return async (_service, request) => {
-      try {
-        return await show(door, request)
-      } catch (error) {
-        // A client that has disconnected sees no page.
-        if (request.socket.destroyed) throw error
-        return replyToError(error, request)
-      }
-    }
-  }
-
-  const forms = new Map([
-    ['/login', pages.login],
-    ['/register', pages.register],
-    ['/forgot', pages.forgot],
-    ['/reset', pages.reset],
-  ])
-  const both = (get: Show, post: Show) => new Map(Object.entries({ GET: page(get), POST: page(post) }))
-  const paths = new Map([
-    ['/login', both(showLogin, logIn)],
-    ['/register', both(showRegister, register)],
-    ['/logout', new Map([['POST', page(logOut)]])],
-    ['/account', both(showAccount, changePassword)],
-    ['/reset', both(showReset, reset)],
-  ])
   // Without a webhook it would hand the token to whoever asks.
-  if (door.webhook !== null) paths.set('/forgot', both(showForgot, forgot))
+  if (service.webhook === null) paths.delete('/forgot')
   const others: Routes = new Map([
     ['/verify', new Map([['GET', verify]])],
     ['/healthz', new Map([['GET', healthz]])],
   ])
-  return { routes: new Map([...paths, ...others]), replyToError }
+  return {
+    routes: new Map([...paths, ...others]),
+    replyToError: (error, request) =>
+      paths.has(pathOf(request.url ?? '')) ? toPage(service, error, request) : toJson(error),
+  }
+}
+
+/** A handler whose failures are pages. */
+function asPage(handler: Handler): Handler {
+  return async (service, request) => {
+    try {
+      return await handler(service, request)
+    } catch (error) {
+      // A client that has disconnected sees no page.
+      if (request.socket.destroyed) throw error
+      return toPage(service, error, request)
+    }
+  }
+}
+
+/** A failure as a page: its form again, or where a form would be of no use, a page without one. */
+function toPage(service: Service, error: unknown, { method, url = '' }: IncomingMessage): Reply {
+  const form = method === 'POST' ? PATHS.get(pathOf(url))?.form : undefined
+  return showError(service, form ?? pages.failed, error)
 }

@@ -1,38 +1,72 @@
 /** What all pages share: the frame around their content, and the headers that they are sent with. */
 import type { Config } from '../config.ts'
-import type { Reply, ReplyHeaders } from '../service.ts'
-import { type Markup, markup, type State } from './markup.ts'
+import { type Reply, type ReplyHeaders, type Service, toHttpError } from '../service.ts'
+import { type Html, html } from './html.ts'
 import { STYLE, STYLE_SOURCE } from './style.ts'
 
-/** Makes the reply that shows a page with the state of this request. */
-export type Page = (status: number, state?: Partial<State>, headers?: ReplyHeaders) => Reply
+/** What a page shows of one request; the empty string where there is nothing to show. */
+export type State = Readonly<Record<'error' | 'notice' | 'email' | 'returnTo' | 'token', string>>
 
-const NOTHING: State = { error: '', notice: '', email: '', rd: '', token: '' }
+/** A page: its title, which is its heading too, and what stands below that. */
+export type Page = (state: State, service: Service) => { title: string; content: Html }
 
-/** A padlock. */
-const ICON = markup`<svg width="35" height="40" viewBox="6 4 28 32" fill="none" stroke="currentColor" stroke-width="2.5" aria-hidden="true">
-<rect x="8" y="18" width="24" height="16" rx="4"/>
-<path d="M13 18v-5a7 7 0 0 1 14 0v5M20 25v3" stroke-linecap="round"/>
-</svg>`
+const NOTHING: State = { error: '', notice: '', email: '', returnTo: '', token: '' }
 
-/**
- * What went wrong, or what was done. A screen reader that does not announce an alert on a new page still reads "Error:" in
- * the title first (GOV.UK Design System, Error message), and the message again with each field that it describes.
- */
-const MESSAGE = markup`${({ error }) => error && markup`<p role="alert" id="error"><strong>Error:</strong> ${error}</p>\n`}${({ notice }) => notice && markup`<p role="status">${notice}</p>\n`}`
+/** The reply that shows a page. */
+export function show(
+  service: Service,
+  page: Page,
+  status: number,
+  state: Partial<State> = {},
+  headers: ReplyHeaders = {},
+): Reply {
+  const whole = { ...NOTHING, ...state }
+  const { title, content } = page(whole, service)
+  const body = String(frame(title, whole, content))
+  return { status, body, headers: { ...headersOf(service.config), ...headers } }
+}
 
-/** Where a login leads, when that is another host. */
-const destination = ({ rd }: State) =>
-  URL.canParse(rd) ? markup`<p class="quiet">to go on to <strong>${new URL(rd).host}</strong></p>\n` : ''
+/** The reply that shows a page with what went wrong: the message that JSON would have. */
+export function showError(service: Service, page: Page, error: unknown, state: Partial<State> = {}): Reply {
+  const { status, message, headers } = toHttpError(error)
+  const seconds = headers['Retry-After']
+  const wait = seconds === undefined ? '' : ` Try again in ${duration(Number(seconds))}.`
+  return show(service, page, status, { ...state, error: `${sentence(message)}${wait}` }, headers)
+}
 
-/** Builds a page once; only what differs between requests is filled in later. */
-export function buildPage(config: Config, title: string, content: Markup): Page {
+/** A message as a sentence. */
+function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.!?]$/.test(message) ? '' : '.'}`
+}
+
+const UNITS = [
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+] as const
+
+/** Seconds in the largest unit of which there are two or more, rounded up: "90 seconds", "10 minutes", "1 second". */
+export function duration(seconds: number): string {
+  const [unit, length] = UNITS.find(([, length]) => seconds >= 2 * length) ?? ['second', 1]
+  const count = Math.ceil(seconds / length)
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}
+
+/** The whole document. */
+function frame(title: string, { error, notice, returnTo }: State, content: Html): Html {
+  // A screen reader that does not announce an alert on a new page still reads "Error:" in the title first (GOV.UK Design
+  // System, Error message), and the message again with each field that it describes.
+  const alert = error && html`<p role="alert" id="error"><strong>Error:</strong> ${error}</p>\n`
+  const status = notice && html`<p role="status">${notice}</p>\n`
+  // Only an app on another host has a whole address.
+  const host = URL.canParse(returnTo) ? new URL(returnTo).host : ''
+  const destination = host && html`<p class="quiet">to go on to <strong>${host}</strong></p>\n`
   // An empty icon, so that no browser asks for /favicon.ico.
-  const whole = markup`<!doctype html>
+  return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>${({ error }) => error && 'Error: '}${title}</title>
+<title>${error && 'Error: '}${title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
@@ -40,19 +74,18 @@ export function buildPage(config: Config, title: string, content: Markup): Page 
 </head>
 <body>
 <main>
-${ICON}
+${PADLOCK}
 <h1>${title}</h1>
-${destination}${MESSAGE}${content}</main>
+${destination}${alert}${status}${content}</main>
 </body>
 </html>
 `
-  const always = headersOf(config)
-  return (status, state, headers = {}) => ({
-    status,
-    body: whole.fill({ ...NOTHING, ...state }),
-    headers: { ...always, ...headers },
-  })
 }
+
+const PADLOCK = html`<svg width="35" height="40" viewBox="6 4 28 32" fill="none" stroke="currentColor" stroke-width="2.5" aria-hidden="true">
+<rect x="8" y="18" width="24" height="16" rx="4"/>
+<path d="M13 18v-5a7 7 0 0 1 14 0v5M20 25v3" stroke-linecap="round"/>
+</svg>`
 
 /** The headers of every page. */
 function headersOf({ publicUrl, cookieDomain }: Config): ReplyHeaders {

@@ -1,68 +1,122 @@
-/** The pages: what each says, asks for, and leads to. */
-import type { Config } from '../config.ts'
-import { duration } from './duration.ts'
-import { EMAIL, form, hidden, newPassword, OLD_PASSWORD, OWN_EMAIL, PASSWORD } from './fields.ts'
-import { type Markup, markup, type State } from './markup.ts'
-import { buildPage } from './page.ts'
+/**
+ * The pages: what each says, asks for, and leads to. For people, password managers and screen readers alike: labels, the
+ * autocomplete tokens of WHATWG HTML, no second password field, and nothing that keeps anybody from pasting (OWASP,
+ * Authentication Cheat Sheet).
+ */
+import type { Service } from '../service.ts'
+import { type Html, html } from './html.ts'
+import { duration, type Page, type State } from './page.ts'
 
-/** All pages, by name. */
-export type Pages = ReturnType<typeof buildPages>
-
-/** Links to a page keep the way back. */
-const backQuery = ({ rd }: State) => rd && `?rd=${encodeURIComponent(rd)}`
-const links = (content: Markup) => markup`<p class="links">${content}</p>\n`
-const loginLink = markup`<a href="/login${backQuery}">Log in</a>`
-
-/** Builds the pages for a configuration. */
-export function buildPages(config: Config) {
-  const hasMail = config.resetWebhook !== null
-  const isOpen = config.registration === 'open'
-  const forgotLink = hasMail ? markup`<a href="/forgot">Forgot your password?</a>` : ''
-  const registerLink = isOpen ? markup`<a href="/register${backQuery}">Create an account</a>` : ''
-  const choose = (name: 'password' | 'new_password', label: string) => newPassword(name, label, config.auth.passwordMin)
+export const login: Page = (state, service) => {
+  const isOpen = service.config.registration === 'open'
+  const registerLink = isOpen ? link('/register', 'Create an account', state) : ''
   return {
-    login: buildPage(
-      config,
+    title: 'Log in',
+    content: html`${form(
+      '/login',
       'Log in',
-      markup`${form('/login', 'Log in', markup`${hidden('rd')}${EMAIL}${PASSWORD}`)}
-${hasMail || isOpen ? links(markup`${registerLink} ${forgotLink}`) : ''}`,
-    ),
-    register: buildPage(
-      config,
-      'Create an account',
-      markup`${form('/register', 'Create account', markup`${hidden('rd')}${EMAIL}${choose('password', 'Password')}`)}
-${links(markup`Have an account already? ${loginLink}`)}`,
-    ),
-    /** Where something fails, and a form would be of no use. */
-    failed: buildPage(config, 'This did not work', links(markup`<a href="/account">Your account</a>`)),
-    account: buildPage(
-      config,
-      'Your account',
-      markup`<p>You are logged in as <strong>${({ email }) => email}</strong>.</p>
+      html`${hidden('rd', state.returnTo)}${email(state)}${password('Password', state, state.email !== '')}`,
+    )}
+${isOpen || service.webhook !== null ? links(html`${registerLink} ${forgotLink(service, 'Forgot your password?')}`) : ''}`,
+  }
+}
+
+export const register: Page = (state, service) => ({
+  title: 'Create an account',
+  content: html`${form(
+    '/register',
+    'Create account',
+    html`${hidden('rd', state.returnTo)}${email(state)}${newPassword('password', 'Password', state, service)}`,
+  )}
+${links(html`Have an account already? ${link('/login', 'Log in', state)}`)}`,
+})
+
+export const account: Page = (state, service) => ({
+  title: 'Your account',
+  content: html`<p>You are logged in as <strong>${state.email}</strong>.</p>
 <form method="post" action="/logout"><button class="plain">Log out</button></form>
 <h2>Change your password</h2>
-${form('/account', 'Change password', markup`${OWN_EMAIL}${OLD_PASSWORD}${choose('new_password', 'New password')}`)}`,
-    ),
-    forgot: buildPage(
-      config,
-      'Forgot your password?',
-      markup`<p class="quiet">Get a link to choose a new one, by mail.</p>
-${form('/forgot', 'Send the link', EMAIL)}
-${links(loginLink)}`,
-    ),
-    /** After the forgot page, for known and unknown emails alike. */
-    sent: buildPage(
-      config,
-      'Check your mail',
-      markup`<p>If <strong>${({ email }) => email}</strong> has an account here, a link to choose a new password is on its way.
-It works once, and for ${duration(config.auth.resetTtl)}.</p>
-${links(markup`<a href="/forgot">Send it again</a> ${loginLink}`)}`,
-    ),
-    reset: buildPage(
-      config,
-      'Choose a new password',
-      markup`${form('/reset', 'Set password', markup`${hidden('token')}${EMAIL}${choose('new_password', 'New password')}`)}
-${hasMail ? links(markup`<a href="/forgot">Send a new link</a>`) : ''}`,
-    ),
-  }
+${form(
+  '/account',
+  'Change password',
+  html`${ownEmail(state)}${password('Current password', state, state.error !== '')}${newPassword('new_password', 'New password', state, service)}`,
+)}`,
+})
+
+export const forgot: Page = (state) => ({
+  title: 'Forgot your password?',
+  content: html`<p class="quiet">Get a link to choose a new one, by mail.</p>
+${form('/forgot', 'Send the link', email(state))}
+${links(link('/login', 'Log in', state))}`,
+})
+
+/** After the forgot page, for known and unknown emails alike. */
+export const sent: Page = (state, service) => ({
+  title: 'Check your mail',
+  content: html`<p>If <strong>${state.email}</strong> has an account here, a link to choose a new password is on its way.
+It works once, and for ${duration(service.config.auth.resetTtl)}.</p>
+${links(html`${forgotLink(service, 'Send it again')} ${link('/login', 'Log in', state)}`)}`,
+})
+
+export const reset: Page = (state, service) => ({
+  title: 'Choose a new password',
+  content: html`${form(
+    '/reset',
+    'Set password',
+    html`${hidden('token', state.token)}${email(state)}${newPassword('new_password', 'New password', state, service)}`,
+  )}
+${service.webhook === null ? '' : links(forgotLink(service, 'Send a new link'))}`,
+})
+
+/** Where something fails, and a form would be of no use. */
+export const failed: Page = () => ({
+  title: 'This did not work',
+  content: links(html`<a href="/account">Your account</a>`),
+})
+
+const links = (content: string | Html) => html`<p class="links">${content}</p>\n`
+
+/** A link to a page that leads to the same address after a login. */
+const link = (path: string, text: string, { returnTo }: State) =>
+  html`<a href="${path}${returnTo && `?rd=${encodeURIComponent(returnTo)}`}">${text}</a>`
+
+const forgotLink = ({ webhook }: Service, text: string) => (webhook === null ? '' : html`<a href="/forgot">${text}</a>`)
+
+const form = (action: string, button: string, fields: Html) => html`<form method="post" action="${action}">
+${fields}<button>${button}</button>
+</form>`
+
+const hidden = (name: string, value: string) => html`<input type="hidden" name="${name}" value="${value}">\n`
+
+const autofocus = (isFocused: boolean) => (isFocused ? html` autofocus` : '')
+
+/** A screen reader reads these elements together with the field: what went wrong, and a hint. */
+function describedBy({ error }: State, hint = ''): string | Html {
+  const ids = `${hint} ${error && 'error'}`.trim()
+  return ids && html` aria-describedby="${ids}"`
+}
+
+/** The email, with the focus while it is empty; type=email would let browsers rewrite the domain of an address. */
+const email = (state: State) => html`<label for="email">Email</label>
+<input id="email" name="email" type="text" inputmode="email" autocomplete="username" autocapitalize="off" autocorrect="off" spellcheck="false" required value="${state.email}"${autofocus(state.email === '')}${describedBy(state)}>
+`
+
+/** The email of somebody who is logged in: it tells a password manager whose password is changed. */
+const ownEmail = (state: State) => html`<label for="email">Email</label>
+<input id="email" type="text" autocomplete="username" readonly value="${state.email}">
+`
+
+/** The password that somebody has. */
+const password = (label: string, state: State, isFocused: boolean) => html`<label for="password">${label}</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required${autofocus(isFocused)}${describedBy(state)}>
+`
+
+/** A password that is chosen now. */
+function newPassword(name: string, label: string, state: State, { config }: Service): Html {
+  const min = config.auth.passwordMin
+  const length = min > 1 ? html` minlength="${String(min)}"` : ''
+  const hint = min > 1 ? html`<p class="hint" id="hint">At least ${String(min)} characters</p>\n` : ''
+  return html`<label for="${name}">${label}</label>
+<input id="${name}" name="${name}" type="password" autocomplete="new-password" required${length}${describedBy(state, hint && 'hint')}>
+${hint}`
 }

@@ -1,11 +1,12 @@
 /** How the pages look: one small style sheet, inside each page, that the Content-Security-Policy allows by its hash. */
 import { createHash } from 'node:crypto'
+import { html } from './html.ts'
 
 /**
  * Sizes are in rem, so that the pages grow with the reader's font. Borders and text have the contrast that WCAG 2.2 asks for
  * (1.4.3, 1.4.11) in both colour schemes.
  */
-export const STYLE = `
+export const STYLE = html`
 :root {
   color-scheme: light dark;
   --page: #f3f4f7; --card: #fff; --text: #1b1f27; --quiet: #565e6c; --line: #858d9b; --edge: #dfe2e8;
@@ -49,4 +50,4 @@ a { color: var(--accent); text-underline-offset: .2em; }
 `
 
 /** The style's source expression in a Content-Security-Policy (CSP Level 3, section 2.3.1). */
-export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`
+export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(String(STYLE)).digest('base64')}'`

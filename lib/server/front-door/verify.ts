@@ -1,4 +1,7 @@
-/** What a proxy asks before it lets a request through to an app: nginx auth_request, Caddy forward_auth, Traefik ForwardAuth. */
+/**
+ * What a proxy asks before it lets a request through to an app: nginx auth_request, Caddy forward_auth, Traefik ForwardAuth;
+ * and what a balancer asks every few seconds, whether to send requests here.
+ */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
 import type { Reply, Service } from '../service.ts'
@@ -33,4 +36,15 @@ function originalOf(
   const [protocol, host, uri] = ['proto', 'host', 'uri'].map((name) => header(`x-forwarded-${name}`))
   if (!protocol || !host || !uri || !isPage('x-forwarded-method')) return null
   return { url: `${protocol}://${host}${uri}`, status: 302 }
+}
+
+/** `GET /healthz`: 200, or 503 while the service stops or its store does not answer. Not in the access log. */
+export async function healthz({ auth, isStopping }: Service): Promise<Reply> {
+  if (isStopping()) return unavailable('the service is stopping')
+  if (!(await auth.isHealthy())) return unavailable('the store does not answer')
+  return { status: 200, body: { message: 'ok' }, isLogged: false }
+}
+
+function unavailable(message: string): Reply {
+  return { status: 503, body: { message }, headers: { 'Retry-After': '1' }, isLogged: false }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { duration } from '../../../../lib/server/front-door/duration.ts'
+import { duration } from '../../../../lib/server/front-door/page.ts'
 
 t.test('seconds as people say them', async (t) => {
   for (const [seconds, words] of [

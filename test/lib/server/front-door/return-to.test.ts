@@ -1,7 +1,7 @@
 /** The way back leads back, and nowhere else. */
 import t from 'tap'
 import { readConfig } from '../../../../server.ts'
-import { wayBack } from '../../../../lib/server/front-door/way-back.ts'
+import { returnTo } from '../../../../lib/server/front-door/return-to.ts'
 
 const PLAIN = readConfig({})
 const PUBLIC = readConfig({ PUBLIC_URL: 'http://auth.example.com' })
@@ -29,19 +29,19 @@ t.test('what leads back', async (t) => {
     [DOMAIN, 'https:/wiki', 'https://auth.example.com/wiki'],
     [PORT, 'http://wiki.example.com:8080/', 'http://wiki.example.com:8080/'],
   ] as const) {
-    t.equal(wayBack(config, rd), expected, rd)
+    t.equal(returnTo(config, rd), expected, rd)
   }
 })
 
 t.test("the service's own pages, and nothing, lead to the account", async (t) => {
   for (const rd of [undefined, '', '/login', '/login/', '/logout?a', '/register#a', '/./account', '/a/../forgot']) {
-    t.equal(wayBack(PLAIN, rd), '/account', rd ?? 'none')
-    t.equal(wayBack(PUBLIC, rd), '/account', rd ?? 'none')
+    t.equal(returnTo(PLAIN, rd), '/account', rd ?? 'none')
+    t.equal(returnTo(PUBLIC, rd), '/account', rd ?? 'none')
   }
-  t.equal(wayBack(PUBLIC, 'http://auth.example.com//login'), '/account')
-  t.equal(wayBack(DOMAIN, 'https://auth.example.com/verify'), '/account')
+  t.equal(returnTo(PUBLIC, 'http://auth.example.com//login'), '/account')
+  t.equal(returnTo(DOMAIN, 'https://auth.example.com/verify'), '/account')
   const secure = readConfig({ PUBLIC_URL: 'http://auth.example.com', COOKIE_SECURE: '1' })
-  t.equal(wayBack(secure, '/wiki'), '/account', 'the cookie would not be sent there')
+  t.equal(returnTo(secure, '/wiki'), '/account', 'the cookie would not be sent there')
 })
 
 /** Ways to leave, for a service whose address nobody knows. */
@@ -160,25 +160,25 @@ const LOOK_ALIKES = [
 
 t.test('nothing leads away', async (t) => {
   t.ok(ELSEWHERE.length > 60 && LOOK_ALIKES.length > 30)
-  for (const rd of ELSEWHERE) t.equal(wayBack(PLAIN, rd), '/account', JSON.stringify(rd))
+  for (const rd of ELSEWHERE) t.equal(returnTo(PLAIN, rd), '/account', JSON.stringify(rd))
   for (const config of [PUBLIC, DOMAIN, PORT]) {
     for (const rd of [...ELSEWHERE, ...LOOK_ALIKES]) {
-      const back = wayBack(config, rd)
+      const back = returnTo(config, rd)
       // Where the service's address is known, what stays there may also be sent as a whole.
       const allowed = config === PUBLIC ? /^(\/account$|http:\/\/auth\.example\.com\/)/ : undefined
       const shared = config === DOMAIN ? /^(\/account$|https:\/\/auth\.example\.com\/)/ : undefined
       t.match(back, allowed ?? shared ?? /^(\/account$|http:\/\/example\.com:8080\/)/, JSON.stringify(rd))
     }
   }
-  for (const rd of LOOK_ALIKES) t.equal(wayBack(DOMAIN, rd), '/account', JSON.stringify(rd))
-  t.equal(wayBack(PUBLIC, 'https://auth.example.com/'), '/account', 'another scheme')
-  t.equal(wayBack(PUBLIC, 'http://wiki.example.com/'), '/account', 'the domain is not shared')
-  t.equal(wayBack(PUBLIC, 'http://example.com/'), '/account', 'nor what is above')
+  for (const rd of LOOK_ALIKES) t.equal(returnTo(DOMAIN, rd), '/account', JSON.stringify(rd))
+  t.equal(returnTo(PUBLIC, 'https://auth.example.com/'), '/account', 'another scheme')
+  t.equal(returnTo(PUBLIC, 'http://wiki.example.com/'), '/account', 'the domain is not shared')
+  t.equal(returnTo(PUBLIC, 'http://example.com/'), '/account', 'nor what is above')
 })
 
 t.test('what is sent means the same to a browser, which resolves it again, and fits in a header', async (t) => {
   for (const rd of [...ELSEWHERE, ...LOOK_ALIKES, '/a b', '/é?é#é', '/%', '/a\\b', '/\ud800']) {
-    const back = wayBack(PLAIN, rd)
+    const back = returnTo(PLAIN, rd)
     t.equal(new URL(back, 'https://me.example').origin, 'https://me.example', JSON.stringify(rd))
     t.match(back, /^[!-~]+$/)
   }

@@ -1,23 +1,23 @@
-/** Where to send a browser after a login: back to the page that it came from, and never to somebody else's site. */
+/** Where a browser returns to after a login: the page that it came from, and never somebody else's site. */
 import type { Config } from '../config.ts'
 
 /** Where a login leads by default. */
 export const ACCOUNT = '/account'
 
-/** The service's own pages, which are no way back to an app. */
+/** The service's own pages, to which no login returns. */
 const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$/
 /** A base for relative addresses, on a host that cannot exist (RFC 2606, section 2). */
 const NOWHERE = 'http://rd.invalid'
 
 /**
- * The address to go back to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing or leads away.
+ * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing or leads away.
  *
  * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects and
  * Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and read
  * `https:evil.com` and `/..//evil.com` in ways of their own. So it is parsed as browsers parse it (WHATWG URL), the parsed
  * parts are checked, and what is sent is the parsed address, never a piece of the text.
  */
-export function wayBack({ publicUrl, cookieDomain, cookieSecure }: Config, rd: string | undefined): string {
+export function returnTo({ publicUrl, cookieDomain, cookieSecure }: Config, rd: string | undefined): string {
   const base = publicUrl ?? NOWHERE
   if (!rd || !URL.canParse(rd, base)) return ACCOUNT
   const url = new URL(rd, base)
@@ -34,7 +34,7 @@ export function wayBack({ publicUrl, cookieDomain, cookieSecure }: Config, rd: s
   return isSameOrigin || isSibling(url, new URL(publicUrl), cookieDomain) ? url.href : ACCOUNT
 }
 
-/** Tells whether the session's cookie reaches this address, on the service's own scheme and port. */
+/** True if the session's cookie reaches this address, on the service's own scheme and port. */
 function isSibling({ protocol, hostname, port }: URL, publicUrl: URL, cookieDomain: string | null): boolean {
   if (cookieDomain === null || protocol !== publicUrl.protocol || port !== publicUrl.port) return false
   return hostname === cookieDomain || hostname.endsWith(`.${cookieDomain}`)
