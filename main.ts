@@ -25,25 +25,29 @@ The server is at BASE_URL, or on localhost at PORT (now ${BASE_URL}).`
 /** A step that got something other than it expected; the message is one line. */
 class StepFailed extends Error {}
 
-/** Sends a form or nothing. A redirect is not followed, because logOut checks it. */
-async function send(
-  method: string,
-  path: string,
-  form?: Record<string, string>,
-  sessionId?: string,
-): Promise<Response> {
+/** A request to the server at `url`, with a form and a session's cookie or without. */
+type Sent = { url: string; form?: Record<string, string>; sessionId?: string }
+
+/** Sends a request; a redirect is not followed, because logOut checks it. */
+async function send(method: string, path: string, { url, form, sessionId }: Sent): Promise<Response> {
   try {
-    return await fetch(new URL(path, BASE_URL), {
+    return await fetch(new URL(path, url), {
       method,
       redirect: 'manual',
       ...(form && { body: new URLSearchParams(form) }),
       ...(sessionId !== undefined && { headers: { cookie: `session_id=${sessionId}` } }),
     })
   } catch (error) {
-    const reason = error instanceof TypeError && error.cause instanceof Error ? error.cause : error
-    const code = reason instanceof Error && 'code' in reason ? reason.code : reason
-    throw new StepFailed(`no server at ${BASE_URL} (${code}): start one with npm start, or set BASE_URL or PORT`)
+    throw new StepFailed(`no server at ${url} (${reasonOf(error)}): start one with npm start, or set BASE_URL or PORT`)
   }
+}
+
+/** What is at the bottom of an error of fetch, such as a refused connection or what a proxy answered. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.cause instanceof Error) return reasonOf(error.cause)
+  // An AggregateError, of several addresses, has no message.
+  return error.message || ('code' in error ? String(error.code) : error.name)
 }
 
 /** Throws unless the response has this status and, if given, this payload. */
@@ -64,8 +68,8 @@ function parse(text: string): unknown {
 }
 
 /** Registers a user. */
-export async function registerUser(email: string, password: string): Promise<void> {
-  const response = await send('POST', '/users', { email, password })
+export async function registerUser(email: string, password: string, url = BASE_URL): Promise<void> {
+  const response = await send('POST', '/users', { url, form: { email, password } })
   if (response.status === 400 && (await response.clone().text()).includes('email already registered')) {
     throw new StepFailed(
       `registerUser: expected 200, got 400: ${email} is registered already, by an earlier run; ` +
@@ -76,18 +80,18 @@ export async function registerUser(email: string, password: string): Promise<voi
 }
 
 /** Checks that a wrong password is refused. */
-export async function logInWrongPassword(email: string, password: string): Promise<void> {
-  await expect('logInWrongPassword', await send('POST', '/sessions', { email, password }), 401)
+export async function logInWrongPassword(email: string, password: string, url = BASE_URL): Promise<void> {
+  await expect('logInWrongPassword', await send('POST', '/sessions', { url, form: { email, password } }), 401)
 }
 
 /** Checks that there is no profile without a session. */
-export async function profileUnlogged(): Promise<void> {
-  await expect('profileUnlogged', await send('GET', '/profile'), 403)
+export async function profileUnlogged(url = BASE_URL): Promise<void> {
+  await expect('profileUnlogged', await send('GET', '/profile', { url }), 403)
 }
 
 /** Logs in; returns the session ID from the cookie. */
-export async function logIn(email: string, password: string): Promise<string> {
-  const response = await send('POST', '/sessions', { email, password })
+export async function logIn(email: string, password: string, url = BASE_URL): Promise<string> {
+  const response = await send('POST', '/sessions', { url, form: { email, password } })
   await expect('logIn', response, 200, { email, message: 'logged in' })
   const sessionId = /^session_id=([^;]+)/.exec(response.headers.getSetCookie()[0] ?? '')?.[1]
   if (sessionId === undefined) throw new StepFailed('logIn: expected a session_id cookie, got none')
@@ -95,21 +99,21 @@ export async function logIn(email: string, password: string): Promise<string> {
 }
 
 /** Checks that a session shows its user's profile. */
-export async function profileLogged(sessionId: string): Promise<void> {
-  await expect('profileLogged', await send('GET', '/profile', undefined, sessionId), 200, { email: EMAIL })
+export async function profileLogged(sessionId: string, url = BASE_URL): Promise<void> {
+  await expect('profileLogged', await send('GET', '/profile', { url, sessionId }), 200, { email: EMAIL })
 }
 
 /** Logs out and checks that the answer redirects to `/`. */
-export async function logOut(sessionId: string): Promise<void> {
-  const response = await send('DELETE', '/sessions', undefined, sessionId)
+export async function logOut(sessionId: string, url = BASE_URL): Promise<void> {
+  const response = await send('DELETE', '/sessions', { url, sessionId })
   await expect('logOut', response, 302)
   const location = response.headers.get('location')
   if (location !== '/') throw new StepFailed(`logOut: expected Location: /, got ${location}`)
 }
 
 /** Asks for a reset token; returns it. */
-export async function resetPasswordToken(email: string): Promise<string> {
-  const response = await send('POST', '/reset_password', { email })
+export async function resetPasswordToken(email: string, url = BASE_URL): Promise<string> {
+  const response = await send('POST', '/reset_password', { url, form: { email } })
   const payload = parse(await response.clone().text())
   const token =
     typeof payload === 'object' && payload !== null && 'reset_token' in payload ? String(payload.reset_token) : ''
@@ -118,33 +122,47 @@ export async function resetPasswordToken(email: string): Promise<string> {
 }
 
 /** Sets a new password with a reset token. */
-export async function updatePassword(email: string, resetToken: string, newPassword: string): Promise<void> {
+export async function updatePassword(
+  email: string,
+  resetToken: string,
+  newPassword: string,
+  url = BASE_URL,
+): Promise<void> {
   const form = { email, reset_token: resetToken, new_password: newPassword }
-  await expect('updatePassword', await send('PUT', '/reset_password', form), 200, {
+  await expect('updatePassword', await send('PUT', '/reset_password', { url, form }), 200, {
     email,
     message: 'Password updated',
   })
 }
 
-/** Runs all steps in the order of the exercise. */
+/**
+ * Takes the exercise's user through all steps, in the exercise's order.
+ * @throws {Error} at the first step that got something else than it expected; the message is one line for people
+ */
+export async function run(url = BASE_URL): Promise<void> {
+  await registerUser(EMAIL, PASSWD, url)
+  await logInWrongPassword(EMAIL, NEW_PASSWD, url)
+  await profileUnlogged(url)
+  const sessionId = await logIn(EMAIL, PASSWD, url)
+  await profileLogged(sessionId, url)
+  await logOut(sessionId, url)
+  const resetToken = await resetPasswordToken(EMAIL, url)
+  await updatePassword(EMAIL, resetToken, NEW_PASSWD, url)
+  await logIn(EMAIL, NEW_PASSWD, url)
+}
+
+/** Runs it as a program. */
 async function main(): Promise<void> {
+  if (process.argv.slice(2).some((option) => option === '--help' || option === '-h')) return console.log(HELP)
   try {
-    await registerUser(EMAIL, PASSWD)
-    await logInWrongPassword(EMAIL, NEW_PASSWD)
-    await profileUnlogged()
-    const sessionId = await logIn(EMAIL, PASSWD)
-    await profileLogged(sessionId)
-    await logOut(sessionId)
-    const resetToken = await resetPasswordToken(EMAIL)
-    await updatePassword(EMAIL, resetToken, NEW_PASSWD)
-    await logIn(EMAIL, NEW_PASSWD)
+    await run()
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     process.exitCode = 1
   }
 }
 
-const [, script, ...options] = process.argv
-const isProgram = script !== undefined && existsSync(script) && realpathSync(script) === fileURLToPath(import.meta.url)
-if (isProgram && options.some((option) => option === '--help' || option === '-h')) console.log(HELP)
-else if (isProgram) void main()
+// node takes the name of a script without its ending too; pm2's own script imports the one that it starts.
+const [, script = ''] = process.argv
+const started = [script, `${script}.ts`, process.env['pm_exec_path'] ?? '']
+if (started.some((path) => existsSync(path) && realpathSync(path) === fileURLToPath(import.meta.url))) void main()

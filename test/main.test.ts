@@ -1,11 +1,13 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
+import { run } from '../main.ts'
 import { listen } from './helper/http.ts'
-import { Program, requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
+import { NOT_MEASURED, Program, requireFromCommonJs, ROOT, RUNTIME, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
-
-t.jobs = 2
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
   for (const name of ['BASE_URL', 'PORT'] as const) {
@@ -16,11 +18,26 @@ t.test('it prints nothing on success; BASE_URL and PORT name the server', async 
   }
 })
 
+t.test('started by a name without its ending, or by the script of a process manager, it runs', async (t) => {
+  const manager = `${tempDir(t)}/manager.mjs`
+  // As pm2 does.
+  writeFileSync(manager, "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n")
+  const [runtime = '', ...options] = RUNTIME
+  const starts = runtime.includes('deno') ? [[manager]] : [['./main'], [manager]]
+  for (const args of starts) {
+    const env = { ...process.env, ...NOT_MEASURED, BASE_URL: 'nonsense', pm_exec_path: `${ROOT}main.ts` }
+    const child = spawn(runtime, [...options, ...args], { cwd: ROOT, env })
+    const exited = once(child, 'exit')
+    t.match(await text(child.stderr), /^no server at nonsense /, args.join())
+    t.strictSame(await exited, [1, null])
+  }
+})
+
 t.test('the advice after a second run works, even when the server was killed in between', async (t) => {
   const directory = tempDir(t)
   const DATABASE_URL = `file:${directory}/users.json`
   const killed = await startServer(t, { DATABASE_URL })
-  t.match(await new Program('main.ts', { BASE_URL: killed.url }).exited, { code: 0 })
+  await run(killed.url)
   await killed.stop('SIGKILL')
 
   const second = await startServer(t, { DATABASE_URL })
@@ -31,16 +48,16 @@ t.test('the advice after a second run works, even when the server was killed in 
 
   const advised = /rm users\.json\*/.exec(program.stderr)?.[0] ?? 'false'
   t.equal(spawnSync('sh', ['-c', advised], { cwd: directory }).status, 0)
-  const third = await startServer(t, { DATABASE_URL })
-  t.match(await new Program('main.ts', { BASE_URL: third.url }).exited, { code: 0 })
+  await run((await startServer(t, { DATABASE_URL })).url)
 })
 
-t.test('without a server, it says where it looked', async (t) => {
-  for (const url of ['http://127.0.0.1:1', 'nonsense']) {
-    const program = new Program('main.ts', { BASE_URL: url })
-    t.match(await program.exited, { code: 1 })
-    t.match(program.stderr, new RegExp(`^no server at ${url} .*npm start, or set BASE_URL or PORT\n$`))
-  }
+t.test('without a server, it says where it looked and what was wrong', async (t) => {
+  const hint = 'start one with npm start, or set BASE_URL or PORT'
+  await t.rejects(run('nonsense'), { message: `no server at nonsense (Invalid URL): ${hint}` })
+  const server = createServer()
+  const url = `http://127.0.0.1:${await listen(server)}`
+  await once(server.close(), 'close')
+  await t.rejects(run(url), { message: new RegExp(`^no server at ${url} \\(.*ECONNREFUSED.*\\): ${hint}$`) })
 })
 
 t.test('--help says what it does, and does nothing', async (t) => {
@@ -60,6 +77,7 @@ t.test('an import runs nothing and brings the eight functions, also from CommonJ
     'profileUnlogged',
     'registerUser',
     'resetPasswordToken',
+    'run',
     'updatePassword',
   ]
   t.strictSame(Object.keys(await import('../main.ts')).sort(), names)
@@ -79,25 +97,22 @@ t.test('of a wrong answer it says which step expected what and got what', async 
     [200, '{"email":"guillaume@holberton.io","reset_token":"r"}'],
   ]
   const cases = [
-    [0, [500, 'oh no'], /^registerUser: expected 200 \{.*\}, got 500 oh no\n$/],
-    [0, [200, 'oh no'], /^registerUser: expected 200 \{.*\}, got 200 oh no\n$/],
+    [0, [500, 'oh no'], /^registerUser: expected 200 \{.*\}, got 500 oh no$/],
+    [0, [200, 'oh no'], /^registerUser: expected 200 \{.*\}, got 200 oh no$/],
     [1, [200, ''], /^logInWrongPassword: expected 401, got 200/],
     [3, [200, '{"email":"guillaume@holberton.io","message":"logged in"}'], /^logIn: expected a session_id cookie/],
-    [4, [200, '{"email":"other"}'], /^profileLogged: expected 200 \{.*\}, got 200 \{"email":"other"\}\n$/],
-    [5, [302, '', { Location: '/x' }], /^logOut: expected Location: \/, got \/x\n$/],
+    [4, [200, '{"email":"other"}'], /^profileLogged: expected 200 \{.*\}, got 200 \{"email":"other"\}$/],
+    [5, [302, '', { Location: '/x' }], /^logOut: expected Location: \/, got \/x$/],
     [6, [200, '{}'], /^resetPasswordToken: expected 200/],
     [7, [403, '{}'], /^updatePassword: expected 200/],
   ] as const
-  const check = async ([steps, wrong, line]: (typeof cases)[number]) => {
+  for (const [steps, wrong, message] of cases) {
     const answers = [...right.slice(0, steps), wrong]
     const server = createServer((_request, response) => {
       const [status, body, headers] = answers.shift() ?? [500, '']
       response.writeHead(status, headers).end(body)
     })
-    const program = new Program('main.ts', { BASE_URL: `http://127.0.0.1:${await listen(server)}` })
-    t.match(await program.exited, { code: 1 })
-    t.match(program.stderr, line)
+    await t.rejects(run(`http://127.0.0.1:${await listen(server)}`), { message })
     server.close()
   }
-  for (let i = 0; i < cases.length; i += 3) await Promise.all(cases.slice(i, i + 3).map(check))
 })
