@@ -1,69 +1,50 @@
 /** The engine over SQL. */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Pool } from 'pg'
 import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
-import { ValueError } from '../errors.ts'
 import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
-import { explain, Pool, type Value, within } from './pool.ts'
-import { FOLDED_EMAIL, hasCode, prepareTable } from './schema.ts'
+import { explain, hasCode, isWithoutTls, LIMITS, openPool, readUrl, use } from './pool.ts'
+import { FOLDED_EMAIL, prepareTable } from './schema.ts'
 
 /** The columns, as a statement lists them. */
-const NAMES = COLUMN_NAMES.join(', ')
+export const NAMES = COLUMN_NAMES.join(', ')
 
-/** How long a database that is well may take to answer, in milliseconds. */
-const CHECK_TIMEOUT = 1000
+/** A parameter of a statement. */
+type Value = string | number | null
 
 /** A table in PostgreSQL, for any number of processes: the database decides who comes first. */
 export class Postgres implements Engine {
   readonly #pool: Pool
-  /** The session IDs that wait for the next lookup, and the lookup before it. */
-  #lookup: { ids: string[]; found: Promise<Map<string | null, User>> } | undefined
-  #lastLookup: Promise<unknown> | undefined
+  readonly #limits: typeof LIMITS
 
-  private constructor(pool: Pool) {
+  private constructor(pool: Pool, limits: typeof LIMITS) {
     this.#pool = pool
+    this.#limits = limits
   }
 
   /**
    * Checks a URL; connects, and makes or completes the table, when what it returns is called.
-   * @param url the driver's, with `?max=N` for the number of connections (10 if there is none)
-   * @throws {ValueError} when it is not one
+   * @throws {ValueError} when pg cannot serve it
    */
-  static at(url: string): () => Promise<Postgres> {
-    const max = URL.canParse(url) ? (new URL(url).searchParams.get('max') ?? '10') : ''
-    if (!/^[1-9]\d{0,2}$/.test(max)) throw new ValueError('expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10')
-    return async () => {
-      const pool = await Pool.load(url, Number(max))
-      try {
-        await prepareTable(pool)
-        await pool.findPooler()
-        return new Postgres(pool)
-      } catch (error) {
-        await pool.close()
-        throw new StoreError(`cannot open the database: ${explain(error)}`)
-      }
-    }
+  static at(url: string, limits = LIMITS): () => Promise<Postgres> {
+    const open = poolAt(url, limits)
+    return async () => new Postgres(await open(), limits)
   }
 
-  /** Adds rows as they are to an empty table, all or none. */
-  async fill(users: User[]): Promise<void> {
-    await this.#pool.transaction(async (sql) => {
-      await sql`lock table ${sql(TABLE)}`
-      const [some] = await sql`select from ${sql(TABLE)} limit 1`
-      if (some !== undefined) throw new StoreError('the database has users already; nothing was changed')
-      for (let i = 0; i < users.length; i += 1000) {
-        await sql`insert into ${sql(TABLE)} ${sql(users.slice(i, i + 1000))}`
-      }
-      await sql`select setval(pg_get_serial_sequence(${TABLE}, 'id'), max(id)) from ${sql(TABLE)}`
-    })
-  }
-
-  /** Closes the connections when what runs on them has ended. */
+  /** Closes the connections when what runs on them, or waits for them, has ended. */
   async close(): Promise<void> {
-    await this.#pool.close()
+    // A pool that ends forgets who waits.
+    while (this.#pool.waitingCount > 0) await delay(10)
+    await this.#pool.end()
   }
 
   /** Throws unless the database answers within a second. */
   async check(): Promise<void> {
-    await within(CHECK_TIMEOUT, this.#run('select 1', []))
+    const { checkMs } = this.#limits
+    const late = delay(checkMs, undefined, { ref: false }).then(() => {
+      throw new StoreError(`the database did not answer within ${checkMs} ms`)
+    })
+    await Promise.race([this.#run('select 1', []), late])
   }
 
   /** How many rows there are. */
@@ -90,41 +71,10 @@ export class Postgres implements Engine {
 
   /** The first row that has all of the attributes. */
   async find(attributes: Attributes): Promise<User | undefined> {
-    const { session_id, ...others } = attributes
-    if (typeof session_id === 'string' && Object.keys(others).length === 0) return this.#findSession(session_id)
     const values: Value[] = []
     const where = allOf(attributes, values)
     const [user] = await this.#run<User>(`select ${NAMES} from ${TABLE} where ${where} order by id limit 1`, values)
     return user && new User(user)
-  }
-
-  /**
-   * Every request looks for a session: those that come in one turn of the event loop, or while such a statement runs, share
-   * the next one.
-   */
-  async #findSession(session_id: string): Promise<User | undefined> {
-    if (this.#lookup === undefined) {
-      const ids: string[] = []
-      const found = (this.#lastLookup ?? new Promise(setImmediate)).then(() => this.#findSessions(ids))
-      this.#lastLookup = found.catch(() => {})
-      this.#lookup = { ids, found }
-    }
-    this.#lookup.ids.push(session_id)
-    const user = (await this.#lookup.found).get(session_id)
-    return user && new User(user)
-  }
-
-  /** The rows that have the sessions. Those that come from now on are looked for by the next statement. */
-  async #findSessions(ids: string[]): Promise<Map<string | null, User>> {
-    this.#lookup = undefined
-    try {
-      const text = `select ${NAMES} from ${TABLE} where session_id = any($1::text[]) order by id desc`
-      const users = await this.#run<User>(text, [ids])
-      // Later entries of a Map replace earlier ones, so the row with the lowest id wins.
-      return new Map(users.map((user) => [user.session_id, user]))
-    } finally {
-      if (this.#lookup === undefined) this.#lastLookup = undefined
-    }
   }
 
   /** Changes a row in one statement, so that the condition still holds when it does. */
@@ -141,7 +91,7 @@ export class Postgres implements Engine {
   /** Runs a statement. Throws `EmailTaken` where it sets this email, or `StoreError` when the database is away or does not answer in time. */
   async #run<Row extends object>(text: string, values: Value[], email?: string): Promise<Row[]> {
     try {
-      return await this.#pool.run<Row>(text, values)
+      return (await use(this.#pool, (client) => client.query<Row>(text, values))).rows
     } catch (error) {
       if (email !== undefined && isEmailTaken(error)) throw new EmailTaken(email)
       throw error instanceof StoreError ? error : new StoreError(`the database: ${explain(error)}`)
@@ -149,9 +99,32 @@ export class Postgres implements Engine {
   }
 }
 
+/**
+ * Checks a URL; what it returns connects to a database that has the table then. The caller ends the pool.
+ * @throws {ValueError} when pg cannot serve it
+ */
+export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
+  const settings = readUrl(url)
+  return async function open(): Promise<Pool> {
+    const pool = await openPool(settings, limits)
+    try {
+      await prepareTable(pool)
+      return pool
+    } catch (error) {
+      await pool.end()
+      const { searchParams } = settings.url
+      if (searchParams.get('sslmode') === 'prefer' && isWithoutTls(error)) {
+        searchParams.set('sslmode', 'disable')
+        return open()
+      }
+      throw new StoreError(`cannot open the database: ${explain(error)}`)
+    }
+  }
+}
+
 /** Tells whether a unique index of emails refused a row: ours, or one that the Python original made. */
 function isEmailTaken(error: unknown): boolean {
-  return hasCode(error, '23505') && /email/.test(String(Object(error).constraint_name))
+  return hasCode(error, '23505') && /email/.test(String(Object(error).constraint))
 }
 
 /** The condition that a row has all of the attributes. The text has the names of columns in it, and never a value. */

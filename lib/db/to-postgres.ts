@@ -1,10 +1,13 @@
 /** The command that moves a table file into a database. */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { PoolClient } from 'pg'
+import { TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { FileAdapter } from './file-adapter.ts'
-import { Postgres } from './postgres.ts'
+import { transaction } from './pool.ts'
+import { NAMES, poolAt } from './postgres.ts'
 
 /**
  * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
@@ -13,20 +16,35 @@ import { Postgres } from './postgres.ts'
  */
 export async function moveUsers(path: string, url: string): Promise<number> {
   if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
-  const openDatabase = Postgres.at(url)
+  const openPool = poolAt(url)
   const file = await FileAdapter.open(path, () => {})
   try {
     const { all: users } = await file.read()
-    const database = await openDatabase()
+    const pool = await openPool()
     try {
-      await database.fill(users)
-      return users.length
+      await transaction(pool, (client) => fill(client, users))
     } finally {
-      await database.close()
+      await pool.end()
     }
+    return users.length
   } finally {
     await file.close()
   }
+}
+
+/** Adds rows as they are to the table, if it is empty. */
+async function fill(client: PoolClient, users: User[]): Promise<void> {
+  await client.query(`lock table ${TABLE}`)
+  const { rowCount } = await client.query(`select from ${TABLE} limit 1`)
+  if (rowCount !== 0) throw new StoreError('the database has users already; nothing was changed')
+  for (let i = 0; i < users.length; i += 1000) {
+    await client.query(
+      `insert into ${TABLE} (${NAMES}) overriding system value
+        select ${NAMES} from json_populate_recordset(null::${TABLE}, $1)`,
+      [JSON.stringify(users.slice(i, i + 1000))],
+    )
+  }
+  await client.query(`select setval(pg_get_serial_sequence('${TABLE}', 'id'), max(id)) from ${TABLE}`)
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

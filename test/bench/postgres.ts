@@ -82,7 +82,7 @@ async function measure(): Promise<void> {
   }
   printTable(`PostgreSQL, ${CLIENTS} at once, load by wrk (median of ${rounds} rounds of ${SECONDS} s)`, [
     ['', 'per second', 'to selects', 'to one process'],
-    ['bare selects by postgres.js, pool of 10', median(selects), 1, '-'],
+    ['bare selects by pg, pool of 10', median(selects), 1, '-'],
     ['GET /profile, one process', median(one), medianRatio(one, selects), 1],
     ['GET /profile, two processes', median(two), medianRatio(two, selects), medianRatio(two, one)],
   ])

@@ -1,6 +1,6 @@
 /** Databases for the tests that need PostgreSQL. */
 import { randomUUID } from 'node:crypto'
-import postgres, { type Sql } from 'postgres'
+import pg from 'pg'
 import type { Test } from 'tap'
 
 /** The server for the tests that need PostgreSQL; they make databases of their own on it. */
@@ -14,23 +14,32 @@ export const NEEDS_POSTGRES = {
       : false,
 }
 
-/** Tells whether the server for the tests is there. */
+/** True if the server for the tests is there. */
 export async function hasPostgres(): Promise<boolean> {
-  const sql = postgres(POSTGRES, { connect_timeout: 3 })
-  const answered = await sql`select 1`.catch(() => [])
-  await sql.end({ timeout: 0 })
-  return answered.length > 0
+  const client = new pg.Client({ connectionString: POSTGRES, connectionTimeoutMillis: 3000 })
+  const isThere = await client.connect().then(
+    () => true,
+    () => false,
+  )
+  await client.end()
+  return isThere
+}
+
+/** Connects to a database until the end of the test. */
+export async function connectTo(t: Test, url: string): Promise<pg.Client> {
+  const client = new pg.Client(url)
+  client.on('error', () => {})
+  await client.connect()
+  t.teardown(() => client.end())
+  return client
 }
 
 /** Makes a database of the test's own; returns its URL, and a connection to another database of the same server. */
-export async function createDatabase(t: Test): Promise<{ url: string; name: string; admin: Sql }> {
+export async function createDatabase(t: Test): Promise<{ url: string; name: string; admin: pg.Client }> {
   const name = `auth_test_${randomUUID().replaceAll('-', '')}`
-  const admin = postgres(POSTGRES, { onnotice: () => {} })
-  await admin`create database ${admin(name)}`
-  t.teardown(async () => {
-    await admin`drop database ${admin(name)} with (force)`
-    await admin.end()
-  })
+  const admin = await connectTo(t, POSTGRES)
+  await admin.query(`create database ${name}`)
+  t.teardown(() => admin.query(`drop database ${name} with (force)`))
   const url = new URL(POSTGRES)
   url.pathname = name
   return { url: url.href, name, admin }

@@ -1,55 +1,161 @@
-/** Connections to PostgreSQL: servers that hang up, TLS, PgBouncer, and scripts that never close. */
-import { spawn, spawnSync } from 'node:child_process'
+/** Connections to PostgreSQL: the URLs that people have, TLS, servers that do not answer, and scripts that never close. */
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { readFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { TLSSocket } from 'node:tls'
 import { DB } from '../../../db.ts'
+import { LIMITS } from '../../../lib/db/pool.ts'
+import { Postgres } from '../../../lib/db/postgres.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
-import { Program, runScript, startServer, tempDir } from '../../helper/program.ts'
+import { runScript, tempDir } from '../../helper/program.ts'
 
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 4
-
-/** Starts a server that does one thing with each connection; resolves with it and its URL. */
-async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<{ server: Server; url: string }> {
-  const server = createServer(onConnection).listen(0, '127.0.0.1')
-  t.teardown(() => server.close())
+/** Starts a server that does one thing with each connection; resolves with its port. */
+async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}))
+    onConnection(socket)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
   await once(server, 'listening')
-  return { server, url: `postgres://root@127.0.0.1:${Object(server.address()).port}/root` }
+  return Number(Object(server.address()).port)
 }
 
-t.test('a server that hangs up keeps the service from starting', async (t) => {
-  let connections = 0
-  const { url } = await listen(t, (socket) => {
-    connections++
-    socket.on('error', () => {}).end()
-  })
-  const server = new Program('server.ts', { DATABASE_URL: url, HOST: '127.0.0.1', PORT: '0' })
-  t.match(await server.exited, { code: 1 })
-  t.match(
-    server.stderr,
-    /^[^\n]*cannot open the database: 127.0.0.1:\d+ closed the connection without an answer; is it PostgreSQL\?\n$/,
+/** What comes of opening a database: 'open', or why not. */
+async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
+  try {
+    const engine = await Postgres.at(url, limits)()
+    await engine.check()
+    await engine.close()
+    return 'open'
+  } catch (error) {
+    return error instanceof Error ? error.message : ''
+  }
+}
+
+t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
+  const { url, name, admin } = await createDatabase(t)
+  const { hostname, port, username, password } = new URL(url)
+  const { rows } = await admin.query<{ directory: string }>(
+    "select split_part(current_setting('unix_socket_directories'), ',', 1) as directory",
   )
-  t.equal(connections, 1)
+  const directory = rows[0]?.directory ?? ''
+  const user = `${username}${password && `:${password}`}`
+  const socket = `host=${encodeURIComponent(directory)}&port=${port || 5432}`
+  const isHere = ['127.0.0.1', 'localhost'].includes(hostname)
+  for (const [text, skip = false] of [
+    [`${url}?max=2&application_name=app&options=-c%20search_path%3Dpublic`],
+    [`${url}?sslmode=prefer&channel_binding=require&gssencmode=prefer&keepalives=1&keepalives_idle=30`],
+    [`${url}?sslmode=allow`],
+    [`postgresql://${user}@${hostname}:${port || 5432}/${name}?target_session_attrs=any`],
+    [`postgres:///${name}?user=${username}&password=${password}&${socket}`, !isHere],
+    [`postgres:///${name}?user=${username}&${socket.replaceAll('%2F', '/')}`, !isHere],
+    [`postgres://${user}@/${name}?${socket}`, !isHere],
+    [`postgres://${user}@localhost/${name}?${socket}`, !isHere],
+    [`postgres://${user}@${encodeURIComponent(directory)}:${port || 5432}/${name}`, !isHere],
+  ] as const) {
+    if (!skip) t.equal(await outcomeOf(text), 'open', text)
+  }
+  t.match(await outcomeOf('postgres://me@[::1]:1/x'), /ECONNREFUSED ::1:1|EADDRNOTAVAIL|EAFNOSUPPORT/)
+  t.match(await outcomeOf('postgres://me@localhost:1/x'), /^cannot open the database: connect ECONNREFUSED \S+:1$/)
 })
 
-t.test('a server that says nothing, or something and no more', async (t) => {
-  const { url } = await listen(t, (socket) => socket.on('error', () => {}).resume())
-  const chatty = await listen(t, (socket) => socket.on('error', () => {}).end('x'))
-  const [silent, short] = [new DB(url).open(), new DB(chatty.url).open()]
-  short.catch(() => {})
-  await t.rejects(silent, { name: 'StoreError', message: /^cannot open the database: .*CONNECT_TIMEOUT/ })
-  await t.rejects(short, { name: 'StoreError', message: /did not answer within 4 seconds/ })
+t.test('URLs that are refused, in a line without the password', async (t) => {
+  const EXPECTED = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  for (const [url, shown, reason] of [
+    ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', EXPECTED],
+    ['postgres://me:secret@h/x?max=', 'postgres://me:***@h/x?max=', EXPECTED],
+    ['postgres://me:secret@h/x?max=ten', 'postgres://me:***@h/x?max=ten', EXPECTED],
+    ['postgres://me:secret@h1,h2/x', 'postgres://me:***@h1,h2/x', EXPECTED],
+    ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', EXPECTED],
+    ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', EXPECTED],
+    ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', EXPECTED],
+    ['postgres://me:100%secret@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
+    ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
+    ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
+  ] as const) {
+    t.throws(() => new DB(url), { name: 'ValueError', message: `databaseUrl=${shown}: ${reason}` }, url)
+  }
 })
 
-t.test('sslmode on a server without TLS', async (t) => {
-  const { url } = await listen(t, (socket) => socket.on('error', () => {}).on('data', () => socket.write('N')))
-  for (const mode of ['require', 'verify-full']) {
-    await t.rejects(new DB(`${url}?sslmode=${mode}`).open(), {
-      name: 'StoreError',
-      message: 'cannot open the database: the server has no TLS; turn it on there, or leave sslmode out of the URL',
+/** Puts TLS before the server of a URL; resolves with its port, a certificate for localhost, and a count of its use. */
+async function startTls(t: Test, url: string) {
+  const at = tempDir(t)
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '1']
+  const keys = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${at}/key`]
+  execFileSync('openssl', ['req', '-x509', ...keys, '-out', `${at}/certificate`, ...names], { stdio: 'pipe' })
+  const { hostname, port } = new URL(url)
+  const tls = { port: 0, certificate: `${at}/certificate`, connections: 0 }
+  tls.port = await listen(t, (socket) => {
+    // The request for TLS has eight bytes (PostgreSQL, Message Flow, SSL).
+    socket.once('data', (bytes) => {
+      const upstream = connect(Number(port || 5432), hostname).on('error', () => socket.destroy())
+      socket.on('close', () => upstream.destroy())
+      if (bytes.length !== 8) {
+        upstream.write(bytes)
+        return socket.pipe(upstream).pipe(socket)
+      }
+      tls.connections++
+      socket.write('S')
+      const [key, cert] = [readFileSync(`${at}/key`), readFileSync(tls.certificate)]
+      const secure = new TLSSocket(socket, { isServer: true, key, cert }).on('error', () => upstream.destroy())
+      return secure.pipe(upstream).pipe(secure)
     })
+  })
+  return tls
+}
+
+t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const tls = await startTls(t, url)
+  const to = (host: string, settings: string) =>
+    `${Object.assign(new URL(url), { host: `${host}:${tls.port}` })}?${settings}`
+  const selfSigned = /self.signed certificate$/
+  for (const [host, settings, outcome] of [
+    ['127.0.0.1', 'sslmode=require', /^open$/],
+    ['127.0.0.1', 'sslmode=prefer', /^open$/],
+    ['127.0.0.1', 'sslmode=allow', /^open$/],
+    ['127.0.0.1', 'sslmode=disable', /^open$/],
+    ['127.0.0.1', `sslmode=verify-ca&sslrootcert=${tls.certificate}`, /^open$/],
+    ['127.0.0.1', `sslmode=verify-full&sslrootcert=${tls.certificate}`, /IP: 127.0.0.1 is not in the cert's list/],
+    ['localhost', `sslmode=verify-full&sslrootcert=${tls.certificate}`, /^open$/],
+    ['localhost', 'sslmode=verify-full', selfSigned],
+    ['localhost', 'sslmode=require&sslrootcert=system', selfSigned],
+    ['localhost', 'sslmode=verify-full&sslrootcert=/no/such', /no such file or directory, open '\/no\/such'$/],
+  ] as const) {
+    const before = tls.connections
+    t.match(await outcomeOf(to(host, settings)), outcome, `${host} ${settings}`)
+    t.equal(tls.connections > before, !/disable|such/.test(settings), `TLS with ${settings}`)
+  }
+})
+
+t.test('a server without TLS', async (t) => {
+  const port = await listen(t, (socket) => socket.on('data', () => socket.write('N')))
+  for (const mode of ['require', 'verify-full', 'verify-full&sslrootcert=system']) {
+    t.equal(
+      await outcomeOf(`postgres://me:secret@127.0.0.1:${port}/x?sslmode=${mode}`),
+      'cannot open the database: The server does not support SSL connections; ' +
+        'turn it on there, or leave sslmode out of the URL',
+    )
+  }
+})
+
+t.test('a server that hangs up, says nothing, or is another one', async (t) => {
+  const limits = { ...LIMITS, connectMs: 200, hangMs: 200 }
+  for (const [onConnection, outcome] of [
+    [(socket: Socket) => socket.end(), 'Connection terminated unexpectedly'],
+    [(socket: Socket) => socket.resume(), 'Connection terminated due to connection timeout'],
+    [(socket: Socket) => socket.end('x'), 'Connection terminated unexpectedly'],
+    [(socket: Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 'Connection terminated unexpectedly'],
+  ] as const) {
+    const port = await listen(t, onConnection)
+    const url = `postgres://me@127.0.0.1:${port}/x`
+    t.equal(await outcomeOf(url, limits), `cannot open the database: ${outcome}`, String(onConnection))
   }
 })
 
@@ -70,124 +176,4 @@ t.test('a script that never closes its DB ends by itself, and has lost nothing',
   const db = new DB(url)
   t.teardown(() => db.close())
   t.equal(await db.countUsers(), 2)
-})
-
-const HAS_PGBOUNCER = spawnSync('pgbouncer', ['--version']).status === 0
-const NEEDS_PGBOUNCER = {
-  skip: NEEDS_POSTGRES.skip || (HAS_PGBOUNCER ? false : 'no PgBouncer: install pgbouncer to run this test'),
-}
-
-/** Starts a PgBouncer in transaction mode, before the database of a URL; resolves with its URL. */
-async function startPgBouncer(t: Test, url: string, ...settings: string[]): Promise<string> {
-  const { hostname, port, username, password } = new URL(url)
-  const directory = tempDir(t)
-  chmodSync(directory, 0o755)
-  const { server, url: free } = await listen(t, () => {})
-  server.close()
-  const pooled = Object.assign(new URL(url), { host: new URL(free).host })
-  writeFileSync(`${directory}/users.txt`, `"${username}" "${password}"\n`)
-  const ini = [
-    '[databases]',
-    `* = host=${hostname} port=${port || 5432}`,
-    '[pgbouncer]',
-    'listen_addr = 127.0.0.1',
-    `listen_port = ${pooled.port}`,
-    'unix_socket_dir =',
-    'auth_type = trust',
-    `auth_file = ${directory}/users.txt`,
-    'pool_mode = transaction',
-    'default_pool_size = 2',
-    ...settings,
-  ]
-  writeFileSync(`${directory}/pgbouncer.ini`, `${ini.join('\n')}\n`)
-  // It refuses to run as root.
-  const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
-  const pooler = spawn('pgbouncer', [`${directory}/pgbouncer.ini`], { ...user, stdio: ['ignore', 'ignore', 'pipe'] })
-  const exited = once(pooler, 'exit')
-  t.teardown(async () => {
-    pooler.kill('SIGKILL')
-    await exited
-  })
-  let log = ''
-  pooler.stderr.on('data', (data) => (log += data))
-  while (!/process up/.test(log)) {
-    const [code] = await Promise.race([once(pooler.stderr, 'data').then(() => [undefined]), exited])
-    if (code !== undefined) throw new Error(`PgBouncer ended: ${log}`)
-  }
-  return pooled.href
-}
-
-t.test('through PgBouncer in transaction mode every answer is the right one', NEEDS_PGBOUNCER, async (t) => {
-  const { url } = await createDatabase(t)
-  const pooled = await startPgBouncer(t, url, 'ignore_startup_parameters = statement_timeout')
-  const dbs = [new DB(pooled), new DB(pooled)]
-  for (const db of dbs) t.teardown(() => db.close())
-  const users = Array.from({ length: 20 }, (_, i) => ({ id: i + 1, email: `${i}@x`, session_id: `s${i}` }))
-  for (const { id, email, session_id } of users) {
-    await dbs[0]?.addUser(email, 'x')
-    await dbs[0]?.updateUser(id, { session_id })
-  }
-  const wrong: unknown[] = []
-  // Many statements at once, over more connections than PgBouncer has to the database.
-  await Promise.all(
-    dbs.flatMap((db) =>
-      users.map(async ({ id, email, session_id }) => {
-        for (let i = 0; i < 20; i++) {
-          const calls = [
-            db.findUserBy({ email }),
-            db.findUserBy({ session_id }),
-            db.updateUser(id, { reset_token: 'x' }),
-          ]
-          for (const result of await Promise.allSettled(calls)) {
-            if (result.status === 'rejected') wrong.push(result.reason)
-            else if (result.value !== undefined && result.value.id !== id) wrong.push(result.value)
-          }
-        }
-      }),
-    ),
-  )
-  t.strictSame(wrong, [])
-})
-
-t.test('a PgBouncer that refuses a start-up parameter', NEEDS_PGBOUNCER, async (t) => {
-  const { url } = await createDatabase(t)
-  const pooled = await startPgBouncer(t, url)
-  await t.rejects(new DB(pooled).open(), {
-    name: 'StoreError',
-    message:
-      'cannot open the database: unsupported startup parameter: statement_timeout; ' +
-      'in PgBouncer, set ignore_startup_parameters = statement_timeout',
-  })
-})
-
-t.test('a database that goes away behind a balancer is tried again, with a pause', NEEDS_POSTGRES, async (t) => {
-  const { url } = await createDatabase(t)
-  const { hostname, port } = new URL(url)
-  let isThere = true
-  const times: number[] = []
-  const sockets = new Set<Socket>()
-  const balancer = await listen(t, (socket) => {
-    socket.on('error', () => {})
-    if (!isThere) {
-      times.push(performance.now())
-      return socket.end()
-    }
-    const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
-    sockets.add(socket).add(upstream)
-    return socket.pipe(upstream).pipe(socket)
-  })
-  const through = Object.assign(new URL(url), { host: new URL(balancer.url).host, search: '?max=1' })
-  const server = await startServer(t, { DATABASE_URL: through.href })
-  const post = async () => {
-    const body = new URLSearchParams({ email: `${Math.random()}@me.com`, password: 'p' })
-    return (await fetch(`${server.url}/users`, { method: 'POST', body })).status
-  }
-  t.equal(await post(), 200)
-  isThere = false
-  for (const socket of sockets) socket.destroy()
-  for (let i = 0; i < 4; i++) t.equal(await post(), 503)
-  const pauses = times.slice(1).map((time, i) => time - (times[i] ?? 0))
-  t.ok(pauses.length > 0 && pauses.every((pause) => pause > 400), `${pauses.map(Math.round)} ms`)
-  isThere = true
-  while ((await post()) !== 200) await new Promise((resolve) => setTimeout(resolve, 100))
 })

@@ -1,11 +1,10 @@
 /** The service over a real PostgreSQL: several processes, races, and a database that goes away. */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import postgres from 'postgres'
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { request, sessionOf } from '../../helper/http.ts'
-import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { Program, startServer, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
@@ -47,20 +46,20 @@ t.test('connections that are cut, a database that is away and comes back', NEEDS
   const { url, name, admin } = await createDatabase(t)
   const server = await startServer(t, { DATABASE_URL: `${url}?max=3` })
   const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
-  const cut = () => admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`
+  const cut = () => admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
   t.match(await register('a@me.com'), { status: 200 })
-  const [{ count } = { count: '' }] = await admin`select count(*) from pg_stat_activity where datname = ${name}`
-  t.ok(Number(count) <= 3, 'the pool is bounded')
+  const { rowCount } = await admin.query('select from pg_stat_activity where datname = $1', [name])
+  t.ok(Number(rowCount) <= 3, 'the pool is bounded')
   await cut()
   await until(200, () => register('b@me.com'))
 
-  await admin`alter database ${admin(name)} allow_connections false`
+  await admin.query(`alter database ${name} allow_connections false`)
   await cut()
   const away = await register('c@me.com')
   t.match(away, { status: 503, body: { message: 'the store is not available' } })
   t.equal(away.headers.get('retry-after'), '1')
   t.match(await request(server.url, 'GET'), { status: 200 })
-  await admin`alter database ${admin(name)} allow_connections true`
+  await admin.query(`alter database ${name} allow_connections true`)
   await until(200, () => register('d@me.com'))
   t.match(await register('c@me.com'), { status: 200 })
   t.notMatch(server.stderr, /\n\s+at /)
@@ -70,14 +69,12 @@ t.test('a statement that hangs is given up', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const server = await startServer(t, { DATABASE_URL: url })
   const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
-  const other = postgres(url)
-  await other.begin(async (sql) => {
-    await sql`lock table users in access exclusive mode`
-    t.match(await register('locked@me.com'), { status: 503 }, 'by the database')
-  })
-  await other.end()
+  const other = await connectTo(t, url)
+  await other.query('begin; lock table users in access exclusive mode')
+  t.match(await register('locked@me.com'), { status: 503 }, 'by the database')
+  await other.query('rollback')
   t.match(await register('locked@me.com'), { status: 200 })
-  const backends = await admin`select pid from pg_stat_activity where datname = ${name}`
+  const { rows: backends } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
   try {
     for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
     t.match(await register('stopped@me.com'), { status: 503 }, 'by the service, when nothing comes back at all')
@@ -94,11 +91,11 @@ t.test('no database, no driver, no open', async (t) => {
   const away = new Program('server.ts', env)
   t.match(await away.exited, { code: 1 })
   t.match(away.stderr, /^cannot open the database: connect ECONNREFUSED 127.0.0.1:1\n$/)
-  const hook = `export async function resolve(name, context, next) { return next(name === 'postgres' ? 'no-postgres' : name, context) }`
+  const hook = `export async function resolve(name, context, next) { return next(name === 'pg' ? 'no-pg' : name, context) }`
   const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)})`
   const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
   t.match(await driverless.exited, { code: 1 })
-  t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install postgres\n')
+  t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
   const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:secret@127.0.0.1/root?max=x' })
   t.match(await bad.exited, { code: 1 })
   t.match(bad.stderr, /^DATABASE_URL=postgres:\/\/root:\*\*\*@127.0.0.1\/root\?max=x: expected /)

@@ -1,9 +1,9 @@
 /** The table in PostgreSQL: made, completed, and served by a role that may not change it. */
-import postgres, { type Sql } from 'postgres'
+import type { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { request } from '../../helper/http.ts'
-import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { Program, startServer } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
@@ -16,17 +16,18 @@ const ORIGINAL = `CREATE TABLE users (id SERIAL NOT NULL, email VARCHAR(250) NOT
 const OLD_INDEX = 'create unique index users_email on users (lower(email))'
 
 /** A database of the test's own, prepared by some statements. */
-async function prepare(t: Test, ...statements: string[]): Promise<{ url: string; sql: Sql; admin: Sql }> {
+async function prepare(t: Test, ...statements: string[]): Promise<{ url: string; sql: Client; admin: Client }> {
   const { url, admin } = await createDatabase(t)
-  const sql = postgres(url, { onnotice: () => {} })
-  t.teardown(() => sql.end())
-  for (const statement of statements) await sql.unsafe(statement)
+  const sql = await connectTo(t, url)
+  for (const statement of statements) await sql.query(statement)
   return { url, sql, admin }
 }
 
 /** The names of the table's indexes. */
-async function indexesOf(sql: Sql): Promise<string[]> {
-  const rows = await sql<{ name: string }[]>`select indexname as name from pg_indexes where tablename = 'users'`
+async function indexesOf(sql: Client): Promise<string[]> {
+  const { rows } = await sql.query<{ name: string }>(
+    "select indexname as name from pg_indexes where tablename = 'users'",
+  )
   return rows.map(({ name }) => name).sort()
 }
 
@@ -52,11 +53,14 @@ t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   const login = { email: 'bob@me.com', password: 'Hello Holberton' }
   t.match(await request(`${server.url}/sessions`, 'POST', login), { status: 200, body: { email: 'bob@me.com' } })
   t.match(await request(`${server.url}/users`, 'POST', { email: 'second@me.com', password: 'p' }), { status: 200 })
-  t.match(await sql`select id, email from users order by id`, [{ id: 1 }, { id: 2, email: 'second@me.com' }])
+  t.match((await sql.query('select id, email from users order by id')).rows, [
+    { id: 1 },
+    { id: 2, email: 'second@me.com' },
+  ])
   t.strictSame(await indexesOf(sql), INDEXES)
-  await sql`set enable_seqscan = off`
-  const plan = await sql`explain select * from users where lower(email collate "C") = 'x'`
-  t.match(JSON.stringify(plan), /users_email_ascii/, 'the index serves the search')
+  await sql.query('set enable_seqscan = off')
+  const plan = await sql.query(`explain select * from users where lower(email collate "C") = 'x'`)
+  t.match(JSON.stringify(plan.rows), /users_email_ascii/, 'the index serves the search')
 })
 
 t.test('a unique column of the original also means that an email is taken', NEEDS_POSTGRES, async (t) => {
@@ -75,7 +79,7 @@ t.test('only an email means that an email is taken', NEEDS_POSTGRES, async (t) =
   t.teardown(() => db.close())
   await db.addUser('a@b', 'x')
   // As after a restore that forgot the sequence.
-  await sql`select setval('users_id_seq', 1, false)`
+  await sql.query("select setval('users_id_seq', 1, false)")
   await t.rejects(db.addUser('c@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
 })
 
@@ -103,7 +107,7 @@ t.test('two users with one email: the line says which, and the old index stays',
     'cannot open the database: users 2 and 3 have the same email, bob@me.com; change or delete all but one\n',
   )
   t.strictSame(await indexesOf(sql), ['users_email', 'users_pkey'], 'nothing was changed')
-  await sql`delete from users where id = 3`
+  await sql.query('delete from users where id = 3')
   t.equal(await refusalOf(url), 'none')
   t.strictSame(await indexesOf(sql), INDEXES)
 })
@@ -111,10 +115,10 @@ t.test('two users with one email: the line says which, and the old index stays',
 t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (t) => {
   const { url, sql, admin } = await prepare(t)
   const role = `auth_role_${new URL(url).pathname.slice(-12)}`
-  await admin.unsafe(`create role ${role} login`)
+  await admin.query(`create role ${role} login`)
   t.teardown(async () => {
-    await sql.unsafe(`drop owned by ${role}`)
-    await admin.unsafe(`drop role ${role}`)
+    await sql.query(`drop owned by ${role}`)
+    await admin.query(`drop role ${role}`)
   })
   const limited = Object.assign(new URL(url), { username: role, password: '' }).href
   const statements =
@@ -129,15 +133,15 @@ t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (
     `cannot open the database: the role ${role} lacks rights; grant select, insert, update on users to ${role}; ` +
       `grant usage on sequence public.users_id_seq to ${role}`,
   )
-  await sql.unsafe(`grant select, insert, update on users to ${role}`)
+  await sql.query(`grant select, insert, update on users to ${role}`)
   t.match(await refusalOf(limited), /lacks rights/, 'the ids come from the sequence')
-  await sql.unsafe(`grant usage on sequence users_id_seq to ${role}`)
+  await sql.query(`grant usage on sequence users_id_seq to ${role}`)
   const db = new DB(limited)
   t.equal((await db.addUser('a@b', 'x')).id, 1)
   await db.updateUser(1, { session_id: 's' })
   t.equal((await db.findUserBy({ session_id: 's' })).id, 1)
   await db.close()
-  await sql`alter table users drop column reset_expires_at`
+  await sql.query('alter table users drop column reset_expires_at')
   t.equal(
     await refusalOf(limited),
     'cannot open the database: must be owner of table users; ' +
@@ -149,20 +153,18 @@ t.test('a statement that makes the table may take any time', NEEDS_POSTGRES, asy
   const { url, sql } = await prepare(t)
   const db = new DB(url)
   t.teardown(() => db.close())
-  const opening = await sql.begin(async (sql) => {
-    await sql`select pg_advisory_xact_lock(hashtext('users'))`
-    const opening = db.open()
-    // Longer than a statement of a request may take.
-    await sql`select pg_sleep(4.5)`
-    return { opening }
-  })
-  await opening.opening
+  await sql.query("begin; select pg_advisory_xact_lock(hashtext('users'))")
+  const opening = db.open()
+  // Longer than a statement of a request may take.
+  await sql.query('select pg_sleep(4.5)')
+  await sql.query('commit')
+  await opening
   t.equal(await db.countUsers(), 0)
 })
 
 t.test('a database of another encoding', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
-  await admin`drop database ${admin(name)}`
-  await admin`create database ${admin(name)} encoding 'LATIN1' locale 'C' template template0`
+  await admin.query(`drop database ${name}`)
+  await admin.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`)
   t.equal(await refusalOf(url), 'cannot open the database: its encoding is LATIN1; create one with UTF8')
 })

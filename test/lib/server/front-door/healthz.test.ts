@@ -71,7 +71,7 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
     t.match(await ask(), expected)
   }
   t.match(await ask(), WELL)
-  const backends = await admin`select pid from pg_stat_activity where datname = ${name}`
+  const { rows: backends } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
   try {
     for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
     const asked = Date.now()
@@ -83,9 +83,9 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
     for (const { pid } of backends) spawnSync('kill', ['-CONT', `${pid}`])
   }
   await until(WELL)
-  await admin`alter database ${admin(name)} allow_connections false`
-  await admin`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`
+  await admin.query(`alter database ${name} allow_connections false`)
+  await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
   await until(AWAY)
-  await admin`alter database ${admin(name)} allow_connections true`
+  await admin.query(`alter database ${name} allow_connections true`)
   await until(WELL)
 })

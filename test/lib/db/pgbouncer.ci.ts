@@ -1,0 +1,98 @@
+/** Answers through PgBouncer; .ci/run runs this. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import t, { type Test } from 'tap'
+import { DB } from '../../../db.ts'
+import { listen } from '../../helper/http.ts'
+import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { tempDir } from '../../helper/program.ts'
+
+const HAS_PGBOUNCER = spawnSync('pgbouncer', ['--version']).status === 0
+const NEEDS_PGBOUNCER = {
+  skip: NEEDS_POSTGRES.skip || (HAS_PGBOUNCER ? false : 'no PgBouncer: install pgbouncer to run this test'),
+}
+
+/** Starts a PgBouncer in transaction mode, before the database of a URL; resolves with its URL. */
+async function startPgBouncer(t: Test, url: string, ...settings: string[]): Promise<string> {
+  const { hostname, port, username, password } = new URL(url)
+  const directory = tempDir(t)
+  chmodSync(directory, 0o755)
+  const free = createServer()
+  const pooled = Object.assign(new URL(url), { port: `${await listen(free)}` })
+  free.close()
+  writeFileSync(`${directory}/users.txt`, `"${username}" "${password}"\n`)
+  const ini = [
+    '[databases]',
+    `* = host=${hostname} port=${port || 5432}`,
+    '[pgbouncer]',
+    'listen_addr = 127.0.0.1',
+    `listen_port = ${pooled.port}`,
+    'unix_socket_dir =',
+    'auth_type = trust',
+    `auth_file = ${directory}/users.txt`,
+    'pool_mode = transaction',
+    'default_pool_size = 2',
+    ...settings,
+  ]
+  writeFileSync(`${directory}/pgbouncer.ini`, `${ini.join('\n')}\n`)
+  // It refuses to run as root.
+  const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+  const pooler = spawn('pgbouncer', [`${directory}/pgbouncer.ini`], { ...user, stdio: ['ignore', 'ignore', 'pipe'] })
+  const exited = once(pooler, 'exit')
+  t.teardown(async () => {
+    pooler.kill('SIGKILL')
+    await exited
+  })
+  let log = ''
+  pooler.stderr.on('data', (data) => (log += data))
+  while (!/process up/.test(log)) {
+    const [code] = await Promise.race([once(pooler.stderr, 'data').then(() => [undefined]), exited])
+    if (code !== undefined) throw new Error(`PgBouncer ended: ${log}`)
+  }
+  return pooled.href
+}
+
+t.test('through PgBouncer in transaction mode every answer is the right one', NEEDS_PGBOUNCER, async (t) => {
+  const { url } = await createDatabase(t)
+  const pooled = await startPgBouncer(t, url, 'ignore_startup_parameters = statement_timeout')
+  const dbs = [new DB(pooled), new DB(pooled)]
+  for (const db of dbs) t.teardown(() => db.close())
+  const users = Array.from({ length: 20 }, (_, i) => ({ id: i + 1, email: `${i}@x`, session_id: `s${i}` }))
+  for (const { id, email, session_id } of users) {
+    await dbs[0]?.addUser(email, 'x')
+    await dbs[0]?.updateUser(id, { session_id })
+  }
+  const wrong: unknown[] = []
+  // Many statements at once, over more connections than PgBouncer has to the database.
+  await Promise.all(
+    dbs.flatMap((db) =>
+      users.map(async ({ id, email, session_id }) => {
+        for (let i = 0; i < 20; i++) {
+          const calls = [
+            db.findUserBy({ email }),
+            db.findUserBy({ session_id }),
+            db.updateUser(id, { reset_token: 'x' }),
+          ]
+          for (const result of await Promise.allSettled(calls)) {
+            if (result.status === 'rejected') wrong.push(result.reason)
+            else if (result.value !== undefined && result.value.id !== id) wrong.push(result.value)
+          }
+        }
+      }),
+    ),
+  )
+  t.strictSame(wrong, [])
+})
+
+t.test('a PgBouncer that refuses a start-up parameter', NEEDS_PGBOUNCER, async (t) => {
+  const { url } = await createDatabase(t)
+  const pooled = await startPgBouncer(t, url)
+  await t.rejects(new DB(pooled).open(), {
+    name: 'StoreError',
+    message:
+      'cannot open the database: unsupported startup parameter: statement_timeout; ' +
+      'in PgBouncer, set ignore_startup_parameters = statement_timeout',
+  })
+})
