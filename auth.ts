@@ -12,9 +12,10 @@ import { Overloaded, UnknownEmail, UnknownToken } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
 import { checkClient, checkNewEmail, checkNewPassword, checkString, type Client } from './lib/auth/input.ts'
-import { AUTH_OPTIONS, type AuthOptions, readOptions } from './lib/auth/options.ts'
+import { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 import { Passwords } from './lib/auth/passwords.ts'
 import { ValueError } from './lib/errors.ts'
+import { readOptions } from './lib/options.ts'
 import type { User } from './user.ts'
 
 export { EmailTaken, StoreError } from './db.ts'
@@ -40,11 +41,16 @@ export class Auth {
    * @throws {ValueError} names the option that is wrong or unknown, its value, and what is allowed
    */
   constructor(options: Partial<AuthOptions> = {}) {
-    this.#options = readOptions(options)
+    this.#options = readOptions(AUTH_OPTIONS, options)
     this.#db = new DB(this.#options.databaseUrl)
     this.#passwords = new Passwords(this.#options.bcryptCost)
     this.#hashQueue = new HashQueue(this.#passwords.expectedDuration)
     this.#failures = new FailedLogins(this.#options)
+  }
+
+  /** The options in force, the defaults of those that were not given included. */
+  get options(): AuthOptions {
+    return this.#options
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
@@ -266,7 +272,7 @@ const NO_RESET = { reset_token: null, reset_expires_at: null }
  */
 export async function _hashPassword(password: string, cost: number = AUTH_OPTIONS.bcryptCost.default): Promise<string> {
   checkNewPassword('password', password, AUTH_OPTIONS.passwordMin.min)
-  return new Passwords(readOptions({ bcryptCost: cost }).bcryptCost).hash(password)
+  return new Passwords(readOptions(AUTH_OPTIONS, { bcryptCost: cost }).bcryptCost).hash(password)
 }
 
 /** A new random UUID, version 4 (task 9): 122 bits from the system's random generator. */

@@ -12,7 +12,7 @@ import {
 } from './lib/db/engine.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { messageOf, ValueError, withoutPassword } from './lib/errors.ts'
+import { ValueError } from './lib/errors.ts'
 import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
@@ -28,14 +28,10 @@ export class DB {
 
   /**
    * @param databaseUrl `file:PATH`, `memory:` or `postgres://…`; nothing is opened yet
-   * @throws {ValueError} when it is none of these; the message names it, without its password
+   * @throws {ValueError} when it is none of these
    */
   constructor(databaseUrl = DEFAULT_URL) {
-    try {
-      this.#openEngine = openerFor(databaseUrl)
-    } catch (error) {
-      throw new ValueError(`databaseUrl=${withoutPassword(String(databaseUrl))}: ${messageOf(error)}`)
-    }
+    this.#openEngine = openerFor(databaseUrl)
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after it was refused. */

@@ -5,12 +5,13 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken, ValueError } from './auth.ts'
-import { type Config, readEnvironment } from './lib/server/config.ts'
+import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken } from './auth.ts'
+import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
 import { clientOf, countHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
+import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
 import { checkRegistration } from './lib/server/registration.ts'
 import { failAs, type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
@@ -20,7 +21,7 @@ import { stampErrors } from './lib/server/stderr.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
-export type { Config } from './lib/server/config.ts'
+export { type Config, readConfig } from './lib/server/config.ts'
 
 /** The exercise's paths, and what answers them. Pages and probes are in lib/server/front-door/. */
 const ROUTES: Routes = new Map<string, Map<string, Handler>>([
@@ -53,7 +54,7 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
   const email = emailField(form, 401)
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, config.auth.sessionTtl) }
+  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, auth.options.sessionTtl) }
   return { status: 200, body: { email: await registeredEmail(auth, email), message: 'logged in' }, headers }
 }
 
@@ -61,18 +62,19 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
  * `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect; but a browser, which sends
  * Sec-Fetch-Site, would repeat the DELETE on `/` after that.
  */
-async function logout({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await endSessions(auth, request)
-  if (user === null) throw noSession(request)
+async function logout(service: Service, request: IncomingMessage): Promise<Reply> {
+  const { config } = service
+  const user = await endSessions(service, request)
+  if (user === null) throw noSession(config, request)
   const status = request.headers['sec-fetch-site'] === undefined ? 302 : 303
   const headers = { Location: '/', 'Set-Cookie': sessionCookie(config, '', 0) }
   return { status, body: { message: 'logged out' }, headers, userId: user.id }
 }
 
 /** `GET /profile` (task 15): who is logged in. */
-async function profile({ auth }: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await userOf(auth, request)
-  if (user === null) throw noSession(request)
+async function profile(service: Service, request: IncomingMessage): Promise<Reply> {
+  const user = await userOf(service, request)
+  if (user === null) throw noSession(service.config, request)
   return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
 }
 
@@ -136,8 +138,8 @@ export type ServiceOptions = {
  * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Nothing of it is left once it is
  * closed.
  */
-export function createService({ auth, config: settings, webhook, stopping }: ServiceOptions): Server {
-  const config = { ...readConfig({}), ...settings }
+export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
+  const config = completeConfig(settings)
   const service: Service = {
     auth,
     config,
@@ -169,7 +171,7 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
     const config = readConfig(process.env)
-    const auth = createAuth(config)
+    const auth = new Auth(readEnvironment(AUTH_OPTIONS, process.env))
     await auth.open()
     const webhook = createWebhook(auth, config)
     const stopping = new AbortController()
@@ -194,27 +196,10 @@ async function main(): Promise<void> {
       process.stdout.write('stopped\n', () => process.exit(0))
     }
     process.on('SIGINT', stop).on('SIGTERM', stop)
-    console.log(`${listening}\n${summary(config, await auth.countUsers())}`)
+    console.log(`${listening}\n${summary(auth.options, config, await auth.countUsers())}`)
   } catch (error) {
     console.error(messageOf(error))
     process.exit(1)
-  }
-}
-
-/**
- * Reads the configuration from environment variables.
- * @throws {ValueError} names the first variable that is wrong, and its value
- */
-export function readConfig(env: Record<string, string | undefined>): Config {
-  return readEnvironment(env, AUTH_OPTIONS)
-}
-
-/** An Auth over the configured store; whether it exists is not known yet. */
-function createAuth(config: Config): Auth {
-  try {
-    return new Auth(config.auth)
-  } catch (error) {
-    throw new ValueError(messageOf(error).replace('databaseUrl', 'DATABASE_URL'))
   }
 }
 

@@ -10,7 +10,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || String(error) : String(error)
 }
 
-/** A URL as it may be shown, with `***` in place of its password. */
+/** A URL, or a text with one in it, as it may be shown: with `***` in place of a password. */
 export function withoutPassword(url: string): string {
-  return url.replace(/(\w+:\/\/[^:@/]*):.*@/, '$1:***@')
+  return url.replace(/(:\/\/[^:@/]*):.*@/, '$1:***@').replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
 }

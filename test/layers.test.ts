@@ -31,10 +31,10 @@ function topOf(file: string): string {
   return file.replace(/^lib\/(\w+)\/.*/, '$1.ts')
 }
 
-/** True if the layout allows an import. */
+/** True if the layout allows an import; what lies directly in lib/ is for every file. */
 function isAllowed({ from, to }: Import): boolean {
   const top = topOf(from)
-  if (to === 'lib/errors.ts' || (ABOVE[top] ?? []).includes(to)) return true
+  if (/^lib\/\w+\.ts$/.test(to) || (ABOVE[top] ?? []).includes(to)) return true
   return to.startsWith('lib/') ? topOf(to) === top : to === 'user.ts' && from !== top
 }
 
@@ -87,6 +87,8 @@ t.test('the check tells a wrong arrow from a right one', async (t) => {
     ['lib/server/a/x.ts', `import type { Service } from '../../../server.ts'`, false],
     ['main.ts', `import './lib/server/x.ts'`, false],
     ['user.ts', `export { ValueError } from './lib/errors.ts'`, true],
+    ['lib/errors.ts', `import type { User } from '../user.ts'`, false],
+    ['lib/errors.ts', `import { x } from './db/x.ts'`, false],
   ] as const) {
     const found = importsOf(from, line)
     t.strictSame(found.map(isAllowed), [allowed], `${from}: ${line}`)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import t from 'tap'
 import { Auth } from '../auth.ts'
-import { createService, readConfig } from '../server.ts'
+import { createService } from '../server.ts'
 import { raw, request, sessionOf } from './helper/http.ts'
 import { requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
@@ -133,15 +133,10 @@ t.test('a browser gets 303 at logout, as it would repeat the DELETE after a 302'
 })
 
 t.test('a bug in the service is a plain 500', async (t) => {
-  const config = readConfig({ ACCESS_LOG: '0' })
-  const server = createService({ config, auth: Object.create(null) })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const { auth, url } = await startService(t)
+  auth.getUserFromSessionId = () => Promise.reject(new TypeError('a bug'))
   const errors = t.capture(console, 'error')
-  const answered = await request(`http://127.0.0.1:${port}/profile`, 'GET', undefined, { cookie: 'session_id=x' })
+  const answered = await request(`${url}/profile`, 'GET', undefined, { cookie: 'session_id=x' })
   t.match(answered, { status: 500, body: { message: 'internal error' } })
   t.equal(errors().length, 1)
 })

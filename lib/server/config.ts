@@ -1,65 +1,101 @@
-/** The environment, checked. */
-import { DEFAULT_URL } from '../../user.ts'
+/** The server's options, and which of them go together. What it needs of Auth's options it asks Auth (`auth.options`). */
 import { ValueError } from '../errors.ts'
-import { readPublicAddress } from './public-address.ts'
+import { type Options, readEnvironment, readOptions, type Values } from '../options.ts'
 
-/** The default of an integer, and the least and the most that it may be. */
-type Bounds = { default: number; min: number; max: number }
+/** Every option of the server: its environment variable, its default, and what it may be. */
+export const SERVER_OPTIONS = {
+  /** The address to listen on; `null`: every one, IPv6 and IPv4. */
+  host: { env: 'HOST', default: null },
+  /** The port to listen on; 0: any free one (default 5000). */
+  port: { env: 'PORT', default: 5000, min: 0, max: 65_535 },
+  /** Believe the proxy's `X-Forwarded-*` and `X-Original-*`. */
+  trustProxy: { env: 'TRUST_PROXY', default: false },
+  /** Where reset tokens are sent, by HTTP; `null`: they are handed to whoever asks. */
+  resetWebhook: {
+    env: 'RESET_WEBHOOK',
+    default: null,
+    check: (url) => check(/^https?:\/\//.test(url) && URL.canParse(url), 'expected http://… or https://…'),
+  },
+  /** Who may register: everybody (`open`), or only this machine (`local`). */
+  registration: {
+    env: 'REGISTRATION',
+    default: 'open',
+    check: (value) => check(value === 'open' || value === 'local', 'expected open or local'),
+  },
+  /** The name of the session's cookie, for apps that have a `session_id` of their own. */
+  cookieName: { env: 'COOKIE_NAME', default: 'session_id', check: checkCookieName },
+  /** `Secure` on the cookie: browsers send it over HTTPS only. */
+  cookieSecure: { env: 'COOKIE_SECURE', default: false },
+  /** The domain whose hosts share the session, in lower case; `null`: only the service's own host has it. */
+  cookieDomain: { env: 'COOKIE_DOMAIN', default: null, check: checkDomain },
+  /** The service's origin in the browser; `null`: whatever the Host header says. */
+  publicUrl: { env: 'PUBLIC_URL', default: null, check: checkPublicUrl },
+  /** Request lines on stdout. */
+  accessLog: { env: 'ACCESS_LOG', default: true },
+} as const satisfies Options
 
-/** Which options of Auth come from the environment; their bounds are Auth's. */
-type AuthBounds = Record<
-  'bcryptCost' | 'sessionTtl' | 'resetTtl' | 'loginFailures' | 'accountFailures' | 'passwordMin',
-  Bounds
->
+/** libuv reads this one itself, before any program runs, and takes any nonsense for 1. */
+export const PROCESS_OPTIONS = {
+  threads: { env: 'UV_THREADPOOL_SIZE', default: 4, min: 1, max: 1024 },
+} as const satisfies Options
 
-/** The configuration; `auth` holds the options of Auth. */
-export type Config = ReturnType<typeof readEnvironment>
+/** The server's configuration. */
+export interface Config extends Values<typeof SERVER_OPTIONS> {}
 
 /**
- * Reads the configuration from environment variables.
- * @param bounds the bounds and defaults of Auth's options
+ * Reads the server's configuration from environment variables.
  * @throws {ValueError} names the first variable that is wrong, and its value
  */
-export function readEnvironment(env: Record<string, string | undefined>, bounds: AuthBounds) {
-  const text = (name: string, fallback: string) => {
-    if (env[name] === '') throw new ValueError(`${name} is empty: set it or unset it`)
-    return env[name] ?? fallback
+export function readConfig(env: Record<string, string | undefined>): Config {
+  readEnvironment(PROCESS_OPTIONS, env)
+  return together(readEnvironment(SERVER_OPTIONS, env))
+}
+
+/**
+ * The configuration of a server in a program: what differs from the defaults.
+ * @throws {ValueError} names the first option that is wrong or unknown, and its value
+ */
+export function completeConfig(given: Partial<Config>): Config {
+  return together(readOptions(SERVER_OPTIONS, given))
+}
+
+/** Checks the options that depend on others; an origin and a domain are then as browsers write them. */
+function together(config: Config): Config {
+  const { cookieName, cookieSecure } = config
+  const publicUrl = config.publicUrl === null ? null : new URL(config.publicUrl).origin
+  const cookieDomain = config.cookieDomain === null ? null : config.cookieDomain.toLowerCase()
+  const name = `COOKIE_NAME=${cookieName}`
+  // Browsers drop such a cookie without a word (RFC 6265bis, section 4.1.3), in any case of the prefix.
+  if (/^__(?:host|secure|http)-/i.test(cookieName)) check(cookieSecure, `${name}: this prefix needs COOKIE_SECURE=1`)
+  if (/^__host-/i.test(cookieName)) check(cookieDomain === null, `${name}: this prefix allows no COOKIE_DOMAIN`)
+  if (publicUrl?.startsWith('https:')) check(cookieSecure, `PUBLIC_URL=${publicUrl}: https needs COOKIE_SECURE=1`)
+  if (cookieDomain !== null) {
+    check(publicUrl !== null, `COOKIE_DOMAIN=${cookieDomain}: set PUBLIC_URL too`)
+    const isIn = publicUrl !== null && `.${new URL(publicUrl).hostname}`.endsWith(`.${cookieDomain}`)
+    check(isIn, `COOKIE_DOMAIN=${cookieDomain}: PUBLIC_URL=${publicUrl} is not in this domain`)
   }
-  const integer = (name: string, { default: fallback, min, max }: Bounds) => {
-    const value = text(name, String(fallback))
-    if (/^\d{1,10}$/.test(value) && Number(value) >= min && Number(value) <= max) return Number(value)
-    throw new ValueError(`${name}=${value}: expected an integer from ${min} to ${max}`)
-  }
-  const webhook = env['RESET_WEBHOOK']
-  if (webhook !== undefined && !(/^https?:\/\//.test(webhook) && URL.canParse(webhook))) {
-    throw new ValueError(`RESET_WEBHOOK=${webhook}: expected http://… or https://…`)
-  }
-  const flag = (name: string, fallback: 0 | 1) => integer(name, { default: fallback, min: 0, max: 1 }) === 1
-  // libuv reads this one itself, and takes any nonsense for 1.
-  integer('UV_THREADPOOL_SIZE', { default: 4, min: 1, max: 1024 })
-  const cookieSecure = flag('COOKIE_SECURE', 0)
-  const registration = text('REGISTRATION', 'open')
-  if (registration !== 'open' && registration !== 'local') {
-    throw new ValueError(`REGISTRATION=${registration}: expected open or local`)
-  }
-  return {
-    /** `null`: every address, IPv6 and IPv4. */
-    host: env['HOST'] === undefined ? null : text('HOST', ''),
-    port: integer('PORT', { default: 5000, min: 0, max: 65535 }),
-    auth: {
-      databaseUrl: text('DATABASE_URL', DEFAULT_URL),
-      bcryptCost: integer('BCRYPT_COST', bounds.bcryptCost),
-      sessionTtl: integer('SESSION_TTL', bounds.sessionTtl),
-      resetTtl: integer('RESET_TTL', bounds.resetTtl),
-      loginFailures: integer('LOGIN_FAILURES', bounds.loginFailures),
-      accountFailures: integer('ACCOUNT_FAILURES', bounds.accountFailures),
-      passwordMin: integer('PASSWORD_MIN', bounds.passwordMin),
-    },
-    trustProxy: flag('TRUST_PROXY', 0),
-    resetWebhook: webhook ?? null,
-    cookieSecure,
-    registration,
-    ...readPublicAddress(text('PUBLIC_URL', ''), text('COOKIE_DOMAIN', ''), cookieSecure),
-    accessLog: flag('ACCESS_LOG', 1),
-  }
+  return { ...config, publicUrl, cookieDomain }
+}
+
+function check(isRight: boolean, message: string): void {
+  if (!isRight) throw new ValueError(message)
+}
+
+function checkCookieName(name: string): void {
+  check(/^[!#$%&'*+\-.^`|~\w]+$/.test(name), "expected letters, digits and !#$%&'*+-.^_`|~ (a token, RFC 9110)")
+  check(name.toLowerCase() !== 'notice', 'the pages have a cookie of this name: take another')
+}
+
+/** What an origin leaves out (a path, a password) would be dropped in silence. */
+function checkPublicUrl(value: string): void {
+  const url = URL.canParse(value) ? new URL(value) : null
+  const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`
+  check(isOrigin, 'expected https://HOST or https://HOST:PORT (or http://)')
+}
+
+/** Browsers take no cookie for a top-level domain, and an address has no hosts below it. */
+function checkDomain(value: string): void {
+  const domain = value.toLowerCase()
+  const isName = URL.canParse(`http://${domain}`) && new URL(`http://${domain}`).hostname === domain
+  check(isName && /^[^.].*\.[^.]*[a-z][^.]*$/.test(domain), 'expected a domain, such as example.com')
 }

@@ -1,27 +1,33 @@
 /** The session's cookie, whose session a request carries, and what an app is told of it. */
 import type { IncomingMessage } from 'node:http'
-import type { Auth, User } from '../../auth.ts'
+import type { User } from '../../auth.ts'
 import type { Config } from './config.ts'
-import { HttpError, type ReplyHeaders } from './service.ts'
+import { cut } from './head.ts'
+import { HttpError, type ReplyHeaders, type Service } from './service.ts'
 
 /** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
-export function sessionCookie({ cookieSecure, cookieDomain }: Config, sessionId: string, maxAge: number): string {
+export function sessionCookie(
+  { cookieName, cookieSecure, cookieDomain }: Config,
+  sessionId: string,
+  maxAge: number,
+): string {
   const secure = cookieSecure ? '; Secure' : ''
   const domain = cookieDomain === null ? '' : `; Domain=${cookieDomain}`
-  return `session_id=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
+  return `${cookieName}=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
 }
 
 /** How many cookies of the session's name count. */
 const MOST_COOKIES = 8
-const SESSION_COOKIE = /(?:^|;)[ \t]*session_id[ \t]*=([^;]*)/g
 
-/** The values, without quotes, of the cookies that are named `session_id` (RFC 6265, sections 4.1.1 and 5.4). */
-export function sessionIdsOf({ headers: { cookie = '' } }: IncomingMessage): string[] {
+/** The values, without quotes, of the cookies that have the session's name (RFC 6265, sections 4.1.1 and 5.4). */
+export function sessionIdsOf({ cookieName }: Config, { headers: { cookie = '' } }: IncomingMessage): string[] {
   const ids: string[] = []
-  SESSION_COOKIE.lastIndex = 0
-  for (let found; ids.length < MOST_COOKIES && (found = SESSION_COOKIE.exec(cookie)) !== null;) {
-    const value = found[1]?.trim() ?? ''
+  for (const pair of cookie.split(';')) {
+    const [name, value] = cut(pair, '=').map((text) => text.trim())
+    // Nothing but spaces and tabs comes before a name: browsers let any page set one behind other blanks, `__Host-` or not.
+    if (value === undefined || name !== cookieName || !/^[ \t]*[!-~]/.test(pair)) continue
     ids.push(value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value)
+    if (ids.length === MOST_COOKIES) break
   }
   return ids
 }
@@ -30,8 +36,8 @@ export function sessionIdsOf({ headers: { cookie = '' } }: IncomingMessage): str
  * The user of the first live session among a request's cookies, or `null`. There may be several cookies of the name: one set
  * by this host, one by its domain, one that an app below the domain has planted.
  */
-export async function userOf(auth: Auth, request: IncomingMessage): Promise<User | null> {
-  for (const sessionId of sessionIdsOf(request)) {
+export async function userOf({ auth, config }: Service, request: IncomingMessage): Promise<User | null> {
+  for (const sessionId of sessionIdsOf(config, request)) {
     const user = await auth.getUserFromSessionId(sessionId)
     if (user !== null) return user
   }
@@ -39,9 +45,9 @@ export async function userOf(auth: Auth, request: IncomingMessage): Promise<User
 }
 
 /** Ends every live session among a request's cookies; returns the user of the first, or `null`. */
-export async function endSessions(auth: Auth, request: IncomingMessage): Promise<User | null> {
+export async function endSessions({ auth, config }: Service, request: IncomingMessage): Promise<User | null> {
   let first: User | null = null
-  for (const sessionId of sessionIdsOf(request)) {
+  for (const sessionId of sessionIdsOf(config, request)) {
     const user = await auth.getUserFromSessionId(sessionId)
     if (user === null) continue
     await auth.destroySession(user.id)
@@ -51,11 +57,11 @@ export async function endSessions(auth: Auth, request: IncomingMessage): Promise
 }
 
 /** The refusal of a request without a live session. */
-export function noSession(request: IncomingMessage): HttpError {
-  const hasCookie = sessionIdsOf(request).length > 0
+export function noSession(config: Config, request: IncomingMessage): HttpError {
+  const hasCookie = sessionIdsOf(config, request).length > 0
   return new HttpError(
     403,
-    hasCookie ? 'unknown or expired session: log in again' : 'no session_id cookie: log in first',
+    hasCookie ? 'unknown or expired session: log in again' : `no ${config.cookieName} cookie: log in first`,
   )
 }
 

@@ -1,6 +1,7 @@
 /** At start: where the server listens, and the settings that an operator wants to see. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
+import type { AuthOptions } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
@@ -37,16 +38,16 @@ const LISTEN_ERRORS = new Map([
 ])
 
 /** The store, and the settings that matter, in two lines. */
-export function summary(config: Config, users: number): string {
+export function summary(options: AuthOptions, config: Config, users: number): string {
   const settings = [
-    `bcrypt cost ${config.auth.bcryptCost}`,
+    `bcrypt cost ${options.bcryptCost}`,
     `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
     config.trustProxy ? 'X-Forwarded-For is trusted' : 'no proxy is trusted',
-    config.auth.loginFailures === 0
+    options.loginFailures === 0
       ? 'failed logins are not limited'
-      : `at most ${config.auth.loginFailures} failed logins in 10 minutes`,
+      : `at most ${options.loginFailures} failed logins in 10 minutes`,
   ]
   const tokens = config.resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
-  return `Users: ${users} in ${withoutPassword(config.auth.databaseUrl)}; ${settings.join(', ')}
+  return `Users: ${users} in ${withoutPassword(options.databaseUrl)}; ${settings.join(', ')}
 Reset tokens are ${tokens}`
 }

@@ -46,16 +46,16 @@ export function register(service: Service, request: IncomingMessage): Promise<Re
 }
 
 /** `POST /logout`: ends the session, if there is one. */
-export async function logOut({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
-  await endSessions(auth, request)
-  return seeOther('/login', { 'Set-Cookie': sessionCookie(config, '', 0) })
+export async function logOut(service: Service, request: IncomingMessage): Promise<Reply> {
+  await endSessions(service, request)
+  return seeOther('/login', { 'Set-Cookie': sessionCookie(service.config, '', 0) })
 }
 
 const TO_LOGIN = '/login?rd=/account'
 
 /** `GET /account`: who is logged in. */
 export async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await userOf(service.auth, request)
+  const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
   const notice = noticeOn('/account', service.config, request)
   return { ...show(service, pages.account, 200, { email: user.email, notice }), userId: user.id }
@@ -64,13 +64,13 @@ export async function showAccount(service: Service, request: IncomingMessage): P
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
 export async function changePassword(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
-  const user = await userOf(auth, request)
+  const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
   const work = async (form: Form) => {
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
     const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))
     if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
-    return seeOther('/account', { 'Set-Cookie': sessionCookie(config, sessionId, config.auth.sessionTtl) })
+    return seeOther('/account', { 'Set-Cookie': sessionCookie(config, sessionId, auth.options.sessionTtl) })
   }
   return { ...(await submit(service, request, pages.account, work, user.email)), userId: user.id }
 }
@@ -111,7 +111,7 @@ export function reset(service: Service, request: IncomingMessage): Promise<Reply
 /** Shows a form that begins a session; a user who has one already returns immediately. */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)
-  if ((await userOf(service.auth, request)) !== null) return seeOther(address)
+  if ((await userOf(service, request)) !== null) return seeOther(address)
   const notice = noticeOn('/login', service.config, request)
   return show(service, page, 200, { returnTo: carried(address), notice })
 }
@@ -140,7 +140,7 @@ async function submit(
 /** Sends a browser to where the login was to lead, with the new session. */
 function returnWith(sessionId: string | null, service: Service, request: IncomingMessage, form: Form): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const cookie = sessionCookie(service.config, sessionId, service.config.auth.sessionTtl)
+  const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)
   return seeOther(returnAddress(service, request, form), { 'Set-Cookie': cookie })
 }
 

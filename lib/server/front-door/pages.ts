@@ -54,7 +54,7 @@ ${links(link('/login', 'Log in', state))}`,
 export const sent: Page = (state, service) => ({
   title: 'Check your mail',
   content: html`<p>If <strong>${state.email}</strong> has an account here, a link to choose a new password is on its way.
-It works once, and for ${duration(service.config.auth.resetTtl)}.</p>
+It works once, and for ${duration(service.auth.options.resetTtl)}.</p>
 ${links(html`${forgotLink(service, 'Send it again')} ${link('/login', 'Log in', state)}`)}`,
 })
 
@@ -112,8 +112,8 @@ const password = (label: string, state: State, isFocused: boolean) => html`<labe
 `
 
 /** A password that is chosen now. */
-function newPassword(name: string, label: string, state: State, { config }: Service): Html {
-  const min = config.auth.passwordMin
+function newPassword(name: string, label: string, state: State, { auth }: Service): Html {
+  const min = auth.options.passwordMin
   const length = min > 1 ? html` minlength="${String(min)}"` : ''
   const hint = min > 1 ? html`<p class="hint" id="hint">At least ${String(min)} characters</p>\n` : ''
   return html`<label for="${name}">${label}</label>

@@ -8,8 +8,9 @@ import type { Reply, Service } from '../service.ts'
 import { identityOf, userOf } from '../session.ts'
 
 /** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
-export async function verify({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await userOf(auth, request)
+export async function verify(service: Service, request: IncomingMessage): Promise<Reply> {
+  const { config } = service
+  const user = await userOf(service, request)
   if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
   const original = originalOf(config, request)
   const headers =

@@ -2,10 +2,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { Auth } from '../../../auth.ts'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { HttpError } from '../../../lib/server/service.ts'
-import { createService, readConfig } from '../../../server.ts'
+import { readConfig } from '../../../server.ts'
 import { listen, raw, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
@@ -79,16 +78,7 @@ t.test('a handler that throws, at once or later', async (t) => {
 })
 
 t.test('a client that hangs up or stalls', async (t) => {
-  const config = readConfig({ DATABASE_URL: 'memory:', BCRYPT_COST: '4', ACCESS_LOG: '0' })
-  const auth = new Auth(config.auth)
-  await auth.open()
-  const server = createService({ auth, config })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-
+  const { server, port } = await startService(t)
   server.requestTimeout = server.headersTimeout = 100
   t.match(parseRaw(t, await raw(port, 'GET / HTTP/1.1\r\nHo')), { status: 408, message: /longer than/ })
   t.match(parseRaw(t, await raw(port, `${HEAD}Content-Length: 9\r\n\r\n`, 'email')), { status: 408 })

@@ -1,8 +1,6 @@
 /** What a proxy is told, by what it says of the original request. */
 import t, { type Test } from 'tap'
-import { Auth } from '../../../../auth.ts'
-import { createService, readConfig } from '../../../../server.ts'
-import { listen } from '../../../helper/http.ts'
+import { startService } from '../../../helper/service.ts'
 
 const PUBLIC_URL = 'http://auth.example.com'
 const BACK = `${PUBLIC_URL}/login?rd=https%3A%2F%2Fwiki.example.com%2Fa%3Fb%3Dc%2526d`
@@ -18,13 +16,9 @@ const CADDY = {
 
 /** Starts a service; returns what asks it. */
 async function start(t: Test, env: Record<string, string>) {
-  const config = readConfig({ ACCESS_LOG: '0', DATABASE_URL: 'memory:', BCRYPT_COST: '4', ...env })
-  const auth = new Auth(config.auth)
-  const server = createService({ auth, config })
-  const url = `http://127.0.0.1:${await listen(server)}/verify`
-  t.teardown(() => server.close().closeAllConnections())
+  const { auth, url } = await startService(t, env)
   const ask = async (headers: Record<string, string>, method = 'GET') => {
-    const response = await fetch(url, { method, headers, redirect: 'manual' })
+    const response = await fetch(`${url}/verify`, { method, headers, redirect: 'manual' })
     return { status: response.status, to: response.headers.get('location'), headers: response.headers }
   }
   return { ask, auth }

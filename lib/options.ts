@@ -1,0 +1,99 @@
+/** Options: from a table of them follow the check of what a program passes, the environment variables and the messages. */
+import { inspect } from 'node:util'
+import { messageOf, ValueError, withoutPassword } from './errors.ts'
+
+/** An option: its environment variable, its default, and what it may be; `check` throws a `ValueError` that says so. */
+export type Option =
+  | { env: string; default: number; min: number; max: number }
+  | { env: string; default: boolean }
+  | { env: string; default: string | null; check?: (value: string) => void }
+
+/** Options by the names that programs use. */
+export type Options = Readonly<Record<string, Option>>
+
+type Value<Default> = Default extends number ? number : Default extends boolean ? boolean : string | (Default & null)
+
+/** The values of a table's options; an editor shows each with its comment in the table. */
+export type Values<Table extends Options> = { readonly [Name in keyof Table]: Value<Table[Name]['default']> }
+
+/**
+ * The options that a program passes, with the defaults of those that it leaves out.
+ * @throws {ValueError} names the first option that is wrong or unknown, its value, and what is allowed
+ */
+export function readOptions<Table extends Options>(table: Table, given: Partial<Values<Table>>): Values<Table> {
+  if (typeof given !== 'object' || given === null) {
+    throw new ValueError(`expected an object with options, got ${inspect(given)}`)
+  }
+  const values: Record<string, unknown> = { ...given }
+  const show = (name: string) => `${name}=${inspect(values[name], { breakLength: Infinity })}`
+  for (const name of Object.keys(values)) {
+    if (Object.hasOwn(table, name)) continue
+    const names = Object.keys(table).join(', ')
+    throw new ValueError(`unknown option ${withoutPassword(show(name))}: expected one of ${names}`)
+  }
+  for (const [name, option] of Object.entries(table)) if (values[name] === undefined) values[name] = option.default
+  checkValues(table, values, show)
+  return values
+}
+
+/**
+ * The options that environment variables set, with the defaults of those that are not set.
+ * @throws {ValueError} names the first variable that is wrong, its value, and what is allowed
+ */
+export function readEnvironment<Table extends Options>(
+  table: Table,
+  env: Readonly<Record<string, string | undefined>>,
+): Values<Table> {
+  const values: Record<string, unknown> = {}
+  for (const [name, option] of Object.entries(table)) {
+    const text = env[option.env]
+    if (text === '') throw new ValueError(`${option.env} is empty: set it or unset it`)
+    if (text === undefined) values[name] = option.default
+    else if (typeof option.default === 'boolean') values[name] = FLAGS.get(text) ?? text
+    else values[name] = 'min' in option && /^\d{1,10}$/.test(text) ? Number(text) : text
+  }
+  checkValues(table, values, (_name, option) => `${option.env}=${env[option.env]}`)
+  return values
+}
+
+/** What a flag is in the environment. */
+const FLAGS = new Map([
+  ['0', false],
+  ['1', true],
+])
+
+/** Throws unless each option has a value that it may have; `show` names an option with its value, for people. */
+function checkValues<Table extends Options>(
+  table: Table,
+  values: object,
+  show: (name: string, option: Option) => string,
+): asserts values is Values<Table> {
+  for (const [name, option] of Object.entries(table)) {
+    try {
+      checkValue(option, Reflect.get(values, name))
+    } catch (error) {
+      const shown = withoutPassword(show(name, option)).replace(CONTROL, (character) => {
+        return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
+      })
+      throw new ValueError(`${shown}: ${messageOf(error)}`)
+    }
+  }
+}
+
+/** A carriage return at the end of a file's name, from a `.env` file of Windows, would make another, empty table. */
+const CONTROL = /\p{Cc}/gu
+
+function checkValue(option: Option, value: unknown): void {
+  if ('min' in option) {
+    const { min, max } = option
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return
+    throw new ValueError(`expected an integer from ${min} to ${max}`)
+  }
+  if (typeof option.default === 'boolean') {
+    if (typeof value !== 'boolean') throw new ValueError('expected 1 (true) or 0 (false)')
+  } else if (value !== null || option.default !== null) {
+    if (typeof value !== 'string' || value === '') throw new ValueError('expected a text')
+    if (value.search(CONTROL) >= 0) throw new ValueError('remove the control character, such as a carriage return')
+    if ('check' in option) option.check?.(value)
+  }
+}
