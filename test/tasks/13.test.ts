@@ -6,6 +6,8 @@ t.test('task 13: destroySession ends the session', async (t) => {
   const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
   const { id } = await auth.registerUser('bob@bob.com', 'MyPwdOfBob')
   const sessionId = await auth.createSession('bob@bob.com')
-  await auth.destroySession(id)
+  t.match(await auth.getUserFromSessionId(sessionId), { id })
+  // As in the exercise: it returns nothing.
+  t.equal(await auth.destroySession(id), undefined)
   t.equal(await auth.getUserFromSessionId(sessionId), null)
 })

@@ -7,7 +7,7 @@ t.test('task 5: registerUser registers an email once', async (t) => {
   const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
   const email = 'me@me.com'
   const password = 'mySecuredPwd'
-  t.match(await auth.registerUser(email, password), { id: 1, email })
+  t.match(await auth.registerUser(email, password), { id: 1, email, hashed_password: /^\$2b\$/ })
   // Unlike the exercise's, it also refuses an email without an @ and a password that is empty or over 72 bytes.
   const error = await auth.registerUser(email, password).catch((error) => error)
   t.type(error, ValueError)
