@@ -61,9 +61,9 @@ export class DB {
     await (await this.#opened()).check()
   }
 
-  /** How many users there are. */
-  async countUsers(): Promise<number> {
-    return (await this.#opened()).count()
+  /** How many users there are; with a pattern, only those whose `hashed_password` does not match it. */
+  async countUsers(unlike?: RegExp): Promise<number> {
+    return (await this.#opened()).count(unlike)
   }
 
   /**

@@ -167,6 +167,7 @@ const CALLS: Call[] = [
   ['findUserBy', [{ session_id: 'c' }], 'NoResultFound'],
   ['addUser', ['last@x', 'x'], 22],
   ['countUsers', [], 22],
+  ['countUsers', [/^x$/], 7],
 ]
 
 /** Several rows with one session or token, after the calls above. */

@@ -40,7 +40,8 @@ export interface Engine {
   close(): Promise<void>
   /** Throws `StoreError` unless the store answers now. */
   check(): Promise<void>
-  count(): Promise<number> | number
+  /** The rows whose `hashed_password` does not match the pattern; all without one. */
+  count(unlike?: RegExp): Promise<number> | number
   /** Adds a row with these columns, the next id, and null in the others. Throws `EmailTaken`. */
   insert(columns: NewUser): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */

@@ -48,8 +48,9 @@ export class Postgres implements Engine {
   }
 
   /** How many rows there are. */
-  async count(): Promise<number> {
-    const [row] = await this.#run<{ count: number }>(`select count(*) from ${TABLE}`, [])
+  async count(unlike?: RegExp): Promise<number> {
+    const text = `select count(*) from ${TABLE} where $1::text is null or hashed_password !~ $1`
+    const [row] = await this.#run<{ count: number }>(text, [unlike?.source ?? null])
     return row?.count ?? 0
   }
 

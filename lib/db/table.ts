@@ -40,8 +40,9 @@ export class Table implements Engine {
   }
 
   /** How many rows there are. */
-  count(): number {
-    return this.#low.data.all.length
+  count(unlike?: RegExp): number {
+    const { all } = this.#low.data
+    return unlike === undefined ? all.length : all.filter((user) => !unlike.test(user.hashed_password)).length
   }
 
   /** Adds a row, with the next id. */
