@@ -13,7 +13,7 @@ import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
 import { checkClient, checkNewEmail, checkNewPassword, checkString, type Client } from './lib/auth/input.ts'
 import { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
-import { Passwords } from './lib/auth/passwords.ts'
+import { BCRYPT_HASH, Passwords } from './lib/auth/passwords.ts'
 import { ValueError } from './lib/errors.ts'
 import { readOptions } from './lib/options.ts'
 import type { User } from './user.ts'
@@ -24,6 +24,9 @@ export type { Client } from './lib/auth/input.ts'
 export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './lib/errors.ts'
 export type { User } from './user.ts'
+
+/** A session that has just begun: the ID, which is stored nowhere, and whose it is. */
+export type Session = { sessionId: string; user: User }
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
@@ -63,7 +66,7 @@ export class Auth {
     return this.#db.close()
   }
 
-  /** Tells whether the store answers now. */
+  /** False while the store does not answer: its file is no longer this process's, or its database is silent for a second. */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,
@@ -74,6 +77,11 @@ export class Auth {
   /** How many users there are. */
   countUsers(): Promise<number> {
     return this.#db.countUsers()
+  }
+
+  /** How many users cannot log in before they reset their password, as their hash is not bcrypt's. It reads every row. */
+  countForeignHashes(): Promise<number> {
+    return this.#db.countUsers(BCRYPT_HASH)
   }
 
   /**
@@ -98,7 +106,7 @@ export class Auth {
   }
 
   /**
-   * Tells whether there is a user with this email and this password (task 8).
+   * True if there is a user with this email and this password (task 8).
    * @throws {TooManyFailures} when the client's address or the account has no try left, even if the password is right
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
@@ -106,16 +114,24 @@ export class Auth {
     return (await this.#authenticate(email, password, client)) !== null
   }
 
-  /** Begins a session (task 10) in place of an older one; returns its ID, or `null` for an unknown email. */
+  /** Begins a session (task 10) in place of an older one. Returns its ID, or `null` for an unknown email. */
   async createSession(email: string): Promise<string | null> {
     const user = await this.findUser(email)
-    return user && this.#beginSession(user)
+    return user && this.#beginSession(user.id)
   }
 
-  /** Begins a session if the password is right (task 11); returns its ID, or `null`. It throws as `validLogin` does. */
+  /** Begins a session if the password is right (task 11). Returns its ID, or `null`. It throws as `validLogin` does. */
   async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
+    return (await this.startSession(email, password, client))?.sessionId ?? null
+  }
+
+  /** `logIn` for callers that also want the user, as the row was before. */
+  async startSession(email: string, password: string, client: Client = {}): Promise<Session | null> {
     const user = await this.#authenticate(email, password, client)
-    return user && this.#beginSession(user)
+    if (user === null) return null
+    const sessionId = await this.#beginSession(user.id, {}, { hashed_password: user.hashed_password })
+    // Check again where the hash has changed: a reset shuts out whoever knew the old password, a rehash nobody.
+    return sessionId === null ? this.startSession(email, password, client) : { sessionId, user }
   }
 
   /** The user whose session this is (task 12), or `null` if there is none or it has expired. */
@@ -126,7 +142,14 @@ export class Auth {
     return user !== null && isLive(user.session_expires_at) ? user : null
   }
 
-  /** Ends a user's session (task 13); does nothing for an unknown user. */
+  /** Ends this session, and no later one of the user. Returns whose it was, or `null` if it had ended before. */
+  async logOut(sessionId: string | null | undefined): Promise<User | null> {
+    const user = await this.getUserFromSessionId(sessionId)
+    if (user === null) return null
+    return (await this.#update(user.id, NO_SESSION, { session_id: user.session_id })) ? user : null
+  }
+
+  /** Ends a user's session (task 13), whichever it is; does nothing for an unknown user. */
   async destroySession(userId: number): Promise<void> {
     await this.#update(userId, NO_SESSION)
   }
@@ -139,22 +162,35 @@ export class Auth {
   async getResetPasswordToken(email: string): Promise<string> {
     const user = await this.findUser(email)
     if (user === null) throw new UnknownEmail(email)
-    const resetToken = _generateUuid()
-    const reset = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
-    await this.#db.updateUser(user.id, reset)
+    const { resetToken, columns } = this.#newResetToken()
+    if (!(await this.#update(user.id, columns))) throw new UnknownEmail(email)
     return resetToken
   }
 
   /**
+   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last one: the link in that mail stays
+   * good, and nobody can flood a mailbox. As the store knows when that was, it holds for several processes, and restarts.
+   */
+  async createMailToken(user: User): Promise<{ resetToken: string; expiresAt: number } | null> {
+    const { reset_token, reset_expires_at } = user
+    const age = now() - ((reset_expires_at ?? 0) - this.#options.resetTtl)
+    // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for long.
+    if (reset_expires_at !== null && Math.abs(age) <= MAIL_PAUSE_S) return null
+    const { resetToken, columns } = this.#newResetToken()
+    const isFirst = await this.#update(user.id, columns, { reset_token })
+    return isFirst ? { resetToken, expiresAt: columns.reset_expires_at } : null
+  }
+
+  /**
    * Sets a new password (task 18). It ends the user's session, which may be a thief's, and clears the account's failed logins.
-   * The token works once: of several uses at once, one wins.
+   * The token works once: of several uses at the same time, one wins.
    * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
    * @throws {UnknownToken} also when it has been used, replaced or has expired
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
-    checkNewPassword('password', password, this.#options.passwordMin)
+    checkNewPassword('new_password', password, this.#options.passwordMin)
     if (email !== undefined) checkString('email', email)
     checkClient(client)
     if (typeof resetToken !== 'string') throw new UnknownToken()
@@ -162,7 +198,7 @@ export class Auth {
     const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
     if (user === null || !isLive(user.reset_expires_at)) throw new UnknownToken()
     const hashed_password = await this.#hash(password, client)
-    const isSet = await this.#update(user.id, { hashed_password, ...NO_SESSION, ...NO_RESET }, { reset_token })
+    const isSet = await this.#update(user.id, { hashed_password, ...NO_SESSION, ...NO_TOKEN }, { reset_token })
     if (!isSet) throw new UnknownToken()
     this.#failures.clear(user.email)
   }
@@ -181,12 +217,13 @@ export class Auth {
   ): Promise<string | null> {
     if (!Number.isInteger(userId)) throw new ValueError('userId must be an integer')
     checkString('password', password)
-    checkNewPassword('newPassword', newPassword, this.#options.passwordMin)
+    checkNewPassword('new_password', newPassword, this.#options.passwordMin)
     checkClient(client)
     const user = await this.#find({ id: userId })
-    if (user === null || !(await this.#isPassword(user, user.email, password, client))) return null
-    const hashed_password = await this.#hash(newPassword, client)
-    return this.#beginSession(user, { hashed_password, ...NO_RESET })
+    if (user === null || (await this.#verify(user, user.email, password, client)) === 'wrong') return null
+    const changes = { hashed_password: await this.#hash(newPassword, client), ...NO_TOKEN }
+    const sessionId = await this.#beginSession(userId, changes, { hashed_password: user.hashed_password })
+    return sessionId ?? this.changePassword(userId, password, newPassword, client)
   }
 
   /** The user whose email and password these are, or `null`. */
@@ -194,48 +231,54 @@ export class Auth {
     checkString('password', password)
     checkClient(client)
     const user = await this.findUser(email)
-    if (!(await this.#isPassword(user, email, password, client)) || user === null) return null
-    return this.#passwords.isOutdated(user.hashed_password) ? this.#rehash(user, password, client) : user
+    const answer = await this.#verify(user, email, password, client)
+    if (user === null || answer === 'wrong') return null
+    return answer === 'outdated' ? this.#rehash(user, password, client) : user
   }
 
   /**
-   * Tells whether a password is the user's, and counts a failed login if not. For an unknown email it takes as long and counts
-   * the same, so that nobody learns who is registered.
+   * Compares a password with a user's, and counts a failed login if it is wrong. For an unknown email it takes as long and
+   * counts the same, so that nobody learns who is registered.
    */
-  async #isPassword(user: User | null, email: string, password: string, client: Client): Promise<boolean> {
+  async #verify(user: User | null, email: string, password: string, client: Client) {
     this.#failures.check(email, client.address)
-    const matches = await this.#hashQueue.run(client, () => {
+    const answer = await this.#hashQueue.run(client, () => {
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
     })
     // Checked again, so that parallel guesses get no more answers than sequential ones.
     this.#failures.check(email, client.address)
-    const isRight = matches && user !== null
-    if (!isRight) this.#failures.add(email, client.address)
-    return isRight
+    if (answer === 'wrong') this.#failures.add(email, client.address)
+    return answer
   }
 
-  /** Rehashes a password at the configured cost. Only a login has the password in plain text. */
+  /** Rehashes a right password, as only a login has it in plain text. Returns the user, or `null` if it is wrong by now. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
+    let hashed_password: string
     try {
-      const hashed_password = await this.#hash(password, client)
-      const isStill = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
-      return isStill ? { ...user, hashed_password } : null
+      hashed_password = await this.#hash(password, client)
     } catch (error) {
-      // That does not fail the login; the next one tries again.
+      // Rehashing can wait for the next login.
       if (error instanceof Overloaded) return user
       throw error
     }
+    const isUnchanged = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
+    // Another login may have rehashed it first, or a reset has changed the password.
+    return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
   }
 
-  /**
-   * Begins a session, and makes other changes with it, unless the password has changed since the user was read: a reset must
-   * shut out whoever knew the old one. Returns the session's ID, or `null`.
-   */
-  async #beginSession({ id, hashed_password }: User, changes: Partial<User> = {}): Promise<string | null> {
+  /** Begins a session, and makes other changes with it. Returns its ID, or `null` if the row has other values than expected. */
+  async #beginSession(id: number, changes: Partial<User> = {}, expected: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
     const session = { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }
-    return (await this.#update(id, { ...changes, ...session }, { hashed_password })) ? sessionId : null
+    return (await this.#update(id, { ...changes, ...session }, expected)) ? sessionId : null
+  }
+
+  /** A new reset token, and what the store keeps of it. */
+  #newResetToken() {
+    const resetToken = _generateUuid()
+    const columns = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
+    return { resetToken, columns }
   }
 
   #hash(password: string, client: Client): Promise<string> {
@@ -261,9 +304,12 @@ function ifNone<T>(value: T): (error: unknown) => T {
   }
 }
 
-/** The columns of a user without a session, and of one without a reset token. */
+/** The columns of a user without a session. */
 const NO_SESSION = { session_id: null, session_expires_at: null }
-const NO_RESET = { reset_token: null, reset_expires_at: null }
+/** A used reset token's expiry stays: it tells when the last mail was sent. */
+const NO_TOKEN = { reset_token: null }
+/** After a mail with a reset token, the same user gets the next one at the earliest in so many seconds. */
+const MAIL_PAUSE_S = 60
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
@@ -285,7 +331,7 @@ function digest(token: string): string {
   return hash('sha256', token)
 }
 
-/** Tells whether an expiry is in the future. Without one, a token has expired. */
+/** True while an expiry is in the future. Without one, a token has expired. */
 function isLive(expiresAt: number | null | undefined): boolean {
   return typeof expiresAt === 'number' && expiresAt > now()
 }

@@ -1,3 +1,5 @@
+import { hashSync } from '@node-rs/bcrypt'
+import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import {
   _generateUuid,
@@ -66,10 +68,14 @@ t.test('what cannot be registered', async (t) => {
   for (const [email, message] of [
     ['', 'email is missing'],
     ['none', 'email has no @'],
-    ['a b@c', 'email contains a space or a control character'],
-    ['a@b\n', 'email contains a space or a control character'],
-    ['\u0000@b', 'email contains a space or a control character'],
-    ['\u0085a@b', 'email contains a space or a control character'],
+    ['a b@c', 'email contains a space, a control or an invisible character'],
+    ['a@b\n', 'email contains a space, a control or an invisible character'],
+    ['\u0000@b', 'email contains a space, a control or an invisible character'],
+    ['\u0085a@b', 'email contains a space, a control or an invisible character'],
+    ['a\u00a0@b', 'email contains a space, a control or an invisible character'],
+    ['a\u200b@b', 'email contains a space, a control or an invisible character'],
+    ['a\u2066@b', 'email contains a space, a control or an invisible character'],
+    ['a\u00ad@b', 'email contains a space, a control or an invisible character'],
     ['\ud800@b', 'email is not well-formed Unicode'],
     [`${'x'.repeat(250)}@`, 'email is longer than 250 characters'],
   ] as const) {
@@ -84,11 +90,9 @@ t.test('what cannot be registered', async (t) => {
   ] as const) {
     const invalid = { name: 'InvalidInput', message }
     await t.rejects(auth.registerUser('a@b', password), invalid, JSON.stringify(password))
-    await t.rejects(auth.updatePassword('no token', password), invalid)
-    await t.rejects(auth.changePassword(1, 'x', password), {
-      ...invalid,
-      message: message.replace('password', 'newPassword'),
-    })
+    const asNew = { ...invalid, message: message.replace('password', 'new_password') }
+    await t.rejects(auth.updatePassword('no token', password), asNew)
+    await t.rejects(auth.changePassword(1, 'x', password), asNew)
   }
   t.equal(await auth.countUsers(), 0)
 })
@@ -126,7 +130,7 @@ t.test('an argument of a wrong type is named', async (t) => {
   await t.rejects(auth.updatePassword('x', 'x', untyped(null)), refused('email must be a string'))
   await t.rejects(auth.changePassword(untyped('1'), 'x', 'y'), refused('userId must be an integer'))
   await t.rejects(auth.changePassword(1, untyped(null), 'y'), refused('password must be a string'))
-  await t.rejects(auth.changePassword(1, 'x', untyped(5)), refused('newPassword must be a string'))
+  await t.rejects(auth.changePassword(1, 'x', untyped(5)), refused('new_password must be a string'))
   await t.rejects(auth.validLogin('a@b', 'x', untyped(null)), refused('client must be an object'))
   await t.rejects(auth.validLogin('a@b', 'x', untyped({ address: 5 })), refused('client.address must be a string'))
   await t.rejects(auth.validLogin('a@b', 'x', untyped({ signal: {} })), refused('client.signal must be an AbortSignal'))
@@ -147,6 +151,52 @@ t.test('sessions', async (t) => {
   t.match(await auth.getUserFromSessionId(second), { id }, 'only its own user ends it')
   await auth.destroySession(id)
   t.equal(await auth.getUserFromSessionId(second), null)
+})
+
+t.test('logOut ends that session, and never one that began at the same moment', async (t) => {
+  const auth = newAuth()
+  const { id } = await auth.registerUser('a@b', 'x')
+  const session = await auth.createSession('a@b')
+  t.match(await auth.logOut(session), { id })
+  for (const nobody of [session, null, undefined, '', 'x']) t.equal(await auth.logOut(nobody), null)
+  for (let turns = 0; turns < 30; turns++) {
+    const old = await auth.createSession('a@b')
+    const beginning = auth.createSession('a@b')
+    for (let i = 0; i < turns; i++) await null
+    await auth.logOut(old)
+    t.match(await auth.getUserFromSessionId(await beginning), { id }, `${turns} turns later`)
+  }
+})
+
+t.test('a token to be mailed: one a minute for each user, whatever became of the last one', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const lastMail = (secondsAgo: number, ttl: number) => Math.floor(Date.now() / 1000) - secondsAgo + ttl
+  const users = [30, 62].flatMap((secondsAgo, i) => [
+    { id: 2 * i + 1, email: `used${secondsAgo}@b`, hashed_password: 'x', reset_expires_at: lastMail(secondsAgo, 3600) },
+    {
+      id: 2 * i + 2,
+      email: `ttl${secondsAgo}@b`,
+      hashed_password: 'x',
+      reset_expires_at: lastMail(secondsAgo, 86_400),
+    },
+  ])
+  writeFileSync(path, JSON.stringify({ users }))
+  const auth = newAuth({ databaseUrl: `file:${path}` })
+  t.teardown(() => auth.close())
+  const ask = async (email: string) => {
+    const user = await auth.findUser(email)
+    return user && auth.createMailToken(user)
+  }
+  t.equal(await ask('used30@b'), null)
+  for (const email of ['used62@b', 'ttl30@b', 'ttl62@b']) t.type((await ask(email))?.resetToken, 'string', email)
+  const user = await auth.registerUser('a@b', 'old')
+  const tries = await Promise.all(Array.from({ length: 5 }, () => auth.createMailToken({ ...user })))
+  const [mailed, ...others] = tries.filter((one) => one !== null)
+  t.strictSame(others, [])
+  t.equal(await ask('a@b'), null)
+  await auth.updatePassword(mailed?.resetToken ?? '', 'new')
+  t.equal(await ask('a@b'), null, 'a used one counts')
+  t.match(await auth.findUser('a@b'), { reset_token: null, reset_expires_at: mailed?.expiresAt })
 })
 
 t.test('reset tokens', async (t) => {
@@ -203,4 +253,71 @@ t.test('a login at another cost rehashes the password', async (t) => {
   t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$04\$/ })
   t.equal(await quick.validLogin('a@b', 'x'), true)
   await quick.close()
+})
+
+t.test('right passwords at the same time, just after the cost has changed', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const users = [{ id: 1, email: 'a@b', hashed_password: hashSync('x', { cost: 6 }) }]
+  writeFileSync(path, JSON.stringify({ users }))
+  for (const [bcryptCost, call] of [
+    [4, (auth: Auth) => auth.logIn('a@b', 'x')],
+    [5, (auth: Auth) => auth.validLogin('a@b', 'x')],
+    // Networks take turns: the password is set again while most of the logins wait, and twice at the same time.
+    [
+      5,
+      (auth: Auth, i: number) =>
+        i < 8 ? auth.logIn('a@b', 'x') : auth.changePassword(1, 'x', 'x', { address: `${i}` }),
+    ],
+  ] as const) {
+    const auth = newAuth({ databaseUrl: `file:${path}`, bcryptCost })
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => call(auth, i)))
+    for (const answer of answers) t.ok(answer)
+    await auth.close()
+  }
+})
+
+t.test('a password is the same however its letters were composed', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const [nfc, nfd] = ['\u00e9', 'e\u0301']
+  const unchanged = '\u0958'.repeat(20)
+  const users = [nfd, nfc, unchanged].map((password, i) => ({
+    id: i + 1,
+    email: `${i}@b`,
+    hashed_password: hashSync(password, { cost: 4 }),
+  }))
+  writeFileSync(path, JSON.stringify({ users }))
+  const auth = newAuth({ databaseUrl: `file:${path}`, loginFailures: 0 })
+  t.teardown(() => auth.close())
+  await auth.registerUser('new@b', nfd)
+  for (const password of [nfc, nfd]) t.equal(await auth.validLogin('new@b', password), true)
+  t.equal(await auth.validLogin('0@b', nfc), false, 'a hash of the other form, as other programs make it')
+  t.equal(await auth.validLogin('0@b', nfd), true, 'as it was typed')
+  t.equal(await auth.validLogin('0@b', nfc), true, 'and rehashed by that')
+  for (const password of [nfd, nfc]) t.equal(await auth.validLogin('1@b', password), true)
+  t.equal(await auth.validLogin('2@b', unchanged), true, 'too long for bcrypt in its NFC form')
+  t.match(await auth.findUser('2@b'), { hashed_password: users[2]?.hashed_password })
+  await t.rejects(auth.registerUser('long@b', unchanged), { message: 'password is longer than 72 bytes' })
+  await auth.registerUser('long@b', 'e\u0301'.repeat(36))
+  t.equal(await auth.validLogin('long@b', nfc.repeat(36)), true, '72 bytes are counted on the NFC form')
+  const short = newAuth({ passwordMin: 2 })
+  await t.rejects(short.registerUser('a@b', nfd), { message: 'password is shorter than 2 characters' })
+})
+
+t.test('users whose hashes no login can match are counted', async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
+  const foreign = [
+    'pbkdf2_sha256$870000$x$y=',
+    `{bcrypt}${hash}`,
+    '$argon2id$v=19$m=65536',
+    '',
+    hash.slice(1),
+    `${hash} `,
+  ]
+  const hashes = [hash, hash.replace('2b', '2a'), hash.replace('2b', '2y'), ...foreign]
+  const users = hashes.map((hashed_password, i) => ({ id: i + 1, email: `${i}@b`, hashed_password }))
+  writeFileSync(path, JSON.stringify({ users }))
+  const auth = newAuth({ databaseUrl: `file:${path}` })
+  t.teardown(() => auth.close())
+  t.equal(await auth.countForeignHashes(), foreign.length)
 })

@@ -7,6 +7,10 @@ import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 /** The most bytes of UTF-8 that bcrypt reads. */
 const MAX_BYTES = 72
 
+/** The hashes that `verify` can match. */
+export const BCRYPT_HASH =
+  /^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/
+
 /** Hashes passwords and checks them. Each call keeps a thread of libuv's pool busy; `HashQueue` says when there is one. */
 export class Passwords {
   readonly #cost: number
@@ -26,32 +30,46 @@ export class Passwords {
 
   /** A salted hash, `$2b$12$…`, of a password in which `flawOf` finds no flaw. */
   hash(password: string): Promise<string> {
-    return hash(password, { cost: this.#cost, rejectLongPasswords: true })
+    return hash(toNfc(password), { cost: this.#cost, rejectLongPasswords: true })
   }
 
   /**
-   * Tells whether a password is the one that was hashed. Without a hash, as for an unknown email, it is not, but the answer
-   * takes as long, so that its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication
-   * Responses").
+   * Compares a password with a hash; `outdated` is right too, but `hash` would make a better one now. Older hashes are of
+   * passwords as they were typed, so that is tried as well where it differs. Without a hash, as for an unknown email, the
+   * answer is `wrong` and takes as long, so that its time does not tell who is registered (OWASP, Authentication Cheat Sheet,
+   * "Authentication Responses").
    */
-  async verify(password: string, hashed = this.#nobodysHash): Promise<boolean> {
-    const matches = await verify(password, hashed)
-    return matches && flawOf(password) === null
-  }
-
-  /** Tells whether a hash, one that `verify` has matched, was made at another cost than this one. */
-  isOutdated(hashed: string): boolean {
-    return parseOptions(hashed).cost !== this.#cost
+  async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
+    const nfc = toNfc(password)
+    for (const form of new Set([nfc, password])) {
+      if (!(await verify(form, hashed)) || flawIn(form) !== null) continue
+      const isBest = form === nfc && parseOptions(hashed).cost === this.#cost
+      return isBest || flawIn(nfc) !== null ? 'right' : 'outdated'
+    }
+    return 'wrong'
   }
 }
 
-/**
- * What keeps a password from being hashed, as the rest of a sentence about it; `null`: nothing. bcrypt would take it for
- * another password: it reads 72 bytes (OWASP, Password Storage Cheat Sheet), repeats a shorter one with a NUL in between,
- * so that "x" is "x\0x" as well, and takes each lone surrogate for U+FFFD.
- */
+/** What keeps a password from being hashed, as the rest of a sentence about it, or `null`. */
 export function flawOf(password: string): string | null {
-  if (Buffer.byteLength(password) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`
-  if (password.includes('\0')) return 'contains a NUL character'
-  return password.isWellFormed() ? null : 'is not well-formed Unicode'
+  return flawIn(toNfc(password))
+}
+
+/**
+ * The form in which a password is hashed, as keyboards send the same letter in several ways, macOS others than Windows
+ * (RFC 8265, section 4.2.2). NFC shortens a text to a third at most, and takes quadratic time for some: what would be too
+ * long in any form stays as it is.
+ */
+export function toNfc(password: string): string {
+  return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')
+}
+
+/**
+ * Why bcrypt would take a text for another one: it reads 72 bytes (OWASP, Password Storage Cheat Sheet), repeats a shorter
+ * text with a NUL in between, so that "x" is "x\0x" as well, and takes each lone surrogate for U+FFFD.
+ */
+function flawIn(text: string): string | null {
+  if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`
+  if (text.includes('\0')) return 'contains a NUL character'
+  return text.isWellFormed() ? null : 'is not well-formed Unicode'
 }

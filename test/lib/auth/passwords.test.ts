@@ -1,5 +1,6 @@
 import t from 'tap'
-import { flawOf, Passwords } from '../../../lib/auth/passwords.ts'
+import { parseOptions } from '@node-rs/bcrypt'
+import { BCRYPT_HASH, flawOf, Passwords, toNfc } from '../../../lib/auth/passwords.ts'
 
 /** 72 times "x", as older and other programs name the hash. */
 const IMPORTED = ['2a', '2b', '2y'].map(
@@ -11,25 +12,39 @@ t.test('a hash is salted, and matches its password only', async (t) => {
   const hashes = await Promise.all([passwords.hash('x'), passwords.hash('x')])
   for (const hash of hashes) {
     t.match(hash, /^\$2b\$05\$.{53}$/)
-    t.equal(await passwords.verify('x', hash), true)
-    t.equal(await passwords.verify('y', hash), false)
+    t.equal(await passwords.verify('x', hash), 'right')
+    t.equal(await passwords.verify('y', hash), 'wrong')
   }
   t.not(hashes[0], hashes[1])
-  t.equal(await passwords.verify('x', 'not a hash'), false)
+  t.equal(await passwords.verify('x', 'not a hash'), 'wrong')
 })
 
 t.test('a hash of another cost is outdated, one of another version is not', async (t) => {
   for (const hash of IMPORTED) {
-    t.equal(await new Passwords(5).verify('x'.repeat(72), hash), true)
-    t.equal(new Passwords(4).isOutdated(hash), false)
-    t.equal(new Passwords(5).isOutdated(hash), true)
+    t.equal(await new Passwords(4).verify('x'.repeat(72), hash), 'right')
+    t.equal(await new Passwords(5).verify('x'.repeat(72), hash), 'outdated')
+  }
+})
+
+t.test('BCRYPT_HASH knows the hashes that can be matched', async (t) => {
+  const [, hash = ''] = IMPORTED
+  const like = [...IMPORTED, hash.replace('2b', '2x'), hash.replace('$04', '$31'), `${hash.slice(0, -1)}.`]
+  const ends = ['z', 'A', '1', '/', '', 'y\n', 'y ']
+  const unlike = [...ends.map((end) => hash.slice(0, -1) + end), hash.replace('$04', '$03'), hash.replace('$04', '$32')]
+  for (const one of like) {
+    t.doesNotThrow(() => parseOptions(one), one)
+    t.match(one, BCRYPT_HASH)
+  }
+  for (const one of [...unlike, hash.replace('2b', '2'), hash.replace('Yb3dpHaccyKuXXsUtu', 'Yb3dpHaccyKuXXsUtv')]) {
+    t.throws(() => parseOptions(one), one)
+    t.notMatch(one, BCRYPT_HASH)
   }
 })
 
 t.test('without a hash the answer is no, after the work of a check', async (t) => {
   const passwords = new Passwords(11)
   const began = performance.now()
-  for (const password of ['', 'x', 'x'.repeat(80)]) t.equal(await passwords.verify(password), false)
+  for (const password of ['', 'x', 'x'.repeat(80)]) t.equal(await passwords.verify(password), 'wrong')
   t.ok(performance.now() - began > 60, 'three checks at cost 11 take 300 ms on a fast machine')
 })
 
@@ -42,4 +57,13 @@ t.test('what bcrypt would take for another password', async (t) => {
   t.equal(flawOf(`${'é'.repeat(36)}x`), 'is longer than 72 bytes')
   t.equal(flawOf('x\0'), 'contains a NUL character')
   t.equal(flawOf('x\udc00'), 'is not well-formed Unicode')
+})
+
+t.test('a text that is too long in any form is not normalized, which can take quadratic time', async (t) => {
+  const marks = 'a' + '\u0323\u0301'.repeat(4000)
+  t.equal(toNfc(marks), marks)
+  t.equal(flawOf(marks), 'is longer than 72 bytes')
+  // These 9 bytes become 3, more than which no text is shortened.
+  t.equal(flawOf('\u1112\u1161\u11ab'.repeat(24)), null)
+  t.equal(flawOf('\u1112\u1161\u11ab'.repeat(25)), 'is longer than 72 bytes')
 })
