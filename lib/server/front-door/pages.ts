@@ -68,6 +68,14 @@ export const reset: Page = (state, service) => ({
 ${service.webhook === null ? '' : links(forgotLink(service, 'Send a new link'))}`,
 })
 
+/** For a form that an app gets from somebody who is not logged in: reloading it in the same tab sends it again. */
+export const loggedOut: Page = (_state, { config }) => ({
+  title: 'You are not logged in',
+  content: html`<p>Nothing was done. <a href="${config.publicUrl ?? ''}/login" target="_blank">Log in in another tab</a>, then come
+back to this one and reload it: that sends what you filled in again.</p>
+`,
+})
+
 /** Where something fails, and a form would be of no use. */
 export const failed: Page = () => ({
   title: 'This did not work',

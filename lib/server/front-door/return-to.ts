@@ -4,13 +4,19 @@ import type { Config } from '../config.ts'
 /** Where a login leads by default. */
 export const ACCOUNT = '/account'
 
+/** The longest address that a browser returns to. */
+export const MAX_ADDRESS_CHARS = 2048
+/** An address whose host is longer than any (RFC 1035, section 2.3.4): with Unicode in it, parsing takes quadratic time. */
+const LONG_HOST = /^ *(?:[a-z][a-z\d+.-]*:[/\\]*|[/\\]{2,})[^/\\?#]{300}/i
+
 /** The service's own pages, to which no login returns. */
 const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$/
 /** A base for relative addresses, on a host that cannot exist (RFC 2606, section 2). */
 const NOWHERE = 'http://rd.invalid'
 
 /**
- * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing or leads away.
+ * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` leads away, is missing, or
+ * counts as missing, being too long or not printable ASCII.
  *
  * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects and
  * Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and read
@@ -19,7 +25,8 @@ const NOWHERE = 'http://rd.invalid'
  */
 export function returnTo({ publicUrl, cookieDomain, cookieSecure }: Config, rd: string | undefined): string {
   const base = publicUrl ?? NOWHERE
-  if (!rd || !URL.canParse(rd, base)) return ACCOUNT
+  if (!rd || rd.length > MAX_ADDRESS_CHARS || !/^[ -~]*$/.test(rd)) return ACCOUNT
+  if (LONG_HOST.test(rd) || !URL.canParse(rd, base)) return ACCOUNT
   const url = new URL(rd, base)
   // The scheme first: the origin of blob:https://example.com/… is https://example.com.
   if (!/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') return ACCOUNT

@@ -4,39 +4,72 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
+import { cut } from '../head.ts'
 import type { Reply, Service } from '../service.ts'
 import { identityOf, userOf } from '../session.ts'
+import { show } from './page.ts'
+import * as pages from './pages.ts'
+import { MAX_ADDRESS_CHARS } from './return-to.ts'
 
 /** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
 export async function verify(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
   const user = await userOf(service, request)
   if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
+  const body = { message: 'not logged in' }
   const original = originalOf(config, request)
-  const headers =
-    original === null ? {} : { Location: `${config.publicUrl}/login?rd=${encodeURIComponent(original.url)}` }
-  return { status: original?.status ?? 401, body: { message: 'not logged in' }, headers }
+  if (config.publicUrl === null || original === null || !isByPerson(request)) return { status: 401, body }
+  // A form that a person sends would be lost: the page says how to send it again.
+  if (!/^(?:GET|HEAD)$/.test(original.method)) return show(service, pages.loggedOut, 401)
+  const returnTo = withinLimit(original.url)
+  const query = returnTo && `?rd=${encodeURIComponent(returnTo)}`
+  return { status: original.status, body, headers: { Location: `${config.publicUrl}/login${query}` } }
+}
+
+/** True for what a browser asks for when a person opens a page or sends a form: a script cannot make use of a login page. */
+function isByPerson({ headers }: IncomingMessage): boolean {
+  const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script } = headers
+  // A weight of 0 means "not acceptable" (RFC 9110, section 12.4.2).
+  const [isNamed, parameters = ''] = /(?:^|,)[ \t]*text\/html[ \t]*(?:;([^,]*))?(?:,|$)/i.exec(accept) ?? []
+  const isRefused = /(?:^|;)[ \t]*q=0(?:\.0*)?[ \t]*(?:;|$)/i.test(parameters)
+  return isNamed !== undefined && !isRefused && mode === 'navigate' && script === undefined
 }
 
 /**
- * The request that the proxy asks about, where a person waits for a page, and the status that takes the person to the login;
- * `null` elsewhere, as a script cannot make use of a login page. A proxy says so in headers, which anybody can send: they are
- * believed only with TRUST_PROXY, and even then do no more than make up a way back, which is checked like any other.
+ * The request that the proxy asks about, and the status that takes a person to the login. A proxy says so in headers, which
+ * anybody can send: they are believed only with TRUST_PROXY, and even then do no more than make up an address to return to,
+ * which is checked like any other.
  */
 function originalOf(
-  { publicUrl, trustProxy }: Config,
+  { trustProxy }: Config,
   { headers }: IncomingMessage,
-): { url: string; status: number } | null {
-  if (publicUrl === null || !trustProxy) return null
-  if (!/\btext\/html\b/i.test(headers.accept ?? '')) return null
+): { method: string; url: string; status: number } | null {
+  if (!trustProxy) return null
   const header = (name: string) => String(headers[name] ?? '')
-  const isPage = (name: string) => /^(?:GET|HEAD)$/.test(header(name))
+  const first = (name: string) => cut(header(name), ',')[0].trim()
   // nginx takes from its subrequest 200, 401 and 403 only; its configuration turns the 401 into a redirect.
-  const url = header('x-original-url')
-  if (url && header('x-original-method')) return isPage('x-original-method') ? { url, status: 401 } : null
-  const [protocol, host, uri] = ['proto', 'host', 'uri'].map((name) => header(`x-forwarded-${name}`))
-  if (!protocol || !host || !uri || !isPage('x-forwarded-method')) return null
-  return { url: `${protocol}://${host}${uri}`, status: 302 }
+  const [url, method] = [header('x-original-url'), header('x-original-method')]
+  if (url && method) return { method, url, status: 401 }
+  const [protocol, host] = [first('x-forwarded-proto'), first('x-forwarded-host')]
+  const [uri, forwardedMethod] = [header('x-forwarded-uri'), header('x-forwarded-method')]
+  if (!protocol || !host || !uri || !forwardedMethod) return null
+  return { method: forwardedMethod, url: `${protocol}://${host}${uri}`, status: 302 }
+}
+
+/**
+ * An address as the login takes it: printable ASCII, of a limited length; without its query, or empty, where it is too long. In a
+ * header node gives each byte as a character: those of UTF-8 are percent-encoded.
+ */
+function withinLimit(address: string): string {
+  for (const part of [address, cut(address, '?')[0]]) {
+    if (part.length > MAX_ADDRESS_CHARS) continue
+    const encoded = part.replace(
+      /[^!-~]/g,
+      (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+    )
+    if (encoded.length <= MAX_ADDRESS_CHARS) return encoded
+  }
+  return ''
 }
 
 /** `GET /healthz`: 200, or 503 while the service stops or its store does not answer. Not in the access log. */

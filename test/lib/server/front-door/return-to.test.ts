@@ -13,7 +13,7 @@ t.test('what leads back', async (t) => {
     [PLAIN, '/', '/'],
     [PLAIN, '/wiki/Page?a=b&c=%2F#d', '/wiki/Page?a=b&c=%2F#d'],
     [PLAIN, 'page', '/page'],
-    [PLAIN, '/zoë "x" <y>\r\nz', '/zo%C3%AB%20%22x%22%20%3Cy%3Ez'],
+    [PLAIN, '/a "x" <y>', '/a%20%22x%22%20%3Cy%3E'],
     [PLAIN, '/%5Cevil.com', '/%5Cevil.com'],
     [PLAIN, '/a//evil.com', '/a//evil.com'],
     [PLAIN, '?next=//evil.com', '/?next=//evil.com'],
@@ -30,6 +30,20 @@ t.test('what leads back', async (t) => {
     [PORT, 'http://wiki.example.com:8080/', 'http://wiki.example.com:8080/'],
   ] as const) {
     t.equal(returnTo(config, rd), expected, rd)
+  }
+})
+
+t.test('an address counts as missing that is long or not printable ASCII, or whose host is no name', async (t) => {
+  const long = 'x'.repeat(2047)
+  t.equal(returnTo(PLAIN, `/${long}`), `/${long}`)
+  for (const rd of [`/${long}x`, '/zoë', '/a\tb', '/a\r\nb', '/\x7f']) t.equal(returnTo(PLAIN, rd), '/account')
+  const unicode = Array.from({ length: 226 }, (_, i) => encodeURIComponent(String.fromCodePoint(0x4e00 + 7 * i))).join(
+    '',
+  )
+  for (const start of ['http://', 'https:', '//', '/\\', ' https:\\/']) {
+    const began = process.cpuUsage()
+    for (let i = 0; i < 100; i++) t.equal(returnTo(DOMAIN, start + unicode), '/account')
+    t.ok(process.cpuUsage(began).user < 500_000, 'no host of that length is parsed')
   }
 })
 

@@ -1,4 +1,7 @@
 /** What a proxy is told, by what it says of the original request. */
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { startService } from '../../../helper/service.ts'
 
@@ -14,12 +17,20 @@ const CADDY = {
   'x-forwarded-method': 'GET',
 }
 
+const BEHIND = { 'x-forwarded-proto': 'https,http', 'x-forwarded-host': 'wiki.example.com , 10.0.0.1:80' }
+
 /** Starts a service; returns what asks it. */
 async function start(t: Test, env: Record<string, string>) {
   const { auth, url } = await startService(t, env)
+  // Not fetch, which says of itself that it is a script.
   const ask = async (headers: Record<string, string>, method = 'GET') => {
-    const response = await fetch(`${url}/verify`, { method, headers, redirect: 'manual' })
-    return { status: response.status, to: response.headers.get('location'), headers: response.headers }
+    const [response] = await once(request(`${url}/verify`, { method, headers }).end(), 'response')
+    return {
+      status: response.statusCode,
+      to: response.headers.location,
+      headers: response.headers,
+      text: await text(response),
+    }
   }
   return { ask, auth }
 }
@@ -34,16 +45,16 @@ t.test('with a live session', async (t) => {
     const cookie = `session_id=${await auth.createSession(email)}`
     for (const headers of [{}, NGINX, CADDY]) {
       const told = await ask({ ...headers, cookie })
-      t.match(told, { status: 200, to: null })
-      t.equal(told.headers.get('remote-user'), String(id))
-      t.equal(told.headers.get('remote-email'), header)
+      t.match(told, { status: 200, to: undefined })
+      t.equal(told.headers['remote-user'], String(id))
+      t.equal(told.headers['remote-email'], header)
     }
   }
 })
 
 t.test('without one', async (t) => {
   const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
-  const no = { status: 401, to: null }
+  const no = { status: 401, to: undefined }
   for (const [name, headers, expected] of [
     ['nothing is said', {}, no],
     ['nginx, a page', NGINX, { status: 401, to: BACK }],
@@ -51,6 +62,12 @@ t.test('without one', async (t) => {
     ['nginx, POST', { ...NGINX, 'x-original-method': 'POST' }, no],
     ['nginx, a script', { ...NGINX, accept: 'application/json' }, no],
     ['nginx, any type', { ...NGINX, accept: '*/*' }, no],
+    ['nginx, no HTML', { ...NGINX, accept: '*/*, text/html;level=1; q=0.00' }, no],
+    ['nginx, HTML at last', { ...NGINX, accept: '*/*;q=0, Text/HTML ;q=0.001' }, { status: 401, to: BACK }],
+    ['nginx, fetch()', { ...NGINX, 'sec-fetch-mode': 'cors' }, no],
+    ['nginx, XMLHttpRequest', { ...NGINX, 'x-requested-with': 'XMLHttpRequest' }, no],
+    ['nginx, navigation', { ...NGINX, 'sec-fetch-mode': 'navigate' }, { status: 401, to: BACK }],
+    ['Caddy behind another proxy', { ...CADDY, ...BEHIND }, { status: 302, to: BACK }],
     ['nginx, half', { ...NGINX, 'x-original-method': '' }, no],
     ['Caddy, a page', CADDY, { status: 302, to: BACK }],
     ['Caddy, HEAD', { ...CADDY, 'x-forwarded-method': 'HEAD' }, { status: 302, to: BACK }],
@@ -71,6 +88,37 @@ t.test('without one', async (t) => {
 t.test('who is not believed, or has nowhere to send anybody', async (t) => {
   for (const env of [{ PUBLIC_URL }, { TRUST_PROXY: '1' }] as const) {
     const { ask } = await start(t, env)
-    for (const headers of [NGINX, CADDY]) t.match(await ask(headers), { status: 401, to: null })
+    for (const headers of [NGINX, CADDY]) t.match(await ask(headers), { status: 401, to: undefined })
+  }
+})
+
+t.test('where the login is to lead', async (t) => {
+  const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
+  const at = 'https://wiki.example.com'
+  const raw = (text: string) => Buffer.from(text).toString('latin1')
+  const long = 'x'.repeat(2048 - at.length - 2)
+  for (const [url, expected] of [
+    [raw(`${at}/café?ü, b`), `${at}/caf%C3%A9?%C3%BC,%20b`],
+    [`${at}/${long}?`, `${at}/${long}?`],
+    [`${at}/${long}?y`, `${at}/${long}`],
+    [`${at}/?${long}y`, `${at}/`],
+    [raw(`${at}/?${'é'.repeat(400)}`), `${at}/`],
+    [`${at}/x${long}y?`, null],
+  ] as const) {
+    const { to } = await ask({ ...NGINX, 'x-original-url': url })
+    t.equal(new URL(to ?? '').searchParams.get('rd'), expected)
+    t.match(to, `${PUBLIC_URL}/login`)
+  }
+})
+
+t.test('a form of somebody who is not logged in', async (t) => {
+  const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
+  for (const headers of [
+    { ...NGINX, 'x-original-method': 'POST' },
+    { ...CADDY, 'x-forwarded-method': 'POST' },
+  ]) {
+    const form = await ask(headers)
+    t.match(form, { status: 401, to: undefined, text: `<a href="${PUBLIC_URL}/login" target="_blank">` })
+    t.match(await ask({ ...headers, 'sec-fetch-mode': 'cors' }), { status: 401, text: '{"message":"not logged in"}' })
   }
 })
