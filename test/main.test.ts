@@ -23,12 +23,15 @@ t.test('started by a name without its ending, or by the script of a process mana
   // As pm2 does.
   writeFileSync(manager, "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n")
   const [runtime = '', ...options] = RUNTIME
-  const starts = runtime.includes('deno') ? [[manager]] : [['./main'], [manager]]
-  for (const args of starts) {
-    const env = { ...process.env, ...NOT_MEASURED, BASE_URL: 'nonsense', pm_exec_path: `${ROOT}main.ts` }
-    const child = spawn(runtime, [...options, ...args], { cwd: ROOT, env })
+  const starts = [
+    { script: manager, variables: { pm_exec_path: `${ROOT}main.ts` } },
+    ...(runtime.includes('deno') ? [] : [{ script: './main', variables: {} }]),
+  ]
+  for (const { script, variables } of starts) {
+    const env = { ...process.env, ...NOT_MEASURED, BASE_URL: 'nonsense', ...variables }
+    const child = spawn(runtime, [...options, script], { cwd: ROOT, env })
     const exited = once(child, 'exit')
-    t.match(await text(child.stderr), /^no server at nonsense /, args.join())
+    t.match(await text(child.stderr), /^no server at nonsense /, script)
     t.strictSame(await exited, [1, null])
   }
 })
