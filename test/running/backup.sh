@@ -6,14 +6,19 @@
 set -eu
 path=$1 directory=$2
 
+# No other file gets the inode of one that is open.
+hold() {
+  { [ ! -e "$path" ] || command exec 3<"$path"; } 2>/dev/null || true
+  { [ ! -e "$path-wal" ] || command exec 4<"$path-wal"; } 2>/dev/null || true
+}
 inodes() {
-  stat -c '%i %w %y' "$path" 2>/dev/null || true
-  stat -c '%i %w' "$path-wal" 2>/dev/null || true
+  ls -i "$path" "$path-wal" 2>/dev/null || true
 }
 
 mkdir -p "$directory"
 tries=0
 while :; do
+  hold
   before=$(inodes)
   rm -f "$directory"/users.json "$directory"/users.json-wal
   for end in '' -wal; do

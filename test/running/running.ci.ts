@@ -3,7 +3,7 @@ import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { DB } from '../../db.ts'
@@ -61,7 +61,7 @@ t.test('a backup while the service writes has every user that was acknowledged b
   t.equal(stderr, `${path}.no: no such table\n`)
 })
 
-t.test('a fold in the middle of a backup: it begins again', async (t) => {
+t.test('a fold in the middle of a backup: it begins again, also without GNU stat', async (t) => {
   const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
   const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
   writeFileSync(path, `{"users":[${row(1)}]}`)
@@ -70,6 +70,7 @@ t.test('a fold in the middle of a backup: it begins again', async (t) => {
   writeFileSync(`${path}-folded`, `{"users":[${row(1)},${row(2)}]}`)
   const fold = `mv '${path}-folded' '${path}'; rm '${path}-wal'; : > '${path}-wal'`
   writeFileSync(`${bin}/cp`, `#!/bin/sh\n/bin/cp "$@"\n[ ! -e '${path}-folded' ] || { ${fold}; }\n`, { mode: 0o755 })
+  writeFileSync(`${bin}/stat`, '#!/bin/sh\necho "stat: illegal option -- c" >&2; exit 1\n', { mode: 0o755 })
   const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}` }
   await promisify(execFile)(`${HERE}/backup.sh`, [path, copy], { env })
   const restored = new DB(`file:${copy}/users.json`)
@@ -92,13 +93,29 @@ t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, asyn
   t.equal((await restored.addUser('c@d', 'x')).id, 2, 'the sequence goes on')
 })
 
-/** Starts a command line of a file in this folder in a copy of what is installed; resolves when it serves. */
+/** Where a node is that runs TypeScript by itself, as the one of these files does. */
+const NODE = [dirname(process.execPath), join(ROOT, 'test/runtimes/node_modules/node22/bin')].find((directory) => {
+  const { stdout } = spawnSync(`${directory}/node`, ['-p', 'process.features.typescript'], { encoding: 'utf8' })
+  return stdout?.trim() === 'strip'
+})
+const NEEDS_NODE = { skip: NODE === undefined && 'no node 22.18: npm ci --prefix test/runtimes' }
+
+/** Runs a command line of a file in this folder, with no directory for temporary files, until it has served and stopped. */
 async function serves(t: Test, directory: string, command: string[], env: Record<string, string>): Promise<void> {
   const port = await freePort()
   const [program = '', ...args] = command
   const child = spawn(program, args, {
     cwd: directory,
-    env: { ...process.env, ...env, HOST: '127.0.0.1', PORT: `${port}`, BCRYPT_COST: '4' },
+    env: {
+      ...process.env,
+      ...env,
+      PATH: `${NODE}:${process.env['PATH']}`,
+      NODE_OPTIONS: '',
+      TMPDIR: '/dev/null',
+      HOST: '127.0.0.1',
+      PORT: `${port}`,
+      BCRYPT_COST: '4',
+    },
   })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
@@ -114,7 +131,7 @@ async function serves(t: Test, directory: string, command: string[], env: Record
   t.strictSame(await exited, [0, null], 'it stops cleanly')
 }
 
-t.test("the Dockerfile's files and command serve", async (t) => {
+t.test("the Dockerfile's files and command serve, also with a root that is read-only", NEEDS_NODE, async (t) => {
   const lines = readFileSync(`${HERE}/Dockerfile`, 'utf8').split('\n')
   const [app, data] = [tempDir(t), tempDir(t)]
   for (const line of lines) {
@@ -131,7 +148,7 @@ t.test("the Dockerfile's files and command serve", async (t) => {
   t.ok(existsSync(`${data}/users.json`))
 })
 
-t.test("the unit's command serves", async (t) => {
+t.test("the unit's command serves", NEEDS_NODE, async (t) => {
   const unit = readFileSync(`${HERE}/user-auth.service`, 'utf8')
   if (spawnSync('systemd-analyze', ['--version']).error === undefined) {
     const { stderr } = spawnSync('systemd-analyze', ['verify', `${HERE}/user-auth.service`], { encoding: 'utf8' })
