@@ -7,13 +7,13 @@
  * differ from then on: a sync of the log or of its directory fails, a failed write cannot be undone in the log, or lock or
  * log are no longer this process's own.
  */
-import { open, unlink } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { checkPlace, followLinks, stop } from './files.ts'
+import { checkPlace, followLinks, removeTemporary, stop } from './files.ts'
 import { checkOwner, fold, isAsLeft, mustOwn, type Opened } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -60,17 +60,17 @@ export class FileAdapter implements Adapter<Rows> {
       checkPlace(path)
       const lock = Lock.take(`${path}-lock`, ({ message }) => stop(message))
       undo.push(() => lock.release())
-      const { rows, table, logs } = load(path)
+      removeTemporary(path)
+      const { rows, table, logLength } = load(path)
       const directory = await open(dirname(path), 'r')
       undo.push(() => directory.close())
       const log = await LogFile.create(`${path}-wal`)
       undo.push(() => log.discard())
-      for (const part of logs) await log.copyFrom(part.path, part.length)
+      if (logLength > 0) await log.copyFrom(log.path, logLength)
       await log.sync()
       lock.check()
       await log.replace()
       await directory.sync()
-      if (logs.some((part) => part.path !== log.path)) await unlink(`${path}-wal-old`)
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue)
     } catch (error) {
       for (const step of undo.reverse()) {

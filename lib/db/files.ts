@@ -1,6 +1,16 @@
 /** What every file of the store needs: its identity, its sync, and the end of the process when a file cannot be trusted. */
-import { type BigIntStats, lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
-import { unlink } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import {
+  type BigIntStats,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
@@ -21,18 +31,28 @@ export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): bo
   return one?.dev === other.dev && one.ino === other.ino
 }
 
-/**
- * Throws unless a name still leads to this file. A stopped owner that wakes up may put a temporary file of its own under the
- * name of its successor's; renamed, that would replace the table.
- */
-export function mustBe(path: string, file: BigIntStats): void {
-  if (isSameFile(statSync(path, { bigint: true, throwIfNoEntry: false }), file)) return
-  throw new Error(`another process has deleted or replaced ${path}`)
-}
-
 /** Tells whether a file is still the same one, with the same content. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
+}
+
+/** The end of the name of a file that is being written: a UUID, so that no two processes ever mean the same one. */
+const TEMPORARY = /-(wal-)?tmp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** A name for the file that will take the place of `path`. */
+export function temporaryName(path: string): string {
+  return `${path}-tmp-${randomUUID()}`
+}
+
+/**
+ * Removes the temporary files of a table, and nothing else. Whoever takes the lock does so before it reads: an owner that was
+ * overtaken right before a rename then has nothing to rename.
+ */
+export function removeTemporary(path: string): void {
+  for (const name of readdirSync(dirname(path))) {
+    const end = TEMPORARY.exec(name)
+    if (end !== null && name.slice(0, end.index) === basename(path)) unlinkSync(join(dirname(path), name))
+  }
 }
 
 /**
@@ -40,8 +60,13 @@ export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): 
  * @throws {StoreError} when a fold could not replace the file there, or the fold of another table would replace it
  */
 export function checkPlace(path: string): void {
-  if (/-(wal|wal-old|wal-tmp|tmp|lock)$/.test(path)) {
+  if (/-(wal|lock)$/.test(path) || TEMPORARY.test(path)) {
     throw new StoreError(`${path} may belong to another table: choose a name without -wal, -tmp or -lock at its end`)
+  }
+  if (existsSync(`${path}-wal-old`)) {
+    throw new StoreError(
+      `${path}-wal-old is a log of an older version, with changes that this one cannot read; move it away`,
+    )
   }
   if (!isMounted(path)) return
   throw new StoreError(`${path} is mounted as a file, which no newer table can replace: mount its directory instead`)
@@ -75,11 +100,6 @@ export function followLinks(path: string): string {
     if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
     target = resolve(dirname(target), readlinkSync(target))
   }
-}
-
-/** Removes what an interrupted attempt may have left under a name; a link goes, not what it leads to. */
-export async function removeLeftover(path: string): Promise<void> {
-  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) await unlink(path)
 }
 
 /**

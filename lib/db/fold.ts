@@ -3,10 +3,10 @@
  * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
  */
 import type { BigIntStats } from 'node:fs'
-import { type FileHandle, rename } from 'node:fs/promises'
+import { type FileHandle, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isUnchanged, mustBe, mustWork, removeLeftover, statFile, stop } from './files.ts'
+import { isUnchanged, mustWork, statFile, stop, temporaryName } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
@@ -61,12 +61,12 @@ export async function fold(opened: Opened, rows: Rows): Promise<void> {
   mustOwn(opened)
   // What is in the log up to here is in memory, and so will be in the new table.
   const start = opened.log.length
-  const temporary = `${opened.path}-tmp`
+  const temporary = temporaryName(opened.path)
   try {
     await replaceTable(opened, rows, temporary)
   } catch (error) {
-    // On a full disk others could use the room. Whatever else is under the name is not ours to remove.
-    await removeLeftover(temporary).catch(() => {})
+    // On a full disk others could use the room. It is not there if it could not be made, or if it was renamed.
+    await unlink(temporary).catch(() => {})
     throw error
   }
   await replaceLog(opened, start)
@@ -86,7 +86,6 @@ async function replaceTable(opened: Opened, rows: Rows, temporary: string): Prom
   await commits.drained()
   if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
   mustOwn(opened)
-  mustBe(temporary, table)
   if (isEdited()) {
     const kept = `${path}-unedited-${new Date().toISOString().replace(/[-:]|\..*(?=Z)/g, '')}`
     await rename(temporary, kept)

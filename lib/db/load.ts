@@ -8,8 +8,8 @@ import { statFile } from './files.ts'
 import { Rows } from './rows.ts'
 import { readPieces, readTable, type TableRows } from './table-file.ts'
 
-/** What a start finds: the rows, the table's file, and the logs as far as they are readable, in bytes, the older one first. */
-export type Loaded = { rows: Rows; table: BigIntStats | undefined; logs: { path: string; length: number }[] }
+/** What a start finds: the rows, the table's file, and the log as far as it is readable, in bytes. */
+export type Loaded = { rows: Rows; table: BigIntStats | undefined; logLength: number }
 
 /**
  * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id. Replaying a log over
@@ -17,27 +17,28 @@ export type Loaded = { rows: Rows; table: BigIntStats | undefined; logs: { path:
  * @throws {StoreError} when anything is damaged but the log's last line
  */
 export function load(path: string): Loaded {
-  // An earlier version began a second log while it folded the first one.
-  const logs = [`${path}-wal-old`, `${path}-wal`].flatMap((log) => (statFile(log) ? [{ path: log, length: 0 }] : []))
+  const log = `${path}-wal`
   const changed = new Map<number, User>()
-  for (const log of logs) {
-    for (const { place, users, end } of readLog(log.path)) {
+  let logLength = 0
+  if (statFile(log) !== undefined) {
+    for (const { place, users, end } of readLog(log)) {
       if (users === undefined) {
         console.error(`${place}: dropped: a crash cut it off before any client was told that it was stored`)
       } else for (const user of users) changed.set(user.id, user)
-      log.length = end
+      logLength = end
     }
   }
   const table = statFile(path)
-  const stored: TableRows = table ? readTable(path) : { users: [], placeOf: String }
+  const stored: TableRows = table ? readTable(path) : { users: [], placeOf: () => path }
+  const isLogged = changed.size > 0
   const rows = new Rows()
   for (const user of merge(stored, changed)) {
     if (rows.add(user)) continue
     const inTable = stored.placeOf(stored.users.findIndex(({ id }) => id === user.id))
-    const place = placeInLogs(logs, user.id) ?? inTable
+    const place = (isLogged ? placeInLog(log, user.id) : undefined) ?? inTable
     throw new StoreError(`${place}: a second row with email ${user.email}; delete one of them`)
   }
-  return { rows, table, logs }
+  return { rows, table, logLength }
 }
 
 /** The rows of a table with their newer versions, in the order of their ids. */
@@ -62,10 +63,9 @@ function checkIds(users: readonly User[], placeOf: (index: number) => string): v
   }
 }
 
-/** Where the last version of a row stands in the logs, if it does. */
-function placeInLogs(logs: readonly { path: string }[], id: number): string | undefined {
-  const lines = logs.flatMap(({ path }) => [...readLog(path)])
-  return lines.findLast(({ users }) => users?.some((user) => user.id === id))?.place
+/** Where the last version of a row stands in the log, if it does. */
+function placeInLog(log: string, id: number): string | undefined {
+  return [...readLog(log)].findLast(({ users }) => users?.some((user) => user.id === id))?.place
 }
 
 /** A line of a log: where it stands, the rows of the batch, and where the readable part ends, in bytes. */
@@ -96,7 +96,7 @@ export function* readLog(path: string): Generator<Line> {
     yield { place: broken ?? `${path}, line ${number}`, users: undefined, end: offset }
 }
 
-/** The rows on a line of a log; `undefined` when it is not JSON. An earlier version wrote each row on its own line. */
+/** The rows on a line of a log; `undefined` when it is not JSON. */
 function parseBatch(line: Buffer, place: string): User[] | undefined {
   let batch: unknown
   try {
@@ -104,7 +104,8 @@ function parseBatch(line: Buffer, place: string): User[] | undefined {
   } catch {}
   if (batch === undefined) return
   try {
-    return Array.isArray(batch) ? batch.map((row) => new User(row)) : [new User(batch)]
+    if (!Array.isArray(batch)) throw new Error('a batch must be a list of rows')
+    return batch.map((row) => new User(row))
   } catch (error) {
     throw new StoreError(`${place}: ${messageOf(error)}`)
   }

@@ -1,12 +1,12 @@
 /** The log `users.json-wal`: one batch of changed rows per line, appended and synced before anybody is told. */
 import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isSameFile, mustBe, mustWork, removeLeftover } from './files.ts'
+import { isSameFile, mustWork, temporaryName } from './files.ts'
 
-/** How much is copied at a time, in bytes. */
-const PIECE = 256 * 1024
+/** Bytes copied at a time. */
+const COPY_BYTES = 256 * 1024
 
 /**
  * An open log. It is made beside the one that it replaces and takes over its name when it is complete, so that whoever still
@@ -14,21 +14,28 @@ const PIECE = 256 * 1024
  */
 export class LogFile {
   readonly path: string
+  readonly #temporary: string
   readonly #file: FileHandle
   readonly #stats: BigIntStats
   #length = 0
 
-  private constructor(path: string, file: FileHandle, stats: BigIntStats) {
+  private constructor(path: string, temporary: string, file: FileHandle, stats: BigIntStats) {
     this.path = path
+    this.#temporary = temporary
     this.#file = file
     this.#stats = stats
   }
 
   /** Makes an empty log that will have the name `path` after `replace`. */
   static async create(path: string): Promise<LogFile> {
-    await removeLeftover(`${path}-tmp`)
-    const file = await open(`${path}-tmp`, 'ax+', 0o600)
-    return new LogFile(path, file, await file.stat({ bigint: true }))
+    const temporary = temporaryName(path)
+    const file = await open(temporary, 'ax+', 0o600)
+    try {
+      return new LogFile(path, temporary, file, await file.stat({ bigint: true }))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 
   /** How long the log is as far as it is durable, in bytes. */
@@ -52,9 +59,9 @@ export class LogFile {
   }
 
   async #copy(file: FileHandle, start: number, end: number): Promise<void> {
-    const buffer = Buffer.allocUnsafe(PIECE)
+    const buffer = Buffer.allocUnsafe(COPY_BYTES)
     for (let at = start; at < end;) {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(PIECE, end - at), at)
+      const { bytesRead } = await file.read(buffer, 0, Math.min(COPY_BYTES, end - at), at)
       if (bytesRead === 0) throw new Error(`${this.path} is shorter than it was`)
       await this.#file.appendFile(buffer.subarray(0, bytesRead))
       this.#length += bytesRead
@@ -69,8 +76,7 @@ export class LogFile {
 
   /** Takes over the name of the log before this one. Durable when the directory is synced. */
   async replace(): Promise<void> {
-    mustBe(`${this.path}-tmp`, this.#stats)
-    await rename(`${this.path}-tmp`, this.path)
+    await rename(this.#temporary, this.path)
   }
 
   /** Tells whether the log's name leads to this log. */
@@ -118,6 +124,6 @@ export class LogFile {
   /** Closes and removes a log that has not replaced another. */
   async discard(): Promise<void> {
     await this.#file.close()
-    await removeLeftover(`${this.path}-tmp`)
+    await unlink(this.#temporary).catch(() => {})
   }
 }

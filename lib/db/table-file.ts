@@ -8,7 +8,6 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { TABLE, User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { removeLeftover } from './files.ts'
 
 /** The first line of the layout that is written, and the last. */
 const HEAD = `{"${TABLE}":[\n`
@@ -149,7 +148,6 @@ export function* readPieces(path: string): Generator<Buffer> {
  * @returns what the file system knows about the file
  */
 export async function writeTable(path: string, users: readonly User[], like?: BigIntStats): Promise<BigIntStats> {
-  await removeLeftover(path)
   const file = await open(path, 'wx', 0o600)
   try {
     await file.appendFile(HEAD.trimEnd())

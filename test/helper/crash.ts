@@ -66,8 +66,10 @@ export async function recordFolds(directory: string): Promise<{ steps: Step[]; f
   const emails = [1, 2, 3, 4].map((id) => row(id).email)
   recording.steps = leaveFiles(directory, {
     'users.json': [table(row(1), row(2)), ''],
-    'users.json-wal-old': [log([row(2, { session_id: '1' })], [row(3)]), ''],
-    'users.json-wal': [log([row(3, { session_id: '1' })]), log([row(3, { session_id: '2' }), row(4)])],
+    'users.json-wal': [
+      log([row(2, { session_id: '1' })], [row(3)], [row(3, { session_id: '1' })]),
+      log([row(3, { session_id: '2' }), row(4)]),
+    ],
   })
   const first = recording.steps.length - 1
   const countLogs = () => recording.steps.filter((step) => step.op === 'rename' && step.to.endsWith('-wal')).length

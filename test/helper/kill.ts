@@ -1,10 +1,11 @@
 /** Kills a server under load, again and again, and looks for what it has acknowledged. */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
-import { row, table } from './store.ts'
+import { row, table, temporaryFiles } from './store.ts'
 
 /** Kills a server `rounds` times, by turns under load and in the fold that a start does; nothing acknowledged may be lost. */
 export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> {
@@ -17,13 +18,13 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
   for (let round = 0; round < rounds; round++) {
     if (round % 2 === 1) {
       // The start folds what the round before has left in the log; it is not to end that.
-      rmSync(`${path}-tmp`, { force: true })
+      for (const name of temporaryFiles(path)) rmSync(join(dirname(path), name))
       const program = new Program('server.ts', { ...env, HOST: '127.0.0.1', PORT: '0' })
       // On a busy machine the whole fold may pass between two looks.
       const isOver = () => /istening on/.test(program.stdout + program.stderr) && statSync(`${path}-wal`).size === 0
-      while (!existsSync(`${path}-tmp`) && program.child.exitCode === null && !isOver()) await delay(1)
+      while (temporaryFiles(path).length === 0 && program.child.exitCode === null && !isOver()) await delay(1)
       await program.stop('SIGKILL')
-      if (existsSync(`${path}-tmp`)) inFold++
+      if (temporaryFiles(path).length > 0) inFold++
       continue
     }
     const server = await startServer(t, env)

@@ -1,5 +1,6 @@
 /** Tables and logs for the tests of the file store. */
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import type { Test } from 'tap'
 import { DB } from '../../db.ts'
 import { tempDir } from './program.ts'
@@ -13,16 +14,22 @@ export const table = (...rows: object[]) => `{"users":[\n${rows.map((row) => JSO
 /** A log with one batch per argument. */
 export const log = (...batches: object[][]) => batches.map((batch) => `${JSON.stringify(batch)}\n`).join('')
 
-/** Writes files by the end of their name, `''` for the table itself; returns the table's path. */
-export function writeStore(t: Test, files: Record<string, string | Uint8Array>): string {
-  const path = `${tempDir(t)}/users.json`
+/** Files by the end of their name, `''` for the table itself. */
+type Files = Record<string, string | Uint8Array>
+
+/** Writes files beside a table; returns its path. */
+export function writeStore(t: Test, files: Files, path = `${tempDir(t)}/users.json`): string {
   for (const [end, content] of Object.entries(files)) writeFileSync(path + end, content)
   return path
 }
 
+/** The temporary files of a table: tables that are written, or with `-wal` logs. */
+export const temporaryFiles = (path: string, kind: '' | '-wal' = '') =>
+  readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}${kind}-tmp-`))
+
 /** Opens a store with these files; it is closed at the end of the test. */
-export async function openWith(t: Test, files: Record<string, string | Uint8Array>): Promise<{ db: DB; path: string }> {
-  const path = writeStore(t, files)
+export async function openWith(t: Test, files: Files, place?: string): Promise<{ db: DB; path: string }> {
+  const path = writeStore(t, files, place)
   const db = new DB(`file:${path}`)
   t.teardown(() => db.close())
   await db.open()
@@ -35,7 +42,8 @@ export async function openWith(t: Test, files: Record<string, string | Uint8Arra
  */
 export const REACT = `
   import fs from 'node:fs/promises'
-  import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+  import { renameSync, rmSync, writeFileSync } from 'node:fs'
+  import { dirname, join } from 'node:path'
   import { syncBuiltinESMExports } from 'node:module'
   const { open, rename } = fs
   let react = () => {}
@@ -55,4 +63,5 @@ export const REACT = `
     react('rename')
   }
   syncBuiltinESMExports()
-  const { DB } = await import('./db.ts')`
+  const { DB } = await import('./db.ts')
+  const { temporaryFiles } = await import('./test/helper/store.ts')`

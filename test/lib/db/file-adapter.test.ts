@@ -1,5 +1,6 @@
 /** Owning a table: who has lost it notices and ends, and who never had it touches no file. */
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -171,17 +172,14 @@ t.test('an attempt to open that fails and leaves a trace does not keep the next 
   const child = runScript(`${REACT}
     const db = new DB('file:${path}')
     react = (call) => {
-      if (call !== 'datasync') return
-      rmSync('${path}-wal-tmp')
-      mkdirSync('${path}-wal-tmp')
+      if (call === 'datasync') for (const name of temporaryFiles('${path}', '-wal')) rmSync(join(dirname('${path}'), name))
     }
     await db.open().catch((error) => console.log(error.name, error.message))
     react = () => {}
-    rmdirSync('${path}-wal-tmp')
     await db.addUser('a@b', 'x')
     await db.close()`)
   t.match(await child.exited, { code: 0 })
-  t.match(child.stdout, /^StoreError cannot open \S+: another process has deleted or replaced \S+-wal-tmp\n$/)
+  t.match(child.stdout, /^StoreError cannot open \S+: ENOENT.* rename '\S+-wal-tmp-\S+ -> '\S+-wal'\n$/)
   t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
 })
 
@@ -226,7 +224,8 @@ t.test('a table may not have the name of a file beside another one', async (t) =
   const { path } = await openWith(t, { '': table(row(1)) })
   const directory = path.replace('users.json', '')
   const before = snapshot(directory)
-  for (const end of ['-tmp', '-wal', '-wal-tmp', '-wal-old', '-lock']) {
+  const uuid = randomUUID()
+  for (const end of ['-wal', '-lock', `-tmp-${uuid}`, `-wal-tmp-${uuid}`]) {
     await t.rejects(new DB(`file:${path}${end}`).open(), {
       name: 'StoreError',
       message: `${path}${end} may belong to another table: choose a name without -wal, -tmp or -lock at its end`,
@@ -234,6 +233,37 @@ t.test('a table may not have the name of a file beside another one', async (t) =
   }
   t.strictSame(snapshot(directory), before)
 })
+
+t.test('a log of an older version is refused in one line, and not ignored', async (t) => {
+  const path = writeStore(t, { '': table(row(1)), '-wal-old': log([row(2)]) })
+  const before = snapshot(path.replace('users.json', ''))
+  await t.rejects(new DB(`file:${path}`).open(), {
+    name: 'StoreError',
+    message: `${path}-wal-old is a log of an older version, with changes that this one cannot read; move it away`,
+  })
+  t.strictSame(snapshot(path.replace('users.json', '')), before)
+})
+
+t.test(
+  'the temporary files that others have left are removed before the table is read, and nothing else',
+  async (t) => {
+    const [uuid, precious] = [randomUUID(), `${tempDir(t)}/precious`]
+    const kept = [
+      `-tmp`,
+      `-wal-tmp`,
+      `-tmp-${uuid}.bak`,
+      `-tmp-${uuid.slice(1)}`,
+      `-edited-tmp-${uuid}`,
+      `2-tmp-${uuid}`,
+    ]
+    const path = writeStore(t, Object.fromEntries([...kept, `-tmp-${uuid}`].map((end) => [end, 'x'])))
+    writeFileSync(precious, 'x')
+    symlinkSync(precious, `${path}-wal-tmp-${uuid}`)
+    await (await openWith(t, {}, path)).db.close()
+    t.strictSame(readdirSync(path.replace('users.json', '')).sort(), kept.map((end) => `users.json${end}`).sort())
+    t.equal(readFileSync(precious, 'utf8'), 'x', 'a link goes, and not what it leads to')
+  },
+)
 
 const mounts = tempDir(t)
 const file = `${mounts}/a table\\.json`
@@ -255,7 +285,7 @@ t.test(
 )
 
 t.test('what is not a regular file is refused in one line, and the lock is given back', async (t) => {
-  for (const end of ['', '-wal', '-wal-old']) {
+  for (const end of ['', '-wal']) {
     const path = writeStore(t, {})
     for (const make of [() => mkdirSync(path + end), () => spawnSync('mkfifo', [path + end])]) {
       make()
@@ -278,7 +308,7 @@ t.test(
   'a file that cannot be looked at is not taken for one that is not there',
   { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
   async (t) => {
-    for (const end of ['', '-wal', '-wal-old']) {
+    for (const end of ['', '-wal']) {
       const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
       const directory = path.replace('/users.json', '')
       spawnSync('chown', ['65534', directory])
