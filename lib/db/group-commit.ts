@@ -1,13 +1,16 @@
 /** Group commit: the changes that come while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
-/** Changes that share one write; `doomed` when a write that they were built on has failed. */
-type Batch = { rows: string[]; undos: (() => void)[]; done: Promise<void>; doomed?: { error: unknown } }
+/** Characters after which a batch ends: a line of the log has to be far shorter than the longest string (512 MB). */
+const BATCH_LENGTH = 4 * 1024 * 1024
+
+/** A changed row as JSON, what takes the change back, and who waits for it. */
+type Change = { row: string; undo: () => void; resolve: () => void; reject: (error: unknown) => void }
 
 /** Puts changed rows into batches and writes one batch after the other. A batch is kept as a whole or undone as a whole. */
 export class GroupCommit {
   readonly #write: (line: string) => Promise<void>
-  #next: Batch | undefined
+  #waiting: Change[] = []
   #turn: Promise<unknown> = Promise.resolve()
   #failures = 0
 
@@ -23,10 +26,10 @@ export class GroupCommit {
 
   /** Resolves when the changed row is durable. If it cannot be, calls `undo` and rejects. */
   add(user: User, undo: () => void): Promise<void> {
-    this.#next ??= this.#begin()
-    this.#next.rows.push(JSON.stringify(user))
-    this.#next.undos.push(undo)
-    return this.#next.done
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ row: JSON.stringify(user), undo, resolve, reject })
+      if (this.#waiting.length === 1) void this.inTurn(() => this.#commit())
+    })
   }
 
   /** Runs a task between two batches, after those that were begun before it. */
@@ -36,33 +39,33 @@ export class GroupCommit {
     return done
   }
 
-  /** Resolves when all batches so far are written or undone. */
+  /** Resolves when all changes so far are written or undone. */
   drained(): Promise<void> {
     return this.inTurn(async () => {})
   }
 
-  #begin(): Batch {
-    const batch: Batch = { rows: [], undos: [], done: this.inTurn(() => this.#commit(batch)) }
-    return batch
-  }
-
-  async #commit(batch: Batch): Promise<void> {
-    if (batch.doomed !== undefined) throw batch.doomed.error
-    this.#next = undefined
-    try {
-      await this.#write(`[${batch.rows.join(',')}]\n`)
-    } catch (error) {
-      this.#undo(batch, error)
-      throw error
+  /** Writes what has waited until now, in as many batches as it takes. */
+  async #commit(): Promise<void> {
+    const changes = this.#waiting.splice(0)
+    while (changes.length > 0) {
+      const batch = changes.splice(0, countForBatch(changes))
+      try {
+        await this.#write(`[${batch.map(({ row }) => row).join(',')}]\n`)
+        for (const { resolve } of batch) resolve()
+      } catch (error) {
+        this.#failures++
+        // What was changed later was built on it.
+        const undone = [...batch, ...changes.splice(0), ...this.#waiting.splice(0)]
+        for (const { undo } of undone.toReversed()) undo()
+        for (const { reject } of undone) reject(error)
+      }
     }
   }
+}
 
-  /** Takes back, last first, what has failed and what was built on it. */
-  #undo(failed: Batch, error: unknown): void {
-    this.#failures++
-    const undos = [...failed.undos, ...(this.#next?.undos ?? [])]
-    if (this.#next !== undefined) this.#next.doomed = { error }
-    this.#next = undefined
-    for (const undo of undos.reverse()) undo()
-  }
+/** How many of the first changes fill a batch. */
+function countForBatch(changes: readonly Change[]): number {
+  let length = 0
+  const full = changes.findIndex(({ row }) => (length += row.length) >= BATCH_LENGTH)
+  return full < 0 ? changes.length : full + 1
 }
