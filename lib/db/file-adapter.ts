@@ -13,25 +13,25 @@ import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { checkPlace, followLinks, removeTemporary, stop } from './files.ts'
-import { checkOwner, fold, isAsLeft, mustOwn, type Opened } from './fold.ts'
+import { checkPlace, exitWith, followLinks, removeTemporary, statFile } from './files.ts'
+import { checkOwner, type Files, fold, isAsLeft, mustOwn } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
 import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A table below this length is folded after a quiet second, a longer one when the log has grown as long. In bytes. */
-const SMALL = 1024 * 1024
-/** How long nothing is written before a small table is folded, in milliseconds. */
-const QUIET = 1000
-/** How long after a failed fold the next one is tried, in milliseconds: twice as long each time, up to a minute. */
-const FIRST_RETRY = 1000
-const LAST_RETRY = 60_000
+/** A table below this length is folded after a quiet second, a longer one when the log has grown as long. */
+const SMALL_BYTES = 1024 * 1024
+/** How long nothing is written before a small table is folded. */
+const IDLE_MS = 1000
+/** How long after a failed fold the next one is tried: twice as long each time, up to a minute. */
+const FIRST_RETRY_MS = 1000
+const LAST_RETRY_MS = 60_000
 
 /** lowdb's adapter for a table of any size, which exists only while the table is open. */
 export class FileAdapter implements Adapter<Rows> {
-  readonly #files: Opened
+  readonly #files: Files
   readonly #rows: Rows
   readonly #onDue: () => void
   #isClosed = false
@@ -40,9 +40,9 @@ export class FileAdapter implements Adapter<Rows> {
   #timer: NodeJS.Timeout | undefined
   /** Why the last fold failed, until one succeeds, and how long the next one waits then. */
   #failure: string | undefined
-  #retryAfter = FIRST_RETRY
+  #retryAfter = FIRST_RETRY_MS
 
-  private constructor(files: Omit<Opened, 'commits'>, rows: Rows, onDue: () => void) {
+  private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void) {
     this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
     this.#rows = rows
     this.#onDue = onDue
@@ -58,12 +58,15 @@ export class FileAdapter implements Adapter<Rows> {
     try {
       const path = followLinks(place)
       checkPlace(path)
-      const lock = Lock.take(`${path}-lock`, ({ message }) => stop(message))
+      const lock = Lock.take(`${path}-lock`, ({ message }) => exitWith(message))
       undo.push(() => lock.release())
       removeTemporary(path)
-      const { rows, table, logLength } = load(path)
       const directory = await open(dirname(path), 'r')
       undo.push(() => directory.close())
+      const stats = statFile(path)
+      const table = stats && { file: await open(path, 'r'), stats }
+      undo.push(() => table?.file.close())
+      const { rows, logLength } = load(path, () => lock.keep())
       const log = await LogFile.create(`${path}-wal`)
       undo.push(() => log.discard())
       if (logLength > 0) await log.copyFrom(log.path, logLength)
@@ -108,7 +111,7 @@ export class FileAdapter implements Adapter<Rows> {
   /** Gives the table back. If the log could not be folded it stays, and the next start replays it. */
   async close(): Promise<void> {
     await this.#folds
-    const { commits, directory, lock } = this.#files
+    const { commits, directory, lock, table } = this.#files
     clearTimeout(this.#timer)
     try {
       await commits.inTurn(async () => {
@@ -118,6 +121,7 @@ export class FileAdapter implements Adapter<Rows> {
         if (log.length === 0) log.remove()
         await log.close()
       })
+      await table?.file.close()
       await directory.close()
     } finally {
       lock.release()
@@ -134,11 +138,11 @@ export class FileAdapter implements Adapter<Rows> {
   /** Has the log folded now or soon, unless a fold is running or about to be tried again. */
   #schedule(): void {
     const { log, table } = this.#files
-    const tableLength = Number(table?.size ?? 0)
+    const tableLength = Number(table?.stats.size ?? 0)
     if (this.#isClosed || this.#isFolding || this.#failure !== undefined || log.length === 0) return
     clearTimeout(this.#timer)
-    if (log.length >= Math.max(SMALL, tableLength) || !isAsLeft(this.#files)) this.#onDue()
-    else if (tableLength < SMALL) this.#timer = setTimeout(this.#onDue, QUIET).unref()
+    if (log.length >= Math.max(SMALL_BYTES, tableLength)) this.#onDue()
+    else if (tableLength < SMALL_BYTES) this.#timer = setTimeout(this.#onDue, IDLE_MS).unref()
   }
 
   async #fold(rows: Rows): Promise<void> {
@@ -151,7 +155,7 @@ export class FileAdapter implements Adapter<Rows> {
     try {
       await fold(files, rows)
       this.#failure = undefined
-      this.#retryAfter = FIRST_RETRY
+      this.#retryAfter = FIRST_RETRY_MS
     } catch (error) {
       const failure = messageOf(error)
       // Report a repeated failure once.
@@ -160,7 +164,7 @@ export class FileAdapter implements Adapter<Rows> {
       }
       this.#failure = failure
       this.#timer = setTimeout(this.#onDue, this.#retryAfter).unref()
-      this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY)
+      this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY_MS)
     } finally {
       this.#isFolding = false
     }

@@ -1,4 +1,4 @@
-/** What every file of the store needs: its identity, its sync, and the end of the process when a file cannot be trusted. */
+/** Helpers for the store's files: identity, safe paths, exit when the disk cannot be trusted. */
 import { randomUUID } from 'node:crypto'
 import {
   type BigIntStats,
@@ -16,8 +16,8 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 
 /**
- * What the file system knows about a regular file; `undefined` when there is none. Only ENOENT means that: a file that
- * cannot be looked at may hold rows.
+ * What the file system knows about a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES
+ * there may be a table.
  * @throws {StoreError} when there is something else under the name; opening a FIFO would wait for ever
  */
 export function statFile(path: string): BigIntStats | undefined {
@@ -26,12 +26,12 @@ export function statFile(path: string): BigIntStats | undefined {
   return stats
 }
 
-/** Tells whether both are the same file. Its names may change, its inode does not. */
+/** True if both are the same file. Its names may change, its inode does not. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.dev === other.dev && one.ino === other.ino
 }
 
-/** Tells whether a file is still the same one, with the same content. */
+/** True if a file is still the same one, with the same content. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
   return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
 }
@@ -72,7 +72,7 @@ export function checkPlace(path: string): void {
   throw new StoreError(`${path} is mounted as a file, which no newer table can replace: mount its directory instead`)
 }
 
-/** Tells whether something is mounted right at a path, where the system says so. */
+/** True if something is mounted right at a path, where the system says so. */
 function isMounted(path: string): boolean {
   // See proc(5); what would separate fields is octal there.
   const escaped = path.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
@@ -107,14 +107,14 @@ export function followLinks(path: string): string {
  * tried again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from
  * fsync Failures?", USENIX ATC 2020).
  */
-export async function mustWork(step: Promise<void>, what: string): Promise<void> {
+export async function orExit(step: Promise<void>, what: string): Promise<void> {
   await step.catch((error) =>
-    stop(`cannot ${what}: ${messageOf(error)}; start again to go on with what is on the disk`),
+    exitWith(`cannot ${what}: ${messageOf(error)}; start again to go on with what is on the disk`),
   )
 }
 
 /** Says in one line why the process ends, and ends it. What was acknowledged is on the disk. */
-export function stop(reason: string): never {
+export function exitWith(reason: string): never {
   console.error(reason)
   process.exit(1)
 }

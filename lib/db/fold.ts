@@ -2,28 +2,24 @@
  * Folding the log into the table, beside the traffic: a new table, and then a new log with only what was written since that
  * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
  */
-import type { BigIntStats } from 'node:fs'
-import { type FileHandle, rename, unlink } from 'node:fs/promises'
+import { COPYFILE_EXCL } from 'node:constants'
+import { copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isUnchanged, mustWork, statFile, stop, temporaryName } from './files.ts'
+import { exitWith, isUnchanged, orExit, statFile, temporaryName } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
-import { writeTable } from './table-file.ts'
+import { type TableFile, writeTable } from './table-file.ts'
 
-/**
- * A table that this process has open. `table` is its file as this process has read or written it; if somebody has changed it
- * since, `kept` is where the rows without that change are.
- */
-export type Opened = {
+/** The files of a table that this process has open; no `table` where there is no file yet. */
+export type Files = {
   path: string
   directory: FileHandle
   lock: Lock
   log: LogFile
-  table: BigIntStats | undefined
-  kept?: string | undefined
+  table: TableFile | undefined
   commits: GroupCommit
 }
 
@@ -31,94 +27,100 @@ export type Opened = {
  * Throws unless lock and log are this process's own.
  * @throws {StoreError}
  */
-export function checkOwner({ lock, log }: Opened): void {
+export function checkOwner({ lock, log }: Files): void {
   lock.check()
   if (log.isInPlace()) return
   throw new StoreError(`${log.path} was deleted or replaced: this process has lost its table; start it again`)
 }
 
 /** Ends the process unless lock and log are its own. */
-export function mustOwn(opened: Opened): void {
+export function mustOwn(files: Files): void {
   try {
-    checkOwner(opened)
+    checkOwner(files)
   } catch (error) {
-    stop(messageOf(error))
+    exitWith(messageOf(error))
   }
 }
 
-/** Tells whether the table's file is as this process has left it. One that cannot be looked at is not. */
-export function isAsLeft({ path, table }: Opened): boolean {
+/** True if the table's file is as this process has left it. One that cannot be looked at is not. */
+export function isAsLeft({ path, table }: Files): boolean {
   try {
     const now = statFile(path)
-    return now === undefined ? table === undefined : isUnchanged(now, table)
+    return now === undefined ? table === undefined : isUnchanged(now, table?.stats)
   } catch {
     return false
   }
 }
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
-export async function fold(opened: Opened, rows: Rows): Promise<void> {
-  mustOwn(opened)
-  // What is in the log up to here is in memory, and so will be in the new table.
-  const start = opened.log.length
-  const temporary = temporaryName(opened.path)
+export async function fold(files: Files, rows: Rows): Promise<void> {
+  // All changes before this offset are in rows, so the new table will have them.
+  const start = files.log.length
+  await replaceTable(files, rows)
+  await replaceLog(files, start)
+}
+
+/** Puts all rows in place of the table. One that somebody else has changed gets another name, one that was deleted is back. */
+async function replaceTable(files: Files, rows: Rows): Promise<void> {
+  const { commits, directory, path } = files
+  const temporary = temporaryName(path)
+  const { failures } = commits
+  let next: TableFile | undefined
   try {
-    await replaceTable(opened, rows, temporary)
+    next = await writeTable(temporary, rows, statFile(path) ?? files.table?.stats)
+    // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
+    await commits.drained()
+    if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
+    if (statFile(path) !== undefined && !isAsLeft(files)) await keepEdited(files)
+    // Whoever has taken over by now has removed the temporary file: it was there before the last look at the lock.
+    mustOwn(files)
+    await rename(temporary, path)
   } catch (error) {
-    // On a full disk others could use the room. It is not there if it could not be made, or if it was renamed.
+    await next?.file.close()
+    // On a full disk others could use the room.
     await unlink(temporary).catch(() => {})
     throw error
   }
-  await replaceLog(opened, start)
+  const last = files.table
+  files.table = next
+  await orExit(directory.sync(), `sync the directory of ${path}`)
+  await last?.file.close()
 }
 
 /**
- * Puts all rows in place of the table. One that somebody else has changed stays, and the rows are kept beside it, once: the
- * change may have been made to an older table, which has fewer. One that was deleted is written again.
+ * Gives a table that somebody else has changed a second name, so that there is a table under the first one at any moment. A file
+ * of another user may not be linked (fs.protected_hardlinks), and some file systems have no links: then it is copied.
  */
-async function replaceTable(opened: Opened, rows: Rows, temporary: string): Promise<void> {
-  const { commits, directory, path } = opened
-  const isEdited = () => statFile(path) !== undefined && !isAsLeft(opened)
-  if (opened.kept !== undefined && isEdited()) throw edited(opened)
-  const { failures } = commits
-  const table = await writeTable(temporary, rows.all, statFile(path) ?? opened.table)
-  // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
-  await commits.drained()
-  if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
-  mustOwn(opened)
-  if (isEdited()) {
-    const kept = `${path}-unedited-${new Date().toISOString().replace(/[-:]|\..*(?=Z)/g, '')}`
-    await rename(temporary, kept)
-    await directory.sync()
-    opened.kept = kept
-    throw edited(opened)
+async function keepEdited({ path, directory }: Files): Promise<void> {
+  const edited = `${path}-edited-${new Date().toISOString().replace(/[-:.]/g, '')}`
+  try {
+    await link(path, edited)
+  } catch {
+    await copyFile(path, edited, COPYFILE_EXCL)
+    const copy = await open(edited, 'r+')
+    await copy.sync().finally(() => copy.close())
   }
-  await rename(temporary, path)
-  opened.table = table
-  opened.kept = undefined
-  await mustWork(directory.sync(), `sync the directory of ${path}`)
-}
-
-function edited({ path, log, kept }: Opened): Error {
-  return new Error(
-    `another program has changed ${path}; restart to load it, with the changes in ${log.path} on top; ` +
-      `${kept} has it without that change`,
+  await directory.sync()
+  console.error(
+    `another program has changed ${path} while this process has it open: that version is ${edited} now, and does not count; ` +
+      'stop the service to edit the table',
   )
 }
 
 /** Begins a new log with what is in the old one from `start` on. */
-async function replaceLog(opened: Opened, start: number): Promise<void> {
-  const { commits, directory, log } = opened
+async function replaceLog(files: Files, start: number): Promise<void> {
+  const { commits, directory, log } = files
   const next = await LogFile.create(log.path)
   try {
     await next.copyEnd(log, start)
     await commits.inTurn(async () => {
+      // What was appended while we copied.
       await next.copyEnd(log, start + next.length)
       await next.sync()
-      mustOwn(opened)
+      mustOwn(files)
       await next.replace()
-      opened.log = next
-      await mustWork(directory.sync(), `sync the directory of ${log.path}`)
+      files.log = next
+      await orExit(directory.sync(), `sync the directory of ${log.path}`)
     })
   } catch (error) {
     await next.discard()

@@ -28,13 +28,10 @@ export class Lock {
     this.#id = id
     this.#heartbeat = setInterval(() => {
       try {
-        futimesSync(file, new Date(), new Date())
-        this.check()
+        this.keep()
       } catch (error) {
         clearInterval(this.#heartbeat)
-        onLost(
-          error instanceof StoreError ? error : new StoreError(`cannot keep the lock ${path}: ${messageOf(error)}`),
-        )
+        onLost(error instanceof StoreError ? error : new StoreError(messageOf(error)))
       }
     }, STALE / 4).unref()
   }
@@ -54,6 +51,20 @@ export class Lock {
     } catch (error) {
       throw error instanceof StoreError ? error : cannotWrite(path, error)
     }
+  }
+
+  /**
+   * Shows the owners of other places that this process is alive. The heartbeat does that, which whatever is synchronous and
+   * takes seconds has to do by itself.
+   * @throws {StoreError} when the lock is lost, or cannot be kept
+   */
+  keep(): void {
+    try {
+      futimesSync(this.#file, new Date(), new Date())
+    } catch (error) {
+      throw new StoreError(`cannot keep the lock ${this.#path}: ${messageOf(error)}`)
+    }
+    this.check()
   }
 
   /**

@@ -3,7 +3,7 @@ import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isSameFile, mustWork, temporaryName } from './files.ts'
+import { isSameFile, orExit, temporaryName } from './files.ts'
 
 /** Bytes copied at a time. */
 const COPY_BYTES = 256 * 1024
@@ -79,7 +79,7 @@ export class LogFile {
     await rename(this.#temporary, this.path)
   }
 
-  /** Tells whether the log's name leads to this log. */
+  /** True if the log's name leads to this log. */
   isInPlace(): boolean {
     return isSameFile(statSync(this.path, { bigint: true, throwIfNoEntry: false }), this.#stats)
   }
@@ -93,10 +93,10 @@ export class LogFile {
     try {
       await this.#file.appendFile(bytes)
     } catch (error) {
-      await mustWork(this.#cutBack(), `undo a write to ${this.path}`)
+      await orExit(this.#cutBack(), `undo a write to ${this.path}`)
       throw new StoreError(`cannot write ${this.path}: ${messageOf(error)}`)
     }
-    await mustWork(this.#file.datasync(), `sync ${this.path}`)
+    await orExit(this.#file.datasync(), `sync ${this.path}`)
     this.#length += bytes.length
   }
 

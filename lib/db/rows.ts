@@ -1,9 +1,9 @@
-/** All rows in memory, and the Maps that find one at once. */
+/** All rows in memory, and the Maps that find one immediately. */
 import { emailKey, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
 /**
- * All rows, in the order of their ids. Rows are found by id, email, session or reset token at once, by anything else one
+ * All rows, in the order of their ids. Rows are found by id, email, session or reset token immediately, by anything else one
  * after the other.
  *
  * An index is one Map. When a Map of a million entries doubles, the event loop may pause for about a tenth of a second;
@@ -15,24 +15,35 @@ export class Rows {
   readonly #bySession: Index = new Map()
   readonly #byToken: Index = new Map()
 
-  /** The largest id; 0 without rows. */
-  get lastId(): number {
-    return this.all.at(-1)?.id ?? 0
+  #lastId: number
+
+  /** `lastId` is the highest id that was ever given, 0 if that is not known: ids do not come back. */
+  constructor(lastId = 0) {
+    this.#lastId = lastId
   }
 
-  /** Adds a row whose id is larger than all others; tells whether its email is new. */
+  /** The highest id that was ever given, also to a row that is not there any more; 0 if none was. */
+  get lastId(): number {
+    return this.#lastId
+  }
+
+  /** Adds a row whose id is higher than all others. Returns false if its email is another's. */
   add(user: User): boolean {
+    const key = emailKey(user.email)
+    if (this.#byEmail.has(key)) return false
+    this.#byEmail.set(key, user)
     this.all.push(user)
+    this.#lastId = Math.max(this.#lastId, user.id)
     if (user.session_id !== null) link(this.#bySession, user.session_id, user)
     if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
-    const emails = this.#byEmail.size
-    return this.#byEmail.set(emailKey(user.email), user).size > emails
+    return true
   }
 
-  /** Takes back the row that was added last. */
+  /** Takes back the row that was added last, and its id, which nobody has been told. */
   removeLast(): void {
     const user = this.all.pop()
     if (user === undefined) return
+    this.#lastId = user.id - 1
     this.#byEmail.delete(emailKey(user.email))
     if (user.session_id !== null) unlink(this.#bySession, user.session_id, user)
     if (user.reset_token !== null) unlink(this.#byToken, user.reset_token, user)
@@ -85,28 +96,31 @@ export class Rows {
   }
 }
 
-/** From a value to its row, or, for a value that a hand-made table has more than once, to its rows by their ids. */
-type Index = Map<string, User | readonly User[]>
+/** From a value to its row, or, for a value that a hand-made table has more than once, to its rows. */
+type Index = Map<string, User | Set<User>>
 
 /** Lets a row be found by a value. */
 function link(index: Index, value: string, user: User): void {
   const others = index.get(value)
-  index.set(value, others === undefined ? user : [...toArray(others), user].sort((a, b) => a.id - b.id))
+  if (others === undefined) index.set(value, user)
+  else if (others instanceof Set) others.add(user)
+  else index.set(value, new Set([others, user]))
 }
 
 /** Lets a row be found by a value no more. */
 function unlink(index: Index, value: string, user: User): void {
-  const [first, ...rest] = toArray(index.get(value)).filter((other) => other !== user)
-  if (first === undefined) index.delete(value)
-  else index.set(value, rest.length === 0 ? first : [first, ...rest])
+  const users = index.get(value)
+  if (users instanceof Set && users.size > 1) users.delete(user)
+  else index.delete(value)
 }
 
-function toArray(rows: User | readonly User[] | undefined): readonly User[] {
+/** Rows in the order of their ids. */
+function toArray(rows: User | Set<User> | undefined): readonly User[] {
   if (rows === undefined) return []
-  return 'id' in rows ? [rows] : rows
+  return rows instanceof Set ? [...rows].sort((a, b) => a.id - b.id) : [rows]
 }
 
-/** Tells whether a row has all of the attributes. */
+/** True if a row has all of the attributes. */
 function hasAll(user: User, attributes: Attributes): boolean {
   for (const name in attributes) {
     if (!isColumn(name)) return false

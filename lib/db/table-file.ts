@@ -1,110 +1,107 @@
 /**
  * Reading and writing `users.json`. The layout that is written has one row per line, so that grep, diff and jq work on it,
- * and is read line by line; any other goes through JSON.parse as a whole, and may be as long as V8's longest string.
+ * and is read in blocks of lines; any other goes through JSON.parse as a whole, and may be as long as V8's longest string.
  */
 import { isUtf8 } from 'node:buffer'
-import { type BigIntStats, closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { type BigIntStats, readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { TABLE, User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
+import { parseBlock, readBlocks } from './lines.ts'
+import type { Rows } from './rows.ts'
 
-/** The first line of the layout that is written, and the last. */
+/** The first line of the layout that is written. */
 const HEAD = `{"${TABLE}":[\n`
-const TAIL = ']}\n'
+/** Its last line, where a line begins: users come while a table is written, so only its end knows the last id. */
+const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,16}))?\}\n$/
+/** Bytes that hold the last line. */
+const TAIL_BYTES = 64
 
-/** How much is read at a time, in bytes, */
-const PIECE = 64 * 1024
-/** and more than any row can have: six columns of 250 characters take 9 KB if each is written as two escapes. */
-const LONGEST = 64 * 1024
+const COMMA = 44
 
-/** How long rows are serialized before other work gets its turn, in milliseconds. */
-const SLICE = 2
+/** How long rows are serialized before other work gets its turn. */
+const SLICE_MS = 2
 
-/** The rows of a table in the order of the file, and where a row stands, for people. */
-export type TableRows = { users: User[]; placeOf: (index: number) => string }
+/**
+ * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and where a row
+ * stands, for people.
+ */
+export type Stored = { users: User[]; lastId: number; placeOf: (index: number) => string }
 
 /**
  * Reads a table, whatever its layout.
+ * @param keep called again and again; may throw to give up
  * @throws {StoreError} when it is damaged; names the line or the number of the row
  */
-export function readTable(path: string): TableRows {
-  const lines: TableRows = { users: [], placeOf: (index) => `${path}, line ${index + 2}` }
-  const unreadable = readLines(path, lines)
-  if (unreadable === undefined) return lines
-  const rows: TableRows = { users: [], placeOf: (index) => `${path}, row ${index + 1}` }
-  addAll(rows, parseWhole(path, unreadable))
-  return rows
+export function readTable(path: string, keep: () => void): Stored {
+  const stored: Stored = { users: [], lastId: 0, placeOf: (index) => `${path}, line ${index + 2}` }
+  const unreadable = readLines(path, keep, stored)
+  return unreadable === undefined ? stored : readWhole(path, unreadable)
 }
 
-/**
- * Adds the rows of the layout that is written; returns the place of the first line that does not fit it. Each row but the
- * last one has a comma behind it, and a line end is never inside a string: so the last `},` before a line end ends a row.
- */
-function readLines(path: string, rows: TableRows): string | undefined {
-  const placeAfter = (lines: number) => rows.placeOf(rows.users.length + lines)
-  let rest: Buffer | undefined
-  for (const piece of readPieces(path)) {
-    if (rest === undefined && piece.toString('latin1', 0, HEAD.length) !== HEAD) return path
-    const data: Buffer = rest === undefined ? piece.subarray(HEAD.length) : Buffer.concat([rest, piece])
-    const end = data.lastIndexOf('},\n') + 3
-    rest = data
-    if (end > 2) {
-      const lines = data.subarray(0, end)
-      const found = parseLines(lines)
-      if (found === undefined) return placeAfter(countReadable(lines))
-      addAll(rows, found)
-      rest = data.subarray(end)
+/** Reads the layout that is written; returns the place of the first line that does not fit it, if there is one. */
+function readLines(path: string, keep: () => void, stored: Stored): string | undefined {
+  const { users, placeOf } = stored
+  let isFirst = true
+  let isOver = false
+  let hasComma: boolean | undefined
+  for (let block of readBlocks(path, keep)) {
+    if (isFirst && block.toString('latin1', 0, HEAD.length) !== HEAD) return path
+    if (isFirst) block = block.subarray(HEAD.length)
+    isFirst = false
+    if (isOver) return placeOf(users.length)
+    const tail = TAIL.exec(block.toString('latin1', Math.max(0, block.length - TAIL_BYTES)))
+    if (tail !== null) {
+      isOver = true
+      stored.lastId = Number(tail[1] ?? 0)
+      block = block.subarray(0, block.length - tail[0].length)
     }
-    if (rest.length > 2 * LONGEST) return placeAfter(0)
+    let end = 0
+    for (const { values, bytes } of parseBlock(block, ',')) {
+      // Every row but the last one has a comma behind it.
+      if (hasComma === false) return placeOf(users.length - 1)
+      if (values === undefined) return placeOf(users.length)
+      addAll(stored, values)
+      end += bytes
+      hasComma = block[end - 2] === COMMA
+    }
   }
-  if (rest === undefined) return path
-  const tail = rest.toString('latin1')
-  if (tail === TAIL && rows.users.length === 0) return
-  const last = tail.endsWith(`}\n${TAIL}`) ? parseLines(rest.subarray(0, -TAIL.length)) : undefined
-  if (last === undefined) return placeAfter(countReadable(rest))
-  addAll(rows, last)
+  return isOver && hasComma !== true ? undefined : placeOf(users.length)
 }
 
-/** The rows on some lines; `undefined` unless there is exactly one on each. */
-function parseLines(bytes: Buffer): unknown[] | undefined {
-  if (!isUtf8(bytes)) return
-  const text = bytes.toString()
-  try {
-    const rows: unknown[] = JSON.parse(`[${text.endsWith(',\n') ? text.slice(0, -2) : text}]`)
-    if (rows.length === countLines(bytes)) return rows
-  } catch {}
+/** The table in any layout; `place` is where it differs from the one that is written. */
+function readWhole(path: string, place: string): Stored {
+  const data = parseWhole(path, place)
+  const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(data)
+  if (!Array.isArray(rows) || Object.keys(others).length > 0) {
+    throw new StoreError(
+      `${path}: expected {"${TABLE}":[…]}, a list of rows, and no other key but "last_id"; found ${describe(data)}`,
+    )
+  }
+  if (typeof lastId !== 'number' || !Number.isSafeInteger(lastId) || lastId < 0) {
+    throw new StoreError(`${path}: last_id must be the highest id that was ever given, or missing`)
+  }
+  const stored: Stored = { users: [], lastId, placeOf: (index) => `${path}, row ${index + 1}` }
+  addAll(stored, rows)
+  return stored
 }
 
-/** How many lines have a readable row before the first that has none, or that lacks its comma. */
-function countReadable(bytes: Buffer): number {
-  const lines = bytes.toString('latin1').split('\n')
-  const isBroken = (line: string) =>
-    !line.endsWith('},') || parseLines(Buffer.from(`${line}\n`, 'latin1')) === undefined
-  return Math.max(lines.findIndex(isBroken), 0)
-}
-
-function countLines(bytes: Buffer): number {
-  let count = 0
-  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, end + 1)) count++
-  return count
-}
-
-/** The rows of a table in any layout; `place` is where it differs from the one that is written. */
-function parseWhole(path: string, place: string): unknown[] {
-  let data: unknown
+function parseWhole(path: string, place: string): unknown {
   try {
     const bytes = readFileSync(path)
-    if (!isUtf8(bytes)) throw new SyntaxError()
-    data = JSON.parse(bytes.toString())
+    if (bytes.length === 0) throw new StoreError(`${path} is empty; delete it to begin without users`)
+    if (!isUtf8(bytes)) {
+      throw new StoreError(`${place}: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it`)
+    }
+    // The byte order mark that Windows programs write (RFC 8259, section 8.1).
+    return JSON.parse(bytes.toString().replace(/^\ufeff/, ''))
   } catch (error) {
-    const what =
-      error instanceof SyntaxError ? `not readable as JSON in UTF-8; \`jq . ${path}\` says why` : messageOf(error)
-    throw new StoreError(`${place}: ${what}`)
+    if (error instanceof StoreError) throw error
+    // Without the excerpt, which may be part of a hash.
+    const reason = messageOf(error).replace(/, (\.{3})?".*/s, '')
+    throw new StoreError(`${place}: not readable${error instanceof SyntaxError ? ' as JSON' : ''}: ${reason}`)
   }
-  const rows = typeof data === 'object' && data !== null && TABLE in data ? data[TABLE] : undefined
-  if (Array.isArray(rows) && Object.keys(Object(data)).length === 1) return rows
-  throw new StoreError(`${path}: expected {"${TABLE}":[…]}, a list of rows and no other key; found ${describe(data)}`)
 }
 
 /** What a value is, for people. */
@@ -117,7 +114,7 @@ function describe(value: unknown): string {
 }
 
 /** Checks rows and adds them. */
-function addAll({ users, placeOf }: TableRows, rows: unknown[]): void {
+function addAll({ users, placeOf }: Stored, rows: unknown[]): void {
   for (const row of rows) {
     try {
       users.push(new User(row))
@@ -127,43 +124,32 @@ function addAll({ users, placeOf }: TableRows, rows: unknown[]): void {
   }
 }
 
-/** The bytes of a file, piece by piece. */
-export function* readPieces(path: string): Generator<Buffer> {
-  const file = openSync(path, 'r')
-  try {
-    for (;;) {
-      const piece = Buffer.allocUnsafe(PIECE)
-      const length = readSync(file, piece)
-      if (length === 0) return
-      yield piece.subarray(0, length)
-    }
-  } finally {
-    closeSync(file)
-  }
-}
+/** A table's file, and what the file system has said about it. Open, so that its inode number stays its own everywhere. */
+export type TableFile = { file: FileHandle; stats: BigIntStats }
 
 /**
  * Writes a table to a new file, in slices beside the traffic, and syncs it. Owner, group and mode are those of the table that
  * it will replace, as far as this process may set them; a table that replaces none is private.
- * @returns what the file system knows about the file
  */
-export async function writeTable(path: string, users: readonly User[], like?: BigIntStats): Promise<BigIntStats> {
+export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<TableFile> {
   const file = await open(path, 'wx', 0o600)
   try {
     await file.appendFile(HEAD.trimEnd())
-    for (let i = 0; i < users.length;) {
+    const { all } = rows
+    for (let i = 0; i < all.length;) {
       let text = ''
-      const end = performance.now() + SLICE
-      while (i < users.length && performance.now() < end) text += `${i === 0 ? '' : ','}\n${JSON.stringify(users[i++])}`
+      const end = performance.now() + SLICE_MS
+      while (i < all.length && performance.now() < end) text += `${i === 0 ? '' : ','}\n${JSON.stringify(all[i++])}`
       await file.appendFile(text)
     }
-    await file.appendFile(`\n${TAIL}`)
+    await file.appendFile(`\n],"last_id":${rows.lastId}}\n`)
     if (like !== undefined) await copyAccess(file, like)
     // Not datasync, which may leave out owner and mode.
     await file.sync()
-    return await file.stat({ bigint: true })
-  } finally {
+    return { file, stats: await file.stat({ bigint: true }) }
+  } catch (error) {
     await file.close()
+    throw new Error(`${path}: ${messageOf(error)}`)
   }
 }
 

@@ -8,7 +8,7 @@ import { tempDir } from './program.ts'
 /** A row with the columns that cannot be null, and more. */
 export const row = (id: number, more = {}) => ({ id, email: `user${id}@me.com`, hashed_password: 'x', ...more })
 
-/** A table as the service writes it. */
+/** A table as the service writes it, but for the last id. */
 export const table = (...rows: object[]) => `{"users":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}\n`
 
 /** A log with one batch per argument. */

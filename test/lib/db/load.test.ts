@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { DB } from '../../../db.ts'
+import { runScript } from '../../helper/program.ts'
 import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a last line that cannot be read is dropped with a warning, and its batch as a whole', async (t) => {
@@ -86,4 +87,83 @@ t.test('damage: the start is refused with the file and the line, and nothing is 
     t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json-wal'])
     t.ok(readFileSync(`${path}-wal`).equals(Buffer.from(content)), 'untouched')
   }
+})
+
+t.test('a batch ends at about 4 MB, so that its line can be read again', async (t) => {
+  const { db, path } = await openWith(t, {})
+  const calls = Array.from({ length: 9000 }, (_, i) => db.addUser(`${'x'.repeat(230)}${i}@me.com`, 'ü'.repeat(250)))
+  const ids = (await Promise.all(calls)).map(({ id }) => id)
+  t.equal(new Set(ids).size, 9000)
+  const lines = readFileSync(`${path}-wal`, 'utf8').trimEnd().split('\n')
+  t.ok(lines.length > 1, `${lines.length} batches`)
+  for (const line of lines) t.ok(line.length < 5_000_000, `${line.length} characters`)
+  t.equal(
+    lines.reduce((sum, line) => sum + JSON.parse(line).length, 0),
+    9000,
+  )
+})
+
+t.test('a log is read in time that grows with its length, however long its lines are', async (t) => {
+  const secondsOf = async (megabytes: number) => {
+    const batch = `${JSON.stringify([row(1)]).slice(0, -1)}${' '.repeat(megabytes * 2 ** 20)}]\n`
+    const { user, system } = process.cpuUsage()
+    const { db } = await openWith(t, { '-wal': batch })
+    const spent = process.cpuUsage({ user, system })
+    await db.close()
+    return (spent.user + spent.system) / 1e6
+  }
+  await secondsOf(1)
+  const [short, long] = [await secondsOf(8), await secondsOf(64)]
+  t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
+})
+
+t.test('a start that takes long keeps its lock', async (t) => {
+  const path = writeStore(t, {
+    '': table(...Array.from({ length: 5000 }, (_, i) => row(i + 1))),
+    '-wal': log([row(1)]),
+  })
+  // Before each read the lock is made to look as if it was last touched a minute ago.
+  const child = runScript(`
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { readSync } = fs
+    const isTable = (file) => /users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))
+    const ages = []
+    fs.readSync = (file, buffer, ...others) => {
+      if (isTable(file)) {
+        ages.push(Date.now() - fs.statSync('${path}-lock').mtimeMs)
+        fs.utimesSync('${path}-lock', Date.now() / 1000 - 60, Date.now() / 1000 - 60)
+      }
+      return readSync(file, buffer, ...others)
+    }
+    syncBuiltinESMExports()
+    const { DB } = await import('./db.ts')
+    const db = new DB('file:${path}')
+    await db.open()
+    ages.push(Date.now() - fs.statSync('${path}-lock').mtimeMs)
+    console.log(ages.length, Math.max(...ages))
+    await db.close()`)
+  await child.exited
+  const [, reads, age] = /^(\d+) (\S+)$/m.exec(child.stdout) ?? []
+  t.ok(Number(reads) > 5, `${reads} reads`)
+  t.ok(Number(age) < 30_000, `${age} ms`)
+})
+
+t.test('a start that is overtaken while it loads gives up, and touches nothing', async (t) => {
+  const path = writeStore(t, { '': table(...Array.from({ length: 5000 }, (_, i) => row(i + 1))) })
+  const child = runScript(`
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { readSync } = fs
+    const isTable = (file) => /users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))
+    fs.readSync = (file, buffer, ...others) => {
+      if (isTable(file)) fs.rmSync('${path}-lock', { force: true })
+      return readSync(file, buffer, ...others)
+    }
+    syncBuiltinESMExports()
+    const { DB } = await import('./db.ts')
+    await new DB('file:${path}').open().catch(({ name, message }) => console.log(name, message))`)
+  t.match(await child.exited, { code: 0 })
+  t.match(child.stdout, /^StoreError \S+users.json-lock was deleted/)
+  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
 })

@@ -62,6 +62,24 @@ t.test('the last row is taken back, and nothing finds it', async (t) => {
   t.equal(rows.find({ session_id: 's' }), undefined)
   t.equal(rows.find({ reset_token: 'r' }), undefined)
   t.equal(rows.lastId, 0)
+  const later = new Rows(7)
+  t.equal(later.lastId, 7, 'an id that was given does not come back')
+  later.add(new User(row(9)))
+  t.equal(later.lastId, 9)
+})
+
+t.test('a hundred thousand rows with one session load in the time of as many with sessions of their own', async (t) => {
+  const timeOf = (sessionOf: (id: number) => string) => {
+    const users = Array.from({ length: 100_000 }, (_, i) => new User(row(i + 1, { session_id: sessionOf(i) })))
+    const rows = new Rows()
+    const { user: began } = process.cpuUsage()
+    for (const user of users) rows.add(user)
+    t.equal(rows.find({ session_id: sessionOf(0) })?.id, 1)
+    return process.cpuUsage().user - began
+  }
+  const own = timeOf(String)
+  const one = timeOf(() => 's')
+  t.ok(one < 20 * own, `${one / 1000} ms beside ${own / 1000}`)
 })
 
 t.test('an email is found in any ASCII case, and only under its present form', async (t) => {

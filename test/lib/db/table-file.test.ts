@@ -4,7 +4,7 @@ import t from 'tap'
 import { DB } from '../../../db.ts'
 import { COLUMNS } from '../../../user.ts'
 import { tempDir } from '../../helper/program.ts'
-import { openWith, row, table, writeStore } from '../../helper/store.ts'
+import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a table loads however it is laid out', async (t) => {
   const users = [row(1, { email: '"{[\\ü🙂\n' }), row(3), row(2, { session_id: 's', session_expires_at: 5 })]
@@ -13,6 +13,9 @@ t.test('a table loads however it is laid out', async (t) => {
   for (const text of [
     own,
     own.trimEnd(),
+    own.replace(']}\n', '],"last_id":3}\n'),
+    `\ufeff${own}`,
+    `\ufeff${JSON.stringify({ last_id: 2, users })}`,
     own.replaceAll('\n', '\r\n'),
     own.replace(',\n', ',\n\n'),
     own.replace(',\n', ','),
@@ -30,9 +33,24 @@ t.test('a table loads however it is laid out', async (t) => {
     t.equal((await db.addUser('new@me.com', 'x')).id, 4, 'after the largest id')
     await db.close()
   }
-  for (const text of ['{"users":[]}', '{"users":[\n]}\n']) {
+  for (const text of ['{"users":[]}', '{"users":[\n]}\n', '{"users":[\n\n]}\n', '{"users":[\n],"last_id":0}\n']) {
     const { db } = await openWith(t, { '': text })
     t.equal((await db.addUser('a@b', 'x')).id, 1)
+  }
+})
+
+t.test('the id of a user who was deleted from the file does not come back', async (t) => {
+  const { db, path } = await openWith(t, {})
+  for (const email of ['a@b', 'c@d', 'e@f']) await db.addUser(email, 'x')
+  await db.close()
+  const text = readFileSync(path, 'utf8')
+  t.match(text, /\},\n\{"id":3,.*\}\n\],"last_id":3\}\n$/)
+  const without = text.replace(/,\n\{"id":3,.*\n/, '\n')
+  for (const left of [without, JSON.stringify(JSON.parse(without), null, 2), '{"users":[\n],"last_id":3}\n']) {
+    const again = await openWith(t, { '': left, '-wal': log([row(2)]) })
+    t.equal((await again.db.addUser('new@me.com', 'x')).id, 4)
+    await again.db.close()
+    t.match(readFileSync(again.path, 'utf8'), /\],"last_id":4\}\n$/)
   }
 })
 
@@ -54,7 +72,7 @@ t.test('after a clean stop the table alone holds every row, one a line', async (
   await db.close()
   t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
   const lines = readFileSync(path, 'utf8').split('\n')
-  t.strictSame([lines[0], ...lines.slice(-2)], ['{"users":[', ']}', ''])
+  t.strictSame([lines[0], ...lines.slice(-2)], ['{"users":[', '],"last_id":2002}', ''])
   t.equal(lines.length, 2005)
   t.strictSame(Object.keys(JSON.parse(lines[1]?.slice(0, -1) ?? '')), Object.keys(COLUMNS))
   t.match(lines[1], /"id":1,.*"session_id":"s"/)
@@ -68,10 +86,15 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
   unreadableToo[unreadableToo.indexOf('user1')] = 0xff
   const inPieces = table(...Array.from({ length: 9000 }, (_, i) => row(i + 1)))
   for (const [content, message] of [
-    ['', /users.json: not readable as JSON/],
-    ['rubbish', /users.json: not readable as JSON/],
-    ['{"users":[]} more', /users.json: not readable as JSON/],
-    [unreadableToo, /users.json: not readable as JSON/],
+    ['', /users.json is empty; delete it to begin without users$/],
+    ['rubbish', /users.json: not readable as JSON: Unexpected token [^"]*$/],
+    ['{"users":[]} more', /users.json: not readable as JSON: Unexpected /],
+    ['{"users":[]}{"users":[]}', /users.json: not readable as JSON: Unexpected /],
+    [unreadableToo, /users.json: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it$/],
+    [
+      Buffer.from(table(row(1, { reset_token: 'é' })), 'latin1'),
+      /users.json, line 2: not readable as UTF-8; if it is Latin-1, iconv /,
+    ],
     ['null', /users.json: expected \{"users":\[…\]\}, .*; found null$/],
     ['5', /found a number$/],
     ['[]', /found a list$/],
@@ -80,6 +103,11 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     ['{"people":[]}', /found the keys "people"$/],
     ['{"users":[],"more":1}', /found the keys "users", "more"$/],
     [table(row(1)).replace(']}', '],"more":1}'), /found the keys "users", "more"$/],
+    ['{"users":[],"last_id":"7"}', /users.json: last_id must be the highest id that was ever given, or missing$/],
+    ['{"users":[],"last_id":-1}', /users.json: last_id must be /],
+    ['{"users":[],"last_id":null}', /users.json: last_id must be /],
+    [`${table(row(1))}\n`.repeat(2), /users.json, line 2: not readable/],
+    [table(row(1), row(2)).replace('},\n', '}\n'), /users.json, line 2: not readable/],
     ['{"users":[\n', /users.json, line 2: not readable/],
     [`{"users":[\n${good}\n]`, /users.json, line 2: not readable/],
     [`{"users":[\n${good},\n{"id":2`, /users.json, line 3: not readable/],
@@ -104,7 +132,7 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     [JSON.stringify({ users: [row(1), row(2, { id: 'two' })] }), /users.json, row 2: id must be a positive integer/],
     [table(row(1), row(2, { phone: 1 })), /users.json, line 3: unknown column "phone"/],
     ['{"users":[[{}]]}', /users.json, row 1: a row must be an object/],
-    [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}"}\n]}`, /users.json, row 1: email must be/],
+    [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}"}\n]}`, /users.json, line 2: email must be/],
     [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}`, /users.json, line 2: not readable/],
   ] as const) {
     const path = writeStore(t, { '': content })
