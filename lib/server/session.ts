@@ -33,15 +33,23 @@ export function sessionIdsOf({ cookieName }: Config, { headers: { cookie = '' } 
 }
 
 /**
- * The user of the first live session among a request's cookies, or `null`. There may be several cookies of the name: one set
- * by this host, one by its domain, one that an app below the domain has planted.
+ * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one set by this host,
+ * one by its domain, one that an app below the domain has planted.
  */
-export async function userOf({ auth, config }: Service, request: IncomingMessage): Promise<User | null> {
+export async function sessionOf(
+  { auth, config }: Service,
+  request: IncomingMessage,
+): Promise<{ sessionId: string; user: User } | null> {
   for (const sessionId of sessionIdsOf(config, request)) {
     const user = await auth.getUserFromSessionId(sessionId)
-    if (user !== null) return user
+    if (user !== null) return { sessionId, user }
   }
   return null
+}
+
+/** The user whose session `sessionOf` finds, or `null`. */
+export async function userOf(service: Service, request: IncomingMessage): Promise<User | null> {
+  return (await sessionOf(service, request))?.user ?? null
 }
 
 /** Ends every live session among a request's cookies; returns the user of the first, or `null`. */

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { pathOf } from '../head.ts'
-import { type Handler, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
+import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import * as handlers from './handlers.ts'
 import { type Page, showError } from './page.ts'
 import * as pages from './pages.ts'
@@ -57,7 +57,10 @@ function asPage(handler: Handler): Handler {
 }
 
 /** A failure as a page: its form again, or where a form would be of no use, a page without one. */
-function toPage(service: Service, error: unknown, { method, url = '' }: IncomingMessage): Reply {
-  const form = method === 'POST' ? PATHS.get(pathOf(url))?.form : undefined
-  return showError(service, form ?? pages.failed, error)
+function toPage(service: Service, error: unknown, request: IncomingMessage): Reply {
+  const form = request.method === 'POST' ? PATHS.get(pathOf(request.url ?? ''))?.form : undefined
+  // With PUBLIC_URL, a form that comes over http looks like another site's.
+  const isRefused = error instanceof HttpError && error.status === 403
+  const reason = isRefused && handlers.isOverHttp(service.config, request) ? handlers.NEEDS_HTTPS : error
+  return showError(service, form ?? pages.failed, reason)
 }

@@ -6,7 +6,7 @@ import { field, type Form, readForm } from '../form.ts'
 import { clientOf, cut } from '../head.ts'
 import { checkRegistration } from '../registration.ts'
 import { failAs, HttpError, type Reply, type ReplyHeaders, type Service } from '../service.ts'
-import { endSessions, sessionCookie, userOf } from '../session.ts'
+import { endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
 import { type Page, show, showError } from './page.ts'
 import * as pages from './pages.ts'
 import { ACCOUNT, returnTo } from './return-to.ts'
@@ -20,6 +20,7 @@ export function showLogin(service: Service, request: IncomingMessage): Promise<R
 export function logIn(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   return submit(service, request, pages.login, async (form) => {
+    if (isOverHttp(config, request)) throw NEEDS_HTTPS
     const email = field(form, 'email', 401).trim()
     const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
     return returnWith(sessionId, service, request, form)
@@ -32,15 +33,24 @@ export function showRegister(service: Service, request: IncomingMessage): Promis
   return showForm(service, request, pages.register)
 }
 
-/** `POST /register`: registers a user and begins a session. */
+/**
+ * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever knows the
+ * password is logged in, and a wrong one counts as a failed login.
+ */
 export function register(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   return submit(service, request, pages.register, async (form) => {
     checkRegistration(config, request)
-    const email = emailIn(form)
-    await auth
-      .registerUser(email, field(form, 'password', 400), clientOf(config, request))
-      .catch(failAs(EmailTaken, 400, 'this email is registered already: log in, or take another'))
+    if (isOverHttp(config, request)) throw NEEDS_HTTPS
+    const [email, password] = [emailIn(form), field(form, 'password', 400)]
+    const client = clientOf(config, request)
+    try {
+      await auth.registerUser(email, password, client)
+    } catch (error) {
+      const sessionId = error instanceof EmailTaken ? await auth.logIn(email, password, client) : null
+      if (sessionId !== null) return returnWith(sessionId, service, request, form)
+      return failAs(EmailTaken, 400, 'this email is registered already: log in, or take another')(error)
+    }
     return returnWith(await auth.createSession(email), service, request, form)
   })
 }
@@ -48,7 +58,8 @@ export function register(service: Service, request: IncomingMessage): Promise<Re
 /** `POST /logout`: ends the session, if there is one. */
 export async function logOut(service: Service, request: IncomingMessage): Promise<Reply> {
   await endSessions(service, request)
-  return seeOther('/login', { 'Set-Cookie': sessionCookie(service.config, '', 0) })
+  const { config } = service
+  return seeOther('/login', [sessionCookie(config, '', 0), noticeCookie(config, 'logged-out')])
 }
 
 const TO_LOGIN = '/login?rd=/account'
@@ -57,8 +68,8 @@ const TO_LOGIN = '/login?rd=/account'
 export async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
   const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
-  const notice = noticeOn('/account', service.config, request)
-  return { ...show(service, pages.account, 200, { email: user.email, notice }), userId: user.id }
+  const { notice, headers } = takeNotice('/account', service, request)
+  return { ...show(service, pages.account, 200, { email: user.email, notice }, headers), userId: user.id }
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
@@ -70,7 +81,8 @@ export async function changePassword(service: Service, request: IncomingMessage)
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
     const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))
     if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
-    return seeOther('/account', { 'Set-Cookie': sessionCookie(config, sessionId, auth.options.sessionTtl) })
+    const cookie = sessionCookie(config, sessionId, auth.options.sessionTtl)
+    return seeOther('/account', [cookie, noticeCookie(config, 'password-changed')])
   }
   return { ...(await submit(service, request, pages.account, work, user.email)), userId: user.id }
 }
@@ -92,28 +104,44 @@ export function forgot(service: Service, request: IncomingMessage): Promise<Repl
 /** `GET /reset`: where the link in the mail leads. The token is in the form that comes back, not in a cookie. */
 export function showReset(service: Service, request: IncomingMessage): Reply {
   const query = queryOf(request)
-  return show(service, pages.reset, 200, { token: query.get('token') ?? '', email: query.get('email') ?? '' })
+  // No email has a space in it, but a mail may have the + of one as it is.
+  const email = (query.get('email') ?? '').trim().replaceAll(' ', '+')
+  return show(service, pages.reset, 200, { token: query.get('token') ?? '', email })
 }
 
-/** `POST /reset`: sets the password; the user then logs in with it. */
+/**
+ * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used: where the
+ * password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
+ */
 export function reset(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   return submit(service, request, pages.reset, async (form) => {
     const email = field(form, 'email', 403).trim()
     const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
-    await auth
-      .updatePassword(token, password, email, clientOf(config, request))
-      .catch(failAs(UnknownToken, 403, 'this link has been used or has expired'))
-    return seeOther('/login')
+    const client = clientOf(config, request)
+    try {
+      await auth.updatePassword(token, password, email, client)
+    } catch (error) {
+      const isSet = error instanceof UnknownToken && (await auth.validLogin(email, password, client))
+      if (!isSet) return failAs(UnknownToken, 403, 'this link has been used or has expired')(error)
+    }
+    return seeOther('/login', noticeCookie(config, 'password-reset'))
   })
 }
 
-/** Shows a form that begins a session; a user who has one already returns immediately. */
+/**
+ * Shows a form that begins a session; a user who has one already returns immediately. With the session's cookie again, as it is to
+ * be now: one from before COOKIE_DOMAIN reaches no app, which would send the browser here for ever.
+ */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)
-  if ((await userOf(service, request)) !== null) return seeOther(address)
-  const notice = noticeOn('/login', service.config, request)
-  return show(service, page, 200, { returnTo: carried(address), notice })
+  const session = await sessionOf(service, request)
+  if (session !== null) {
+    const secondsLeft = (session.user.session_expires_at ?? 0) - Math.floor(Date.now() / 1000)
+    return seeOther(address, sessionCookie(service.config, session.sessionId, secondsLeft))
+  }
+  const { notice, headers } = takeNotice('/login', service, request)
+  return show(service, page, 200, { returnTo: carried(address), notice }, headers)
 }
 
 /** Lets a form do its work. On a failure its page comes back with the reason, and with what was filled in except passwords. */
@@ -141,12 +169,28 @@ async function submit(
 function returnWith(sessionId: string | null, service: Service, request: IncomingMessage, form: Form): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)
-  return seeOther(returnAddress(service, request, form), { 'Set-Cookie': cookie })
+  return seeOther(returnAddress(service, request, form), cookie)
 }
 
 /** Sends a browser on; it gets the page there, whatever the method was (RFC 9110, section 15.4.4). */
-function seeOther(location: string, headers: ReplyHeaders = {}): Reply {
-  return { status: 303, headers: { Location: location, ...headers } }
+function seeOther(location: string, cookies: string | string[] = []): Reply {
+  return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
+}
+
+/** The machine of the browser itself: from there a Secure cookie is kept over http too. */
+const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/
+export const NEEDS_HTTPS = new HttpError(
+  403,
+  'over http your browser does not keep the cookie of a login: open this page with https',
+)
+
+/** True if a form of ours comes over plain http, where a browser drops a Secure cookie without a word. */
+export function isOverHttp(
+  { cookieSecure, publicUrl }: Config,
+  { headers: { origin = '', host } }: IncomingMessage,
+): boolean {
+  const isOurs = origin === `http://${host}` || origin === publicUrl?.replace(/^https/, 'http')
+  return cookieSecure && isOurs && !LOCAL_ORIGIN.test(origin)
 }
 
 /** Where a form, or a query, asks to return to. */
@@ -168,18 +212,26 @@ function emailIn(form: Form): string {
   return form.get('email')?.trim() ?? ''
 }
 
-/** By the page that the form was on, and the page that it leads to. Nothing but the form's success leads from one to the other. */
+/** What the page after a form says, by its path and the cookie `notice`. */
 const NOTICES = new Map([
-  ['/account /account', 'Your password has been changed.'],
-  ['/account /login', 'You are logged out.'],
-  ['/reset /login', 'Your password has been changed. Log in with the new one.'],
+  ['/account password-changed', 'Your password has been changed.'],
+  ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
+  ['/login logged-out', 'You are logged out.'],
 ])
 
-/** What to tell on a page. A browser says in `Referer` which page's form was sent, so that nothing has to be kept for it. */
-function noticeOn(page: string, { publicUrl }: Config, { headers }: IncomingMessage): string {
-  const { referer = '', host } = headers
-  if (!URL.canParse(referer)) return ''
-  const from = new URL(referer)
-  const isOurs = from.host === (publicUrl === null ? host : new URL(publicUrl).host)
-  return (isOurs && NOTICES.get(`${from.pathname} ${page}`)) || ''
+/** Lives for a minute. Only a form's answer sets it, so that no page of another site can bring a notice about. */
+function noticeCookie({ cookieSecure }: Config, notice: string, maxAge = 60): string {
+  return `notice=${notice}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
+}
+
+/** What to tell on a page, and the header that makes sure it is told once. */
+function takeNotice(
+  path: string,
+  { config }: Service,
+  { headers: { cookie = '' } }: IncomingMessage,
+): { notice: string; headers: ReplyHeaders } {
+  const [, value] = /(?:^|;)[ \t]*notice=([a-z-]*)/.exec(cookie) ?? []
+  const notice = NOTICES.get(`${path} ${value}`)
+  if (notice === undefined) return { notice: '', headers: {} }
+  return { notice, headers: { 'Set-Cookie': noticeCookie(config, '', 0) } }
 }

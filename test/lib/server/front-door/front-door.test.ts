@@ -105,7 +105,7 @@ t.test('register', async (t) => {
   const account = await ask('/account', undefined, { cookie: registered.cookie })
   t.match(account.text, '<strong>zoë@me.com</strong>')
   for (const [fields, message] of [
-    [BOB, 'This email is registered already: log in, or take another.'],
+    [{ ...BOB, password: 'another' }, 'This email is registered already: log in, or take another.'],
     [{ ...ZOE, email: '' }, /email/i],
     [{ ...ZOE, email: 'no address' }, /@/],
     [{ ...ZOE, password: '' }, /password/i],
@@ -156,25 +156,110 @@ t.test('forgot and reset, through the webhook', async (t) => {
     )
   }
   t.equal(valueOf('token', await ask('/reset')), '', 'a link that lost its query')
-  t.match(await ask('/reset', fields), { status: 303, to: '/login', cookie: '' })
-  t.equal(alertOf(await ask('/reset', fields)), '<strong>Error:</strong> This link has been used or has expired.')
+  t.equal(
+    valueOf('email', await ask('/reset?token=x&email=ann+shop@me.com ')),
+    'ann+shop@me.com',
+    'or has its + as it is',
+  )
+  t.match(await ask('/reset', fields), { status: 303, to: '/login', cookie: /^notice=/ })
+  t.equal(
+    alertOf(await ask('/reset', { ...fields, new_password: 'newer' })),
+    '<strong>Error:</strong> This link has been used or has expired.',
+  )
   t.match(await ask('/login', { ...BOB, password: 'new' }), { status: 303 })
 })
 
 t.test('a page tells what the form before it has done', async (t) => {
-  const { ask, port } = await start(t)
+  const { ask, auth } = await start(t, { COOKIE_SECURE: '1' })
+  const noticeIn = ({ headers }: Shown) => headers.getSetCookie().find((cookie) => cookie.startsWith('notice='))
   const session = { cookie: (await ask('/login', BOB)).cookie }
-  const from = (path: string) => ({ ...session, referer: `http://127.0.0.1:${port}${path}` })
-  t.equal(noticeOf(await ask('/account', undefined, from('/account'))), 'Your password has been changed.')
-  await ask('/logout', {}, session)
-  t.equal(noticeOf(await ask('/login', undefined, from('/account'))), 'You are logged out.')
-  t.match(noticeOf(await ask('/login', undefined, from('/reset?token=x'))), 'Log in with the new one.')
-  for (const referer of ['', 'nonsense', 'http://evil.com/account', `http://127.0.0.1:${port}/`]) {
-    t.equal(noticeOf(await ask('/login', undefined, { referer })), undefined, referer)
+  for (const [done, path, message] of [
+    [
+      await ask('/account', { password: BOB.password, new_password: 'new' }, session),
+      '/account',
+      'Your password has been changed.',
+    ],
+    [await ask('/logout', {}, session), '/login', 'You are logged out.'],
+    [
+      await ask('/reset', { ...BOB, token: await auth.getResetPasswordToken(BOB.email), new_password: 'newer' }),
+      '/login',
+      'Your password has been changed. Log in with the new one.',
+    ],
+  ] as const) {
+    const cookie = noticeIn(done) ?? ''
+    t.match(cookie, /^notice=[a-z-]+; HttpOnly; Path=\/; SameSite=Lax; Max-Age=60; Secure$/)
+    const live = `session_id=${await auth.createSession(BOB.email)}; `
+    const sent = (more = '') => ({ cookie: `${more}${cookie.replace(/;.*/, '')}`, 'cache-control': 'no-cache' })
+    const shown = await ask(path, undefined, sent(path === '/account' ? live : ''))
+    t.equal(noticeOf(shown), message)
+    t.match(noticeIn(shown), 'notice=; HttpOnly; Path=/; SameSite=Lax; Max-Age=0; Secure')
+    t.equal(noticeOf(await ask(path === '/account' ? '/login' : '/account', undefined, sent())), undefined)
   }
-  const proxied = await start(t, { PUBLIC_URL: 'http://auth.example.com' })
-  const referer = 'http://auth.example.com/account'
-  t.equal(noticeOf(await proxied.ask('/login', undefined, { referer })), 'You are logged out.')
+  t.equal(noticeOf(await ask('/login', undefined, { cookie: 'notice=<b>; a=notice=logged-out' })), undefined)
+  const refused = await ask('/account', {}, { ...session, origin: 'http://evil.com' })
+  t.match([refused.status, noticeIn(refused)], [403, undefined])
+})
+
+t.test('a live session gets its cookie again, as it is to be now', async (t) => {
+  const env = {
+    PUBLIC_URL: 'https://auth.example.com',
+    COOKIE_DOMAIN: 'example.com',
+    COOKIE_SECURE: '1',
+    SESSION_TTL: '99',
+  }
+  const { ask, auth } = await start(t, env)
+  const cookie = `session_id=${await auth.createSession(BOB.email)}`
+  for (const path of ['/login?rd=https://wiki.example.com/a', '/register?rd=https://wiki.example.com/a']) {
+    const { to, headers } = await ask(path, undefined, { cookie: `session_id=dead; ${cookie}` })
+    t.equal(to, 'https://wiki.example.com/a')
+    const [set = ''] = headers.getSetCookie()
+    t.ok(set.startsWith(`${cookie}; `))
+    t.match(set, /; Max-Age=9[0-9]; Secure; Domain=example\.com$/)
+  }
+})
+
+t.test('a second click does what the first one did', async (t) => {
+  const { ask, auth } = await start(t, { LOGIN_FAILURES: '2' })
+  const clicks = await Promise.all([1, 2, 3].map(() => ask('/register', { ...ZOE, rd: '/wiki' })))
+  for (const click of clicks) t.match(click, { status: 303, to: '/wiki', cookie: /^session_id=./ })
+  const token = await auth.getResetPasswordToken(ZOE.email)
+  const fields = { token, email: ZOE.email, new_password: 'new' }
+  for (const click of [await ask('/reset', fields), await ask('/reset', fields)]) {
+    t.match(click, { status: 303, to: '/login', cookie: 'notice=password-reset' })
+  }
+  t.match(await ask('/reset', { ...fields, new_password: 'other' }), { status: 403, cookie: '' })
+  t.match(await ask('/register', { ...ZOE, password: 'guessed' }), { status: 400, cookie: '' })
+  for (const path of ['/register', '/reset']) {
+    t.match(
+      await ask(path, { ...fields, password: 'new' }),
+      { status: 429, cookie: '' },
+      'they are throttled like a login',
+    )
+  }
+})
+
+t.test('where a browser would not keep the cookie, the page says so', async (t) => {
+  const AT = 'me.example'
+  for (const [env, host, origin, status] of [
+    [{}, AT, `http://${AT}`, 403],
+    [{ PUBLIC_URL: `https://${AT}` }, '127.0.0.1:5000', `http://${AT}`, 403],
+    [{ PUBLIC_URL: `https://${AT}` }, '10.0.0.1:5000', 'http://10.0.0.1:5000', 403],
+    [{}, AT, `https://${AT}`, 303],
+    [{}, 'localhost:5000', 'http://localhost:5000', 303],
+    [{ PUBLIC_URL: `https://${AT}` }, AT, 'http://evil.com', 403],
+  ] as const) {
+    const { port } = await start(t, { ...env, COOKIE_SECURE: '1' })
+    for (const [path, user] of [
+      ['/login', BOB],
+      ['/register', ZOE],
+    ] as const) {
+      const head = `Host: ${host}\r\nOrigin: ${origin}\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close`
+      const body = String(new URLSearchParams(user))
+      const shown = await raw(port, `POST ${path} HTTP/1.1\r\n${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+      t.match(shown, `HTTP/1.1 ${status} `, `${origin} at ${host}`)
+      if (!/evil/.test(origin) && status === 403) t.match(shown, /Over http your browser does not keep the cookie/)
+    }
+  }
 })
 
 t.test('everything shown is escaped', async (t) => {
@@ -314,7 +399,7 @@ t.test('the cookie is set and cleared for the domain, on every path', async (t) 
   const out = await fetch(`http://127.0.0.1:${port}/sessions`, { method: 'DELETE', headers, redirect: 'manual' })
   t.equal(out.headers.get('set-cookie'), cleared)
   t.match((await ask('/login', BOB)).headers.get('set-cookie'), set)
-  t.equal((await ask('/logout', {})).headers.get('set-cookie'), cleared)
+  t.equal((await ask('/logout', {})).headers.getSetCookie()[0], cleared)
 })
 
 t.test('of several cookies the first live session counts, and logging out ends all', async (t) => {
