@@ -1,5 +1,6 @@
 /** The tests of the service over HTTP that start no program, or seldom one. */
 import '../attack.test.ts'
+import '../clients.test.ts'
 import '../lib/server/config.test.ts'
 import '../lib/server/form.test.ts'
 import '../lib/server/front-door/page.test.ts'

@@ -1,0 +1,167 @@
+/**
+ * What clients really send, and what they get: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget 1.21 and
+ * Postman's runtime 7.39; PowerShell's requests are as its source writes them.
+ */
+import t from 'tap'
+import { LAST, raw } from './helper/http.ts'
+import { startService } from './helper/service.ts'
+
+const FORM = 'Content-Type: application/x-www-form-urlencoded'
+const JSON_TYPE = 'Content-Type: application/json'
+const ENCODED = 'email=bob%40me.com&password=pw'
+/** As Python's json.dumps() writes it. */
+const SPACED = '{"email": "bob@me.com", "password": "pw"}'
+
+/** A client's headers in every request, a form and JSON with their own headers, and the boundary of a multipart form. */
+type Client = {
+  headers: string[]
+  form: [type: string, body: string]
+  json?: [type: string, body: string]
+  boundary?: string
+  /** The lines of a part before its value, if it has others than a plain Content-Disposition. */
+  part?(name: string): string[]
+  /** Whether its DELETE has Content-Length: 0. */
+  saysEmpty?: boolean
+}
+
+const CLIENTS: Record<string, Client> = {
+  curl: {
+    headers: ['User-Agent: curl/7.88.1', 'Accept: */*'],
+    form: [FORM, 'email=bob@me.com&password=pw'],
+    json: [JSON_TYPE, '{"email":"bob@me.com","password":"pw"}'],
+    boundary: '------------------------22c901af253d756c',
+  },
+  requests: {
+    headers: [
+      'User-Agent: python-requests/2.28.1',
+      'Accept-Encoding: gzip, deflate',
+      'Accept: */*',
+      'Connection: keep-alive',
+    ],
+    form: [FORM, ENCODED],
+    json: [JSON_TYPE, SPACED],
+    boundary: 'ccb6dbc24701804d135b9fd0aef4a17b',
+    saysEmpty: true,
+  },
+  aiohttp: {
+    headers: ['Accept: */*', 'Accept-Encoding: gzip, deflate', 'User-Agent: Python/3.11 aiohttp/3.8.4'],
+    form: [FORM, ENCODED],
+    json: [JSON_TYPE, SPACED],
+    boundary: 'ed6cc7dffa02481fa60fb5aafffd25d7',
+    part: (name) => ['Content-Type: text/plain; charset=utf-8', `Content-Disposition: form-data; name="${name}"`],
+    saysEmpty: true,
+  },
+  HTTPie: {
+    headers: [
+      'Accept-Encoding: gzip, deflate',
+      'Accept: application/json, */*;q=0.5',
+      'Connection: keep-alive',
+      'User-Agent: HTTPie/3.2.1',
+    ],
+    form: [`${FORM}; charset=utf-8`, ENCODED],
+    json: [JSON_TYPE, SPACED],
+    boundary: '22507c7878c341b88058ceecd034b5d9',
+    saysEmpty: true,
+  },
+  wget: {
+    headers: ['User-Agent: Wget/1.21.3', 'Accept: */*', 'Accept-Encoding: identity', 'Connection: Keep-Alive'],
+    form: [FORM, 'email=bob@me.com&password=pw'],
+    json: [JSON_TYPE, '{"email":"bob@me.com","password":"pw"}'],
+  },
+  Postman: {
+    headers: [
+      'User-Agent: PostmanRuntime/7.39.1',
+      'Accept: */*',
+      'Cache-Control: no-cache',
+      'Postman-Token: 8a0fa6fa-0599-4c9e-9293-fb9db5342df2',
+      'Accept-Encoding: gzip, deflate, br',
+      'Connection: keep-alive',
+    ],
+    form: [FORM, ENCODED],
+    json: [JSON_TYPE, '{\n    "email": "bob@me.com",\n    "password": "pw"\n}'],
+    boundary: '--------------------------887700652881626810256838',
+  },
+  'PowerShell 7': {
+    headers: ['User-Agent: Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; en-US) PowerShell/7.4.1'],
+    form: [FORM, ENCODED],
+    json: [`${JSON_TYPE}; charset=utf-8`, '{\r\n  "email": "bob@me.com",\r\n  "password": "pw"\r\n}'],
+    boundary: '"5b9d8a6e-9a3f-4c50-8f0f-1a2b3c4d5e6f"',
+    part: (name) => ['Content-Type: text/plain; charset=utf-8', `Content-Disposition: form-data; name=${name}`],
+  },
+  'PowerShell 5.1': {
+    headers: [
+      'User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682',
+      'Expect: 100-continue',
+      'Connection: Keep-Alive',
+    ],
+    form: [FORM, ENCODED],
+    json: [JSON_TYPE, '{\r\n    "email":  "bob@me.com",\r\n    "password":  "pw"\r\n}'],
+  },
+}
+
+/** Sends a request as it stands, with its length; resolves with the reply, behind any 100 Continue. */
+async function send(port: number, request: string, headers: string[], body?: string): Promise<string> {
+  const length = body === undefined ? [] : [`Content-Length: ${body.length}`]
+  const head = [`${request} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...headers, ...length, '', ''].join('\r\n')
+  const received = await raw(port, head, (body ?? '') + LAST)
+  return received
+    .replace(/^HTTP\/1.1 100 Continue\r\n\r\n/, '')
+    .replace(/(?<=\n)HTTP\/1\.1 200 OK\r\n[^]*Bienvenue.*\n$/, '')
+}
+
+for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.entries(CLIENTS)) {
+  t.test(`${name}: a form, JSON, a cookie`, async (t) => {
+    const { port } = await startService(t)
+    const post = (path: string, [type, body]: [string, string]) => send(port, `POST ${path}`, [...headers, type], body)
+    t.match(
+      await post('/users', form),
+      /^HTTP\/1.1 200 OK\r\n[^]*\r\n\r\n{"email":"bob@me.com","message":"user created"}\n$/,
+    )
+    t.match(await post('/users', form), /^HTTP\/1.1 400 BAD REQUEST\r\n[^]*{"message":"email already registered"}\n$/)
+    t.match(await post('/sessions', form), /^HTTP\/1.1 200 OK\r\n/)
+    if (boundary !== undefined) {
+      const parts = Object.entries({ email: 'bob@me.com', password: 'pw' }).map(([field, value]) => {
+        const lines = part?.(field) ?? [`Content-Disposition: form-data; name="${field}"`]
+        return ['', ...lines, '', value, ''].join('\r\n')
+      })
+      const delimiter = `--${boundary.replaceAll('"', '')}`
+      const body = ['', ...parts, '--\r\n'].join(delimiter)
+      const type = `Content-Type: multipart/form-data; boundary=${boundary}`
+      t.match(await post('/sessions', [type, body]), /^HTTP\/1.1 200 OK\r\n/)
+    }
+    const loggedIn = await post('/sessions', json ?? form)
+    t.match(loggedIn, /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com","message":"logged in"}\n$/)
+    const cookie = `Cookie: session_id=${/\r\nSet-Cookie: session_id=([^;]+);/.exec(loggedIn)?.[1]}`
+    t.match(
+      await send(port, 'GET /profile', [...headers, cookie]),
+      /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com"}\n$/,
+    )
+    const empty = saysEmpty === true ? '' : undefined
+    const loggedOut = await send(port, 'DELETE /sessions', [...headers, cookie], empty)
+    t.match(loggedOut, /^HTTP\/1.1 302 FOUND\r\n[^]*\r\nLocation: \/\r\n/)
+    t.match(await send(port, 'GET /profile', [...headers, cookie]), /^HTTP\/1.1 403 FORBIDDEN\r\n/)
+  })
+}
+
+t.test('habits that do not work, as they do not with Flask', async (t) => {
+  const { port } = await startService(t)
+  await send(port, 'POST /users', [FORM], ENCODED)
+  for (const [habit, request, headers, body, reply] of [
+    ['requests.post(params=…)', `POST /sessions?${ENCODED}`, [], '', /^HTTP\/1.1 401 .*"email is missing"/s],
+    ["cookies={'session_id': ''}", 'GET /profile', ['Cookie: session_id='], undefined, /^HTTP\/1.1 403 /],
+    ["cookies={'session_id': None}", 'GET /profile', [], undefined, /^HTTP\/1.1 403 /],
+    ['requests.get(data=…)', 'GET /', [FORM], 'email=x', /^HTTP\/1.1 200 .*Bienvenue/s],
+    [
+      'JSON as text in Postman',
+      'POST /sessions',
+      ['Content-Type: text/plain'],
+      SPACED,
+      /^HTTP\/1.1 415 .*text\/plain/s,
+    ],
+    ['JSON without a type', 'POST /sessions', [FORM], SPACED, /^HTTP\/1.1 400 .*it looks like JSON/s],
+    ['PUT without a type in PowerShell', 'PUT /reset_password', [], ENCODED, /^HTTP\/1.1 415 .*without Content-Type/s],
+    ['wget and aiohttp after the 302', 'DELETE /', [], undefined, /^HTTP\/1.1 405 /],
+  ] as const) {
+    t.match(await send(port, request, [...headers], body), reply, habit)
+  }
+})
