@@ -51,11 +51,11 @@ async function users({ auth, config }: Service, request: IncomingMessage): Promi
 /** `POST /sessions` (task 11): begins a session. */
 async function login({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)
-  const email = emailField(form, 401)
-  const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
-  if (sessionId === null) throw new HttpError(401, 'wrong email or password')
-  const headers = { 'Set-Cookie': sessionCookie(config, sessionId, auth.options.sessionTtl) }
-  return { status: 200, body: { email: await registeredEmail(auth, email), message: 'logged in' }, headers }
+  const client = clientOf(config, request)
+  const session = await auth.startSession(emailField(form, 401), field(form, 'password', 401), client)
+  if (session === null) throw new HttpError(401, 'wrong email or password')
+  const headers = { 'Set-Cookie': sessionCookie(config, session.sessionId, auth.options.sessionTtl) }
+  return { status: 200, body: { email: session.user.email, message: 'logged in' }, headers }
 }
 
 /**

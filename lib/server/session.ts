@@ -56,9 +56,7 @@ export async function userOf(service: Service, request: IncomingMessage): Promis
 export async function endSessions({ auth, config }: Service, request: IncomingMessage): Promise<User | null> {
   let first: User | null = null
   for (const sessionId of sessionIdsOf(config, request)) {
-    const user = await auth.getUserFromSessionId(sessionId)
-    if (user === null) continue
-    await auth.destroySession(user.id)
+    const user = await auth.logOut(sessionId)
     first ??= user
   }
   return first
