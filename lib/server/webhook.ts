@@ -1,62 +1,117 @@
-/** Where reset tokens are sent. */
-import type { Auth } from '../../auth.ts'
+/** Reset tokens on their way to their owners. */
+import { unescape } from 'node:querystring'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Auth, User } from '../../auth.ts'
+import { isTooLong } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 
-/** How many times a reset token is sent before the service gives up. */
-const WEBHOOK_TRIES = 4
-/** How long the receiver may take to answer, in milliseconds. */
-const WEBHOOK_TIMEOUT = 5000
-/** How long after the first failure the next try comes, in milliseconds; the pause doubles each time. */
-const WEBHOOK_PAUSE = 500
-/** How many reset tokens may be on their way at once. */
-const WEBHOOK_LIMIT = 100
+/** A mail is made and sent at a random moment of this time after the answer. */
+const SPREAD_MS = 1000
+/** How many times a mail is sent before the service gives up. */
+const MAX_TRIES = 4
+/** How long the receiver may take to answer. */
+const TIMEOUT_MS = 5000
+/** How long after the first failure the next try comes; the pause doubles each time. */
+const PAUSE_MS = 500
+/** How many mails are sent simultaneously; those of other users wait. */
+const MAX_SENDING = 100
+/** How many requests, and how many mails, may wait: some megabytes. */
+const MAX_WAITING = 10_000
 
-/** Sends reset tokens to the operator's mailer, in the background: an answer tells nobody whether an email is known. */
+/**
+ * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done that
+ * depends on whether its email is known, so the time of an answer tells nothing. What could fill up holds known users only,
+ * and each once: whoever asks for other emails, or often, keeps nobody's mail from being sent.
+ */
 export class Webhook {
   readonly #auth: Auth
-  readonly #url: string
-  readonly #sending = new Set<Promise<void>>()
+  readonly #url: URL
+  readonly #headers: Record<string, string> = { 'Content-Type': 'application/json' }
+  /** The users whose mails are next, by id. */
+  readonly #due = new Map<number, User>()
+  #sending = 0
+  /** All that is going on. None of it rejects. */
+  readonly #work = new Set<Promise<void>>()
 
-  /** Sends what `auth` makes to `url`. */
+  /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
   constructor(auth: Auth, url: string) {
     this.#auth = auth
-    this.#url = url
+    this.#url = new URL(url)
+    const { username, password } = this.#url
+    if (username === '' && password === '') return
+    const credentials = Buffer.from(`${unescape(username)}:${unescape(password)}`).toString('base64')
+    this.#headers['Authorization'] = `Basic ${credentials}`
+    this.#url.username = this.#url.password = ''
   }
 
-  /** Makes a token for the email, if it is known, and sends it. */
+  /** Mails a token to the user with this email, if there is one, and if the last mail was sent over a minute ago. */
   send(email: string): void {
-    if (this.#sending.size >= WEBHOOK_LIMIT)
-      return console.error(`RESET_WEBHOOK: dropped a reset token, as ${WEBHOOK_LIMIT} are waiting already`)
-    const sending = this.#send(email)
-      .catch((error) => console.error(`RESET_WEBHOOK: ${messageOf(error)}`))
-      .finally(() => this.#sending.delete(sending))
-    this.#sending.add(sending)
+    if (isTooLong(email)) return
+    if (this.#work.size >= MAX_WAITING) return warn(`dropped a request, as ${MAX_WAITING} are waiting already`)
+    // A copy: part of a string keeps all of it in memory, here the whole form.
+    this.#run(this.#ask(Buffer.from(email).toString()))
   }
 
-  /** Resolves when nothing is on its way. */
+  /** Resolves when nothing waits and nothing is on its way. */
   async settled(): Promise<void> {
-    await Promise.all(this.#sending)
+    while (this.#work.size > 0) await Promise.all(this.#work)
   }
 
-  /** Sends one token; ends when it was received, and throws after the last try. */
-  async #send(asked: string): Promise<void> {
-    if ((await this.#auth.findUser(asked)) === null) return
-    const reset_token = await this.#auth.getResetPasswordToken(asked)
-    const user = await this.#auth.findUser(asked)
-    const body = JSON.stringify({ email: user?.email, reset_token, expires_at: user?.reset_expires_at })
+  #run(promise: Promise<void>): void {
+    const work = promise.catch((error) => warn(messageOf(error))).finally(() => this.#work.delete(work))
+    this.#work.add(work)
+  }
+
+  async #ask(email: string): Promise<void> {
+    await delay(Math.random() * SPREAD_MS)
+    const user = await this.#auth.findUser(email)
+    if (user === null) return
+    if (this.#due.size >= MAX_WAITING) return warn(`dropped a mail, as ${MAX_WAITING} are waiting already`)
+    this.#due.set(user.id, user)
+    if (this.#sending < MAX_SENDING) this.#run(this.#sendDue())
+  }
+
+  /** Sends what is due, one mail after the other; others may do so too. */
+  async #sendDue(): Promise<void> {
+    this.#sending++
+    // The iterator of a Map skips what others have taken, and reaches what is added meanwhile.
+    for (const [id, user] of this.#due) {
+      this.#due.delete(id)
+      await this.#mail(user).catch((error) => warn(messageOf(error)))
+    }
+    this.#sending--
+  }
+
+  /** Makes a token and sends it until it was received. Throws after the last try. */
+  async #mail(user: User): Promise<void> {
+    const made = await this.#auth.createMailToken(user)
+    if (made === null) return
+    const body = JSON.stringify({ email: user.email, reset_token: made.resetToken, expires_at: made.expiresAt })
     for (let tries = 1; ; tries++) {
-      try {
-        const signal = AbortSignal.timeout(WEBHOOK_TIMEOUT)
-        const headers = { 'Content-Type': 'application/json' }
-        const { ok, status } = await fetch(this.#url, { method: 'POST', headers, body, signal, redirect: 'error' })
-        if (ok) return
-        throw new Error(`the receiver answered ${status}`)
-      } catch (error) {
-        const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error
-        if (tries === WEBHOOK_TRIES) throw new Error(`gave up after ${tries} tries: ${messageOf(reason)}`)
-        console.error(`RESET_WEBHOOK: try ${tries} of ${WEBHOOK_TRIES} failed: ${messageOf(reason)}`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, WEBHOOK_PAUSE * 2 ** (tries - 1)))
+      const reason = await this.#post(body).catch((error) => messageOf(error?.cause ?? error))
+      if (reason === null) return
+      if (tries === MAX_TRIES) throw new Error(`gave up after ${tries} tries: ${reason}`)
+      warn(`try ${tries} of ${MAX_TRIES} failed: ${reason}`)
+      await delay(PAUSE_MS * 2 ** (tries - 1))
     }
   }
+
+  /** Sends a body once. Returns why it was not received, or `null`. */
+  async #post(body: string): Promise<string | null> {
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await fetch(this.#url, {
+      method: 'POST',
+      headers: this.#headers,
+      body,
+      signal,
+      redirect: 'manual',
+    })
+    // Otherwise the connection stays open for what nobody reads.
+    await response.body?.cancel()
+    return response.ok ? null : `the receiver answered ${response.status}`
+  }
+}
+
+function warn(message: string): void {
+  console.error(`RESET_WEBHOOK: ${message}`)
 }
