@@ -19,7 +19,8 @@ export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreE
 
 /**
  * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError` when
- * the store cannot be opened, is closed, or cannot read or write now; nothing is changed then.
+ * the store cannot be opened, is closed, or cannot read or write now; nothing is changed then, unless its message
+ * says that the change may have been made.
  */
 export class DB {
   readonly #openEngine: Opener

@@ -12,5 +12,5 @@ export function messageOf(error: unknown): string {
 
 /** A URL, or a text with one in it, as it may be shown: with `***` in place of a password. */
 export function withoutPassword(url: string): string {
-  return url.replace(/(:\/\/[^:@/]*):.*@/, '$1:***@').replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
+  return url.replace(/(:\/\/[^:]*):.*@/s, '$1:***@').replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
 }

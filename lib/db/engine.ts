@@ -21,7 +21,10 @@ export class EmailTaken extends ValueError {
   }
 }
 
-/** The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed. */
+/**
+ * The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed, unless it
+ * says that the change may have been made: a database that goes away takes its answer along.
+ */
 export class StoreError extends Error {
   override name = 'StoreError'
 }

@@ -13,6 +13,8 @@ export const LIMITS = {
   hangMs: 4000,
   /** An answer to /healthz. */
   checkMs: 1000,
+  /** A lock on the table, to complete or fill it. */
+  lockMs: 10_000,
 }
 
 /**
@@ -71,13 +73,25 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
   return pool
 }
 
-/** Does a task on one connection, which is closed if it fails: the database may still be busy with what was asked. */
-export async function use<T>(pool: Pool, task: (client: PoolClient) => Promise<T>): Promise<T> {
+/** How often a task is tried that the database gives up for the sake of another one. */
+const TRIES = 5
+
+/**
+ * Does a task on one connection. If it fails the connection is closed: the database may be busy with what was asked, or
+ * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it is done
+ * again, in a transaction that waits for the other, which every statement here is written for.
+ */
+export async function use<T>(pool: Pool, task: Task<T>, again = inTransaction(task)): Promise<T> {
   const client = await pool.connect()
   try {
-    const result = await task(client)
+    let [result] = await Promise.allSettled([task(client)])
+    for (let tries = 1; result.status === 'rejected'; tries++) {
+      if (tries === TRIES || !hasCode(result.reason, '40001', '40P01')) throw result.reason
+      await client.query('rollback')
+      ;[result] = await Promise.allSettled([again(client)])
+    }
     client.release()
-    return result
+    return result.value
   } catch (error) {
     client.release(true)
     throw error
@@ -85,13 +99,37 @@ export async function use<T>(pool: Pool, task: (client: PoolClient) => Promise<T
 }
 
 /** Does a task in a transaction. If it fails its connection is closed, and so nothing is changed. */
-export function transaction<T>(pool: Pool, task: (client: PoolClient) => Promise<T>): Promise<T> {
-  return use(pool, async (client) => {
-    await client.query('begin')
+export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
+  return use(pool, inTransaction(task), inTransaction(task))
+}
+
+type Task<T> = (client: PoolClient) => Promise<T>
+
+function inTransaction<T>(task: Task<T>): Task<T> {
+  return async (client) => {
+    await client.query('begin isolation level read committed')
     const result = await task(client)
-    await client.query('commit')
+    await commit(client, 'commit')
     return result
-  })
+  }
+}
+
+/**
+ * Runs a statement that commits.
+ * @throws {Error} says so when the answer is lost, and with it whether the change was made
+ */
+export async function commit<Row extends object>(
+  client: PoolClient,
+  text: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  try {
+    return (await client.query<Row>(text, values)).rows
+  } catch (error) {
+    // The database answered, other than that it goes away: connection_exception, statement_completion_unknown, shutdown.
+    if (error instanceof Error && 'severity' in error && !/^(08|40003|57P)/.test(codeOf(error))) throw error
+    throw new Error(`${messageOf(error)}; the change may have been made`)
+  }
 }
 
 /** True for the error of a server that has no TLS. */
@@ -116,7 +154,11 @@ export function explain(error: unknown): string {
   return message + advice.join('')
 }
 
-/** Tells whether an error of the database has one of these codes (PostgreSQL, Appendix A). */
+/** True for an error of the database with one of these codes (PostgreSQL, Appendix A). */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+  return error instanceof Error && codes.includes(codeOf(error))
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : ''
 }

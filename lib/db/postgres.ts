@@ -1,10 +1,10 @@
 /** The engine over SQL. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
 import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
-import { explain, hasCode, isWithoutTls, LIMITS, openPool, readUrl, use } from './pool.ts'
-import { FOLDED_EMAIL, prepareTable } from './schema.ts'
+import { commit, explain, hasCode, isWithoutTls, LIMITS, openPool, readUrl, use } from './pool.ts'
+import { EMAIL_KEY, prepareTable } from './schema.ts'
 
 /** The columns, as a statement lists them. */
 export const NAMES = COLUMN_NAMES.join(', ')
@@ -16,6 +16,7 @@ type Value = string | number | null
 export class Postgres implements Engine {
   readonly #pool: Pool
   readonly #limits: typeof LIMITS
+  #checking: Promise<void> | undefined
 
   private constructor(pool: Pool, limits: typeof LIMITS) {
     this.#pool = pool
@@ -38,20 +39,29 @@ export class Postgres implements Engine {
     await this.#pool.end()
   }
 
-  /** Throws unless the database answers within a second. */
+  /** Throws unless the database answers within a second that it can be written to. Checks that come together are one. */
   async check(): Promise<void> {
+    this.#checking ??= this.#check().finally(() => (this.#checking = undefined))
+    await this.#checking
+  }
+
+  async #check(): Promise<void> {
+    const isWritable = this.#use(async (client) => {
+      const { rows } = await client.query<{ value: string }>(`select current_setting('transaction_read_only') as value`)
+      if (rows[0]?.value !== 'off') throw new StoreError('the database is read-only')
+    })
     const { checkMs } = this.#limits
     const late = delay(checkMs, undefined, { ref: false }).then(() => {
       throw new StoreError(`the database did not answer within ${checkMs} ms`)
     })
-    await Promise.race([this.#run('select 1', []), late])
+    await Promise.race([isWritable, late])
   }
 
   /** How many rows there are. */
   async count(unlike?: RegExp): Promise<number> {
     const text = `select count(*) from ${TABLE} where $1::text is null or hashed_password !~ $1`
-    const [row] = await this.#run<{ count: number }>(text, [unlike?.source ?? null])
-    return row?.count ?? 0
+    const { rows } = await this.#use((client) => client.query<{ count: number }>(text, [unlike?.source ?? null]))
+    return rows[0]?.count ?? 0
   }
 
   /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
@@ -59,10 +69,10 @@ export class Postgres implements Engine {
     const values: Value[] = [emailKey(columns.email)]
     const names = Object.keys(columns).filter(isColumn)
     const parameters = names.map((name) => `$${values.push(columns[name] ?? null)}${castOf(name)}`)
-    const [user] = await this.#run<User>(
+    const [user] = await this.#write<User>(
       `insert into ${TABLE} (${names.join()}) select ${parameters.join()}
-        where not exists (select from ${TABLE} where ${FOLDED_EMAIL} = $1)
-        on conflict (${FOLDED_EMAIL}) do nothing returning ${NAMES}`,
+        where not exists (select from ${TABLE} where ${EMAIL_KEY} = $1)
+        on conflict (${EMAIL_KEY}) do nothing returning ${NAMES}`,
       values,
       columns.email,
     )
@@ -74,28 +84,41 @@ export class Postgres implements Engine {
   async find(attributes: Attributes): Promise<User | undefined> {
     const values: Value[] = []
     const where = allOf(attributes, values)
-    const [user] = await this.#run<User>(`select ${NAMES} from ${TABLE} where ${where} order by id limit 1`, values)
-    return user && new User(user)
+    const text = `select ${NAMES} from ${TABLE} where ${where} order by id limit 1`
+    const { rows } = await this.#use((client) => client.query<User>(text, values))
+    return rows[0] && new User(rows[0])
   }
 
   /** Changes a row in one statement, so that the condition still holds when it does. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const values: Value[] = []
-    // Setting the id to itself keeps the statement valid when there is nothing else to change.
     const { id, ...changes } = attributes
-    const set = Object.entries(changes).map(([name, value]) => `, ${column(name)} = $${values.push(value)}`)
+    const set = Object.entries(changes).map(([name, value]) => `${column(name)} = $${values.push(value)}`)
     const where = allOf({ ...expected, id: userId }, values)
-    const text = `update ${TABLE} set id = id${set.join('')} where ${where} returning id`
-    return (await this.#run(text, values, attributes.email)).length > 0
+    // An id that the table always gives by itself cannot be set, not even to itself.
+    if (set.length === 0) set.push('session_id = session_id')
+    const text = `update ${TABLE} set ${set.join()} where ${where} returning id`
+    return (await this.#write(text, values, attributes.email)).length > 0
   }
 
-  /** Runs a statement. Throws `EmailTaken` where it sets this email, or `StoreError` when the database is away or does not answer in time. */
-  async #run<Row extends object>(text: string, values: Value[], email?: string): Promise<Row[]> {
+  /** Runs a statement that changes something. Throws `EmailTaken` where it sets this email. */
+  #write<Row extends object>(text: string, values: Value[], email?: string): Promise<Row[]> {
+    return this.#use(async (client) => {
+      try {
+        return await commit<Row>(client, text, values)
+      } catch (error) {
+        throw email !== undefined && isEmailTaken(error) ? new EmailTaken(email) : error
+      }
+    })
+  }
+
+  /** Does a task on one connection. Throws `StoreError` when the database is away, refuses, or does not answer in time. */
+  async #use<T>(task: (client: PoolClient) => Promise<T>): Promise<T> {
     try {
-      return (await use(this.#pool, (client) => client.query<Row>(text, values))).rows
+      return await use(this.#pool, task)
     } catch (error) {
-      if (email !== undefined && isEmailTaken(error)) throw new EmailTaken(email)
-      throw error instanceof StoreError ? error : new StoreError(`the database: ${explain(error)}`)
+      if (error instanceof EmailTaken || error instanceof StoreError) throw error
+      throw new StoreError(`the database: ${explain(error)}`)
     }
   }
 }
@@ -109,7 +132,7 @@ export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
   return async function open(): Promise<Pool> {
     const pool = await openPool(settings, limits)
     try {
-      await prepareTable(pool)
+      await prepareTable(pool, limits)
       return pool
     } catch (error) {
       await pool.end()
@@ -123,16 +146,16 @@ export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
   }
 }
 
-/** Tells whether a unique index of emails refused a row: ours, or one that the Python original made. */
+/** True if a unique index of emails refused a row: ours, or the original's. The detail begins with what it is on. */
 function isEmailTaken(error: unknown): boolean {
-  return hasCode(error, '23505') && /email/.test(String(Object(error).constraint))
+  return hasCode(error, '23505') && /^[^=]*email/.test(String(Object(error).detail))
 }
 
 /** The condition that a row has all of the attributes. The text has the names of columns in it, and never a value. */
 function allOf(attributes: Attributes, values: Value[]): string {
   const conditions = Object.entries(attributes).map(([name, value]) => {
     if (value === null) return `${column(name)} is null`
-    if (name === 'email') return `${FOLDED_EMAIL} = $${values.push(emailKey(String(value)))}`
+    if (name === 'email') return `${EMAIL_KEY} = $${values.push(emailKey(String(value)))}`
     return `${name} = $${values.push(value)}${castOf(column(name))}`
   })
   return conditions.join(' and ')

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
+import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { Postgres } from '../../../lib/db/postgres.ts'
@@ -71,6 +72,9 @@ t.test('URLs that are refused, in a line without the password', async (t) => {
     ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', EXPECTED],
     ['postgres://me:secret@h/x?max=', 'postgres://me:***@h/x?max=', EXPECTED],
     ['postgres://me:secret@h/x?max=ten', 'postgres://me:***@h/x?max=ten', EXPECTED],
+    ['postgres://me@corp:secret@h/x?max=0', 'postgres://me@corp:***@h/x?max=0', EXPECTED],
+    ['postgres://us/er:secret@h/x?max=0', 'postgres://us/er:***@h/x?max=0', EXPECTED],
+    ['postgres://h/x?user=me&password=secret&max=0', 'postgres://h/x?user=me&password=***&max=0', EXPECTED],
     ['postgres://me:secret@h1,h2/x', 'postgres://me:***@h1,h2/x', EXPECTED],
     ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', EXPECTED],
     ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', EXPECTED],
@@ -79,7 +83,8 @@ t.test('URLs that are refused, in a line without the password', async (t) => {
     ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
     ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
   ] as const) {
-    t.throws(() => new DB(url), { name: 'ValueError', message: `databaseUrl=${shown}: ${reason}` }, url)
+    const error = { name: 'ValueError', message: `databaseUrl='${shown}': ${reason}` }
+    t.throws(() => new Auth({ databaseUrl: url }), error, url)
   }
 })
 

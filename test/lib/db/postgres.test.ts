@@ -1,26 +1,47 @@
-/** The service over a real PostgreSQL: several processes, races, and a database that goes away. */
+/** The service over a real PostgreSQL: several processes, races, and a database that goes away, hangs or turns read-only. */
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import t from 'tap'
+import { connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
+import { LIMITS } from '../../../lib/db/pool.ts'
+import { Postgres } from '../../../lib/db/postgres.ts'
+import { moveUsers } from '../../../lib/db/to-postgres.ts'
 import { request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
-import { Program, startServer, tempDir } from '../../helper/program.ts'
-
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 3
+import { Program, tempDir } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
+import { row, table } from '../../helper/store.ts'
 
 const BOB = { email: 'bob@me.com', password: 'right' }
+const NEW = { email: 'bob@me.com', hashed_password: 'x' }
 
-/** Asks again and again until the answer has this status; how long that may take is up to tap's own limit. */
-async function until(status: number, ask: () => Promise<{ status: number }>): Promise<void> {
-  while ((await ask()).status !== status) await new Promise((resolve) => setTimeout(resolve, 100))
+/** An engine that is closed at the end of the test. */
+async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
+  const engine = await Postgres.at(url, limits)()
+  t.teardown(() => engine.close())
+  return engine
 }
 
-t.test('several processes, one table', NEEDS_POSTGRES, async (t) => {
+/** Calls again and again until a call succeeds; how long that may take is up to tap's own limit. */
+async function until<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const result = await call().catch(() => undefined)
+    if (result !== undefined) return result
+  }
+}
+
+/** Ends connections to a database; resolves with how many there were. */
+const CUT = 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()'
+/** The connections that wait for a lock. */
+const WAITING = "select pid from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'"
+
+t.test('several services, one table', NEEDS_POSTGRES, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
-  const start = () => startServer(t, { DATABASE_URL, LOGIN_FAILURES: '0' })
-  const [one, two] = await Promise.all([start(), start(), start(), start()])
+  const env = { DATABASE_URL, LOGIN_FAILURES: '0' }
+  const [one, two] = await Promise.all([startService(t, env), startService(t, env)])
+  t.teardown(() => Promise.all([one.auth.close(), two.auth.close()]))
   const both = (i: number) => (i % 2 === 0 ? one.url : two.url)
 
   const tries = Array.from({ length: 40 }, (_, i) => request(`${both(i)}/users`, 'POST', BOB))
@@ -42,51 +63,122 @@ t.test('several processes, one table', NEEDS_POSTGRES, async (t) => {
   t.match(await request(`${one.url}/sessions`, 'POST', { ...BOB, email: 'nul\0@me.com' }), { status: 401 })
 })
 
-t.test('connections that are cut, a database that is away and comes back', NEEDS_POSTGRES, async (t) => {
+t.test('connections that are cut, and a database that is away and comes back', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
-  const server = await startServer(t, { DATABASE_URL: `${url}?max=3` })
-  const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
-  const cut = () => admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`)
-  t.match(await register('a@me.com'), { status: 200 })
-  const { rowCount } = await admin.query('select from pg_stat_activity where datname = $1', [name])
-  t.ok(Number(rowCount) <= 3, 'the pool is bounded')
-  await cut()
-  await until(200, () => register('b@me.com'))
-
+  const engine = await openEngine(t, `${url}?max=3`)
+  const insert = (email: string) => engine.insert({ ...NEW, email })
+  await Promise.all(['a', 'b', 'c', 'd', 'e'].map(insert))
+  t.ok(Number((await admin.query(CUT, [name])).rowCount) <= 3, 'the pool is bounded')
+  await until(() => insert('f'))
   await admin.query(`alter database ${name} allow_connections false`)
-  await cut()
-  const away = await register('c@me.com')
-  t.match(away, { status: 503, body: { message: 'the store is not available' } })
-  t.equal(away.headers.get('retry-after'), '1')
-  t.match(await request(server.url, 'GET'), { status: 200 })
+  await admin.query(CUT, [name])
+  const away = {
+    name: 'StoreError',
+    message: `the database: database "${name}" is not currently accepting connections`,
+  }
+  // A connection may be found to be cut only when it is used.
+  await until(async () => String(await insert('g').catch((error) => error)).includes(away.message) || undefined)
+  await t.rejects(engine.find({ id: 1 }), away)
+  await t.rejects(engine.check(), away)
   await admin.query(`alter database ${name} allow_connections true`)
-  await until(200, () => register('d@me.com'))
-  t.match(await register('c@me.com'), { status: 200 })
-  t.notMatch(server.stderr, /\n\s+at /)
+  await insert('h')
+  await engine.check()
 })
 
-t.test('a statement that hangs is given up', NEEDS_POSTGRES, async (t) => {
+t.test('a statement that hangs harms itself alone', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
-  const server = await startServer(t, { DATABASE_URL: url })
-  const register = (email: string) => request(`${server.url}/users`, 'POST', { ...BOB, email })
+  const engine = await openEngine(t, `${url}?max=2`, { ...LIMITS, statementMs: 500, hangMs: 1000 })
+  await engine.insert(NEW)
   const other = await connectTo(t, url)
-  await other.query('begin; lock table users in access exclusive mode')
-  t.match(await register('locked@me.com'), { status: 503 }, 'by the database')
-  await other.query('rollback')
-  t.match(await register('locked@me.com'), { status: 200 })
-  const { rows: backends } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
+  await other.query('begin; select from users for update')
+  const update = () => engine.update(1, { reset_token: 'x' }, {})
+  const refused = { name: 'StoreError', message: 'the database: canceling statement due to statement timeout' }
+  const slow = t.rejects(update(), refused, 'given up by the database')
+  const others = Array.from({ length: 50 }, (_, i) => engine.insert({ ...NEW, email: `${i}` }))
+  t.equal((await Promise.all(others)).length, 50)
+  await slow
+
+  const lost = t.rejects(update(), { message: /terminating connection .*; the change may have been made$/ })
+  while ((await admin.query(WAITING.replace('pid', 'pg_terminate_backend(pid)'), [name])).rowCount === 0);
+  await lost
+
+  const silent = t.rejects(update(), { message: 'the database: Query read timeout; the change may have been made' })
+  let pids: number[] = []
+  while (pids.length === 0) pids = (await admin.query(WAITING, [name])).rows.map(({ pid }) => pid)
   try {
-    for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
-    t.match(await register('stopped@me.com'), { status: 503 }, 'by the service, when nothing comes back at all')
-    t.match(await register('stopped@me.com'), { status: 200 }, 'the next one has a new connection')
+    for (const pid of pids) process.kill(pid, 'SIGSTOP')
+    await silent
   } catch (error) {
     t.match(error, { code: 'EPERM' }, 'not allowed to stop a process of the database')
   } finally {
-    for (const { pid } of backends) spawnSync('kill', ['-CONT', `${pid}`])
+    spawnSync('kill', ['-CONT', ...pids.map(String)])
+  }
+  await other.query('rollback')
+  t.ok(await update())
+})
+
+t.test('a server that turned read-only, and back', NEEDS_POSTGRES, async (t) => {
+  const { url, name, admin } = await createDatabase(t)
+  const { url: service, auth } = await startService(t, { DATABASE_URL: `${url}?max=4` })
+  t.teardown(() => auth.close())
+  const ask = async (path: string, body?: Record<string, string>) =>
+    (await request(`${service}${path}`, body === undefined ? 'GET' : 'POST', body)).status
+  t.equal(await ask('/users', BOB), 200)
+  const turn = async (to: string) => admin.query(`alter database ${name} set default_transaction_read_only = ${to}`)
+  await turn('on')
+  await admin.query(CUT, [name])
+  for (let i = 0; i < 5; i++) {
+    t.equal(await ask('/users', { ...BOB, email: 'c@d' }), 503)
+    t.equal(await ask('/healthz'), 503)
+    t.equal(await ask('/sessions', { ...BOB, password: 'wrong' }), 401, 'reads go on')
+  }
+  await turn('off')
+  await until(async () => (await ask('/healthz')) === 200 || undefined)
+  await until(async () => (await ask('/users', { ...BOB, email: `${Math.random()}@d` })) === 200 || undefined)
+  const writes = Array.from({ length: 8 }, (_, i) => ask('/users', { ...BOB, email: `${i}@d` }))
+  t.strictSame(await Promise.all(writes), Array(8).fill(200))
+})
+
+t.test('transactions that the database gives up for others are tried again', NEEDS_POSTGRES, async (t) => {
+  for (const isolation of ['serializable', 'repeatable read']) {
+    const { url, name, admin } = await createDatabase(t)
+    await admin.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`)
+    const [engine] = await Promise.all([openEngine(t, url), openEngine(t, url)])
+    const emails = Array.from({ length: 40 }, (_, i) => `${i}@b`)
+    await Promise.all(emails.map((email) => engine.insert({ ...NEW, email })))
+    const updates = emails.map((email, i) => engine.update(1 + (i % 2), { session_id: email }, {}))
+    t.strictSame(
+      await Promise.all(updates),
+      emails.map(() => true),
+      isolation,
+    )
   }
 })
 
-t.test('no database, no driver, no open', async (t) => {
+t.test('checks that come together are one; close() waits for what was asked', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const { hostname, port } = new URL(url)
+  let checks = 0
+  const proxy = createServer((socket: Socket) => {
+    const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
+    socket.on('error', () => {})
+    socket.on('data', (data) => (checks += data.toString().split('transaction_read_only').length - 1))
+    socket.pipe(upstream).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => proxy.close())
+  await once(proxy, 'listening')
+  const through = Object.assign(new URL(url), { host: `127.0.0.1:${Object(proxy.address()).port}`, search: '?max=1' })
+  const engine = await Postgres.at(through.href)()
+  await Promise.all(Array.from({ length: 20 }, () => engine.check()))
+  t.equal(checks, 1)
+  await engine.check()
+  t.equal(checks, 2)
+  const inserts = Array.from({ length: 20 }, (_, i) => engine.insert({ ...NEW, email: `${i}` }))
+  await engine.close()
+  t.equal((await Promise.all(inserts)).length, 20)
+})
+
+t.test('no database, no driver', async (t) => {
   const env = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'postgres://root:secret@127.0.0.1:1/root' }
   const away = new Program('server.ts', env)
   t.match(await away.exited, { code: 1 })
@@ -96,37 +188,57 @@ t.test('no database, no driver, no open', async (t) => {
   const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
   t.match(await driverless.exited, { code: 1 })
   t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
-  const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:secret@127.0.0.1/root?max=x' })
+  const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:50%secret@127.0.0.1/root' })
   t.match(await bad.exited, { code: 1 })
-  t.match(bad.stderr, /^DATABASE_URL=postgres:\/\/root:\*\*\*@127.0.0.1\/root\?max=x: expected /)
-  await t.rejects(new DB(env.DATABASE_URL).findUserBy({ id: 1 }), { name: 'StoreError' })
+  t.equal(bad.stderr, 'DATABASE_URL=postgres://root:***@127.0.0.1/root: write a % in a password as %25\n')
 })
 
 t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) => {
-  const { url } = await createDatabase(t)
+  const { url, name, admin } = await createDatabase(t)
   const path = `${tempDir(t)}/users.json`
-  const file = await startServer(t, { DATABASE_URL: `file:${path}` })
-  for (let i = 0; i < 3; i++) await request(`${file.url}/users`, 'POST', { ...BOB, email: `${i}@me.com` })
-  const login = { ...BOB, email: '1@me.com' }
-  const cookie = `session_id=${sessionOf(await request(`${file.url}/sessions`, 'POST', login))}`
-  const move = async (from: string) => {
-    const program = new Program('lib/db/to-postgres.ts', {}, [], [from, url])
-    return { code: (await program.exited).code, said: program.stdout + program.stderr }
-  }
-  t.match(await move(path), { code: 1, said: /is held by process \d+; stop it first\n$/ }, 'not while a server has it')
-  await file.stop()
+  writeFileSync(path, table(...Array.from({ length: 2500 }, (_, i) => row(2 * i + 1, { session_id: `s${i}` }))))
+  const file = new DB(`file:${path}`)
+  await file.open()
+  await t.rejects(moveUsers(path, url), { message: /is held by / }, 'not while a server has it')
+  await file.close()
   const before = readFileSync(path, 'utf8')
-  t.match(await move(path), { code: 0, said: `3 users moved from ${path} into the database\n` })
-  t.equal(readFileSync(path, 'utf8'), before)
-  const server = await startServer(t, { DATABASE_URL: url })
-  t.match(await request(`${server.url}/profile`, 'GET', undefined, { cookie }), {
-    status: 200,
-    body: { email: '1@me.com' },
+
+  await t.rejects(moveUsers(path, url.replace(name, 'no_such')), {
+    message: /^cannot open .* "no_such" does not exist$/,
   })
-  t.match(await request(`${server.url}/sessions`, 'POST', { ...BOB, email: '2@me.com' }), { status: 200 })
-  t.match(await request(`${server.url}/users`, 'POST', { ...BOB, email: 'new@me.com' }), { status: 200 })
-  t.match(await move(path), { code: 1, said: 'the database has users already; nothing was changed\n' })
-  t.match(await move(`${path}.no`), { code: 1, said: /no such file\n$/ })
+  const other = await connectTo(t, url)
+  const locked = async (
+    statement: string,
+    limits: typeof LIMITS,
+    outcome: { message: RegExp | string },
+    meanwhile = async () => {},
+  ) => {
+    await other.query(`begin; ${statement}`)
+    const moving = t.rejects(moveUsers(path, url, limits), outcome)
+    await meanwhile()
+    await moving
+    await other.query('rollback')
+  }
+  await (await Postgres.at(url)()).close()
+  const holds = /^the database's process \d+ holds a lock on users; end it, or try again when it has ended$/
+  await locked('lock table users in share mode', { ...LIMITS, lockMs: 50 }, { message: holds })
+  const ended = { message: 'terminating connection due to administrator command' }
+  await locked('lock table users in share mode', LIMITS, ended, async () => {
+    while ((await admin.query(WAITING.replace('pid', 'pg_terminate_backend(pid)'), [name])).rowCount === 0);
+  })
+
+  const command = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
+  t.match(await command.exited, { code: 0 })
+  t.equal(command.stdout + command.stderr, `2500 users moved from ${path} into the database\n`)
+  t.equal(readFileSync(path, 'utf8'), before)
+  const db = new DB(url)
+  t.teardown(() => db.close())
+  t.match(await db.findUserBy({ session_id: 's1234' }), { id: 2469, email: 'user2469@me.com', hashed_password: 'x' })
+  t.equal((await db.addUser('new@me.com', 'x')).id, 5000)
+  const again = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
+  t.match(await again.exited, { code: 1 })
+  t.equal(again.stderr, 'the database has users already; nothing was changed\n')
+  await t.rejects(moveUsers(`${path}.no`, url), { message: /no such file$/ })
   writeFileSync(`${path}2`, '{')
-  t.match(await move(`${path}2`), { code: 1, said: /not readable as JSON/ })
+  t.match(await moveUsers(`${path}2`, url).catch(String), /not readable as JSON/)
 })

@@ -1,19 +1,15 @@
-/** The table in PostgreSQL: made, completed, and served by a role that may not change it. */
+/** The table in PostgreSQL: made, completed or refused, and served by a role that may not change it. */
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
+import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
-import { request } from '../../helper/http.ts'
+import { LIMITS } from '../../../lib/db/pool.ts'
+import { Postgres } from '../../../lib/db/postgres.ts'
 import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
-import { Program, startServer } from '../../helper/program.ts'
-
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 3
 
 /** The table as SQLAlchemy makes it for the exercise. */
-const ORIGINAL = `CREATE TABLE users (id SERIAL NOT NULL, email VARCHAR(250) NOT NULL, hashed_password VARCHAR(250) NOT NULL,
-  session_id VARCHAR(250), reset_token VARCHAR(250), PRIMARY KEY (id))`
-/** The index that earlier versions of the service made. */
-const OLD_INDEX = 'create unique index users_email on users (lower(email))'
+const ORIGINAL = `create table users (id serial not null, email varchar(250) not null, hashed_password varchar(250) not null,
+  session_id varchar(250), reset_token varchar(250), primary key (id))`
 
 /** A database of the test's own, prepared by some statements. */
 async function prepare(t: Test, ...statements: string[]): Promise<{ url: string; sql: Client; admin: Client }> {
@@ -23,50 +19,55 @@ async function prepare(t: Test, ...statements: string[]): Promise<{ url: string;
   return { url, sql, admin }
 }
 
-/** The names of the table's indexes. */
-async function indexesOf(sql: Client): Promise<string[]> {
-  const { rows } = await sql.query<{ name: string }>(
-    "select indexname as name from pg_indexes where tablename = 'users'",
-  )
-  return rows.map(({ name }) => name).sort()
+/** A DB that is closed at the end of the test. */
+function dbAt(t: Test, url: string): DB {
+  const db = new DB(url)
+  t.teardown(() => db.close())
+  return db
+}
+
+/** What the table and its indexes are. */
+async function describe(sql: Client): Promise<string[]> {
+  const { rows } = await sql.query<{ line: string }>(`
+    select attname || ' ' || atttypid::regtype || ' ' || attnotnull as line from pg_attribute
+      where attrelid = to_regclass('users') and attnum > 0
+    union all select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('users')`)
+  return rows.map(({ line }) => line).sort()
 }
 
 /** Why a database is refused. */
-async function refusalOf(url: string): Promise<string> {
-  const db = new DB(url)
+async function refusalOf(url: string, limits = LIMITS): Promise<string> {
   try {
-    await db.open()
-    await db.close()
+    await (await Postgres.at(url, limits)()).close()
     return 'none'
   } catch (error) {
-    return error instanceof Error ? error.message : ''
+    return error instanceof Error ? error.message.replace('cannot open the database: ', '') : ''
   }
 }
-
-const INDEXES = ['users_email_ascii', 'users_pkey', 'users_reset_token', 'users_session_id']
 
 t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
   const row = `insert into users (email, hashed_password, session_id) values ('bob@me.com', '${hash}', 'old')`
   const { url, sql } = await prepare(t, ORIGINAL, row)
-  const server = await startServer(t, { DATABASE_URL: url })
-  const login = { email: 'bob@me.com', password: 'Hello Holberton' }
-  t.match(await request(`${server.url}/sessions`, 'POST', login), { status: 200, body: { email: 'bob@me.com' } })
-  t.match(await request(`${server.url}/users`, 'POST', { email: 'second@me.com', password: 'p' }), { status: 200 })
-  t.match((await sql.query('select id, email from users order by id')).rows, [
-    { id: 1 },
-    { id: 2, email: 'second@me.com' },
-  ])
-  t.strictSame(await indexesOf(sql), INDEXES)
+  const auth = new Auth({ databaseUrl: url })
+  t.teardown(() => auth.close())
+  t.ok(await auth.validLogin('bob@me.com', 'Hello Holberton'))
+  t.equal((await auth.registerUser('second@me.com', 'p')).id, 2)
+  const completed = await describe(sql)
+  t.match(
+    completed.join(),
+    /CREATE UNIQUE INDEX .* \(lower.*reset_expires_at bigint false,.*session_expires_at bigint false/,
+  )
   await sql.query('set enable_seqscan = off')
   const plan = await sql.query(`explain select * from users where lower(email collate "C") = 'x'`)
-  t.match(JSON.stringify(plan.rows), /users_email_ascii/, 'the index serves the search')
+  t.match(JSON.stringify(plan.rows), /Index Cond: \(lower/, 'the index serves the search')
+  t.equal(await refusalOf(url), 'none')
+  t.strictSame(await describe(sql), completed, 'once is enough')
 })
 
 t.test('a unique column of the original also means that an email is taken', NEEDS_POSTGRES, async (t) => {
   const { url } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
-  const db = new DB(url)
-  t.teardown(() => db.close())
+  const db = dbAt(t, url)
   await db.addUser('a@b', 'x')
   await db.addUser('c@d', 'x')
   await t.rejects(db.addUser('a@b', 'x'), { name: 'EmailTaken' })
@@ -75,41 +76,78 @@ t.test('a unique column of the original also means that an email is taken', NEED
 
 t.test('only an email means that an email is taken', NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t)
-  const db = new DB(url)
-  t.teardown(() => db.close())
+  const db = dbAt(t, url)
   await db.addUser('a@b', 'x')
   // As after a restore that forgot the sequence.
   await sql.query("select setval('users_id_seq', 1, false)")
-  await t.rejects(db.addUser('c@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
+  await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
 })
 
-t.test('the index of an earlier version is replaced', NEEDS_POSTGRES, async (t) => {
-  const { url, sql } = await prepare(
-    t,
-    ORIGINAL,
-    OLD_INDEX,
-    `insert into users (email, hashed_password) values ('É@x', 'x')`,
-  )
-  const db = new DB(url)
-  t.teardown(() => db.close())
-  t.equal((await db.addUser('é@x', 'x')).id, 2, 'which was one email for the old index')
-  t.equal((await db.findUserBy({ email: 'É@X' })).id, 1)
-  t.strictSame(await indexesOf(sql), INDEXES)
+t.test('tables that are completed', NEEDS_POSTGRES, async (t) => {
+  const REST = 'email text not null, hashed_password varchar(100)'
+  for (const definition of [
+    `id bigint generated always as identity, ${REST}`,
+    `id int generated by default as identity primary key, ${REST}, name text not null default 'x', note text`,
+    `id smallserial, ${REST}, reset_expires_at int`,
+  ]) {
+    const { url, sql } = await prepare(t, `create table users (${definition})`)
+    const db = dbAt(t, url)
+    t.equal((await db.addUser('a@b', 'x')).id, 1, definition)
+    await db.updateUser(1, { session_id: 's' })
+    await db.updateUser(1, {}, { session_id: 's' })
+    await db.updateUser(1, { id: 1 })
+    t.equal((await db.findUserBy({ session_id: 's' })).email, 'a@b')
+    t.equal((await describe(sql)).filter((line) => line.includes('INDEX')).length, /key/.test(definition) ? 4 : 3)
+  }
 })
 
-t.test('two users with one email: the line says which, and the old index stays', NEEDS_POSTGRES, async (t) => {
+t.test("somebody else's tables are refused, and stay as they are", NEEDS_POSTGRES, async (t) => {
+  const { url, sql } = await prepare(t)
+  const REST = 'email text not null, hashed_password text not null'
+  const [foreign, default_] = ["its users is somebody else's: ", '; use another database']
+  for (const [statement, reason] of [
+    ['create table users (id uuid, name text not null)', 'it has no column email'],
+    [`create table users (id uuid default gen_random_uuid(), ${REST})`, 'its column id is of type uuid'],
+    [`create table users (id int primary key, ${REST})`, 'its column id is neither serial nor an identity'],
+    [`create table users (id int default 5, ${REST})`, 'its column id is neither serial nor an identity'],
+    [`create table users (id serial, ${REST}, name text not null)`, 'its column name is NOT NULL without a default'],
+    [`create table users (id serial, ${REST}, session_id uuid)`, 'its column session_id is of type uuid'],
+    [`create table users (id serial, ${REST}, reset_token text not null)`, 'its column reset_token is NOT NULL'],
+    ['create table users (id serial, email bytea, hashed_password text)', 'its column email is of type bytea'],
+    ["create view users as select 1 as id, 'a' as email, 'x' as hashed_password", 'it is not a table'],
+    ['create sequence users', 'it is not a table'],
+  ] as const) {
+    await sql.query(statement)
+    const before = await describe(sql)
+    t.equal(await refusalOf(url), `${foreign}${reason}${default_}`, statement)
+    t.strictSame(await describe(sql), before)
+    await sql.query(`drop ${statement.split(' ')[1]} users`)
+  }
+})
+
+t.test('an index with a name of ours is neither dropped nor taken for ours', NEEDS_POSTGRES, async (t) => {
+  const foreign = [
+    'create index users_lower_idx on users (email)',
+    'create unique index users_email_ascii on users (lower(email collate "C")) where id > 5',
+    'create unique index users_email on users (lower(email), id)',
+    'create index users_session_id_idx on users (lower(session_id))',
+  ]
+  const { url, sql } = await prepare(t, ORIGINAL, ...foreign)
+  const db = dbAt(t, url)
+  await db.addUser('a@b', 'x')
+  await t.rejects(db.addUser('A@b', 'x'), { name: 'EmailTaken' })
+  const indexes = (await describe(sql)).filter((line) => line.includes('INDEX'))
+  t.equal(indexes.length, 1 + foreign.length + 3)
+})
+
+t.test('two users with one email: the line says which, and nothing is changed', NEEDS_POSTGRES, async (t) => {
   const rows = `insert into users (email, hashed_password) values ('c@d', 'x'), ('Bob@me.com', 'x'), ('bob@me.com', 'x')`
-  const { url, sql } = await prepare(t, ORIGINAL, rows, 'create unique index users_email on users (email)')
-  const refused = new Program('server.ts', { DATABASE_URL: url, HOST: '127.0.0.1', PORT: '0' })
-  t.match(await refused.exited, { code: 1 })
-  t.equal(
-    refused.stderr.replace(/^\S+Z /, ''),
-    'cannot open the database: users 2 and 3 have the same email, bob@me.com; change or delete all but one\n',
-  )
-  t.strictSame(await indexesOf(sql), ['users_email', 'users_pkey'], 'nothing was changed')
+  const { url, sql } = await prepare(t, ORIGINAL, rows)
+  const before = await describe(sql)
+  t.equal(await refusalOf(url), 'users 2 and 3 have the same email, bob@me.com; change or delete all but one')
+  t.strictSame(await describe(sql), before)
   await sql.query('delete from users where id = 3')
   t.equal(await refusalOf(url), 'none')
-  t.strictSame(await indexesOf(sql), INDEXES)
 })
 
 t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (t) => {
@@ -121,50 +159,59 @@ t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (
     await admin.query(`drop role ${role}`)
   })
   const limited = Object.assign(new URL(url), { username: role, password: '' }).href
-  const statements =
-    'create table users \\(id serial primary key, .*; create unique index users_email_ascii on users .*'
+  const statements = 'create table users \\(id serial primary key, .*; create unique index on users .*'
   t.match(
     await refusalOf(limited),
-    new RegExp(`^cannot open the database: permission denied for schema public; let a role .* run: ${statements}$`),
+    new RegExp(`^permission denied for schema public; let a role with the rights run: ${statements}$`),
   )
   t.equal(await refusalOf(url), 'none')
   t.equal(
     await refusalOf(limited),
-    `cannot open the database: the role ${role} lacks rights; grant select, insert, update on users to ${role}; ` +
+    `the role ${role} lacks rights; grant select, insert, update on users to ${role}; ` +
       `grant usage on sequence public.users_id_seq to ${role}`,
   )
   await sql.query(`grant select, insert, update on users to ${role}`)
   t.match(await refusalOf(limited), /lacks rights/, 'the ids come from the sequence')
   await sql.query(`grant usage on sequence users_id_seq to ${role}`)
-  const db = new DB(limited)
+  const db = dbAt(t, limited)
   t.equal((await db.addUser('a@b', 'x')).id, 1)
   await db.updateUser(1, { session_id: 's' })
   t.equal((await db.findUserBy({ session_id: 's' })).id, 1)
-  await db.close()
   await sql.query('alter table users drop column reset_expires_at')
   t.equal(
     await refusalOf(limited),
-    'cannot open the database: must be owner of table users; ' +
+    'must be owner of table users; ' +
       'let a role with the rights run: alter table users add column reset_expires_at bigint',
   )
 })
 
-t.test('a statement that makes the table may take any time', NEEDS_POSTGRES, async (t) => {
+t.test('one process makes the table, and the others wait for as long as it takes', NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t)
-  const db = new DB(url)
-  t.teardown(() => db.close())
+  const limits = { ...LIMITS, statementMs: 100, hangMs: 200, lockMs: 100 }
   await sql.query("begin; select pg_advisory_xact_lock(hashtext('users'))")
-  const opening = db.open()
-  // Longer than a statement of a request may take.
-  await sql.query('select pg_sleep(4.5)')
+  const opening = [refusalOf(url, limits), refusalOf(url, limits)]
+  await sql.query('select pg_sleep(0.5)')
   await sql.query('commit')
-  await opening
-  t.equal(await db.countUsers(), 0)
+  t.strictSame(await Promise.all(opening), ['none', 'none'])
+})
+
+t.test('what the database does while the table is made is one line', NEEDS_POSTGRES, async (t) => {
+  const { url, sql, admin } = await prepare(t, ORIGINAL, 'begin; lock table users in row exclusive mode')
+  const { rows } = await sql.query('select pg_backend_pid() as pid')
+  const limits = { ...LIMITS, lockMs: 100 }
+  const holder = `the database's process ${rows[0].pid} holds a lock on users; end it, or try again when it has ended`
+  t.equal(await refusalOf(url, limits), holder)
+  const opening = refusalOf(url)
+  const waiting = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = $1`
+  while ((await admin.query(waiting, [new URL(url).pathname.slice(1)])).rowCount === 0);
+  t.equal(await opening, 'terminating connection due to administrator command')
+  await sql.query('rollback')
+  t.equal(await refusalOf(url), 'none')
 })
 
 t.test('a database of another encoding', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   await admin.query(`drop database ${name}`)
   await admin.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`)
-  t.equal(await refusalOf(url), 'cannot open the database: its encoding is LATIN1; create one with UTF8')
+  t.equal(await refusalOf(url), 'its encoding is LATIN1; create one with UTF8')
 })
