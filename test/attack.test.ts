@@ -4,11 +4,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { request, sessionOf } from './helper/http.ts'
+import { BOB, request, sessionOf } from './helper/http.ts'
 import { startServer, tempDir } from './helper/program.ts'
-import { startService } from './helper/service.ts'
+import { captureAccessLog, closed, startService } from './helper/service.ts'
 
-const BOB = { email: 'bob@me.com', password: 'right' }
 const EVE = { email: 'eve@me.com', password: 'evil' }
 const sha256 = (token: string) => createHash('sha256').update(token).digest('hex')
 const now = () => Math.floor(Date.now() / 1000)
@@ -54,7 +53,7 @@ t.test('an expired session, an expired token, and those without an expiry', asyn
   })
   const users = [row(1, now() - 1), row(2, null), row(3, now() + 100)]
   writeFileSync(path, JSON.stringify({ users }))
-  const server = await startServer(t, { DATABASE_URL: `file:${path}`, SESSION_TTL: '50', RESET_TTL: '20' })
+  const server = await startService(t, { DATABASE_URL: `file:${path}`, SESSION_TTL: '50', RESET_TTL: '20' })
   for (const [id, status] of [
     [1, 403],
     [2, 403],
@@ -66,7 +65,7 @@ t.test('an expired session, an expired token, and those without an expiry', asyn
   const answered = await login(server, { email: 'user3@me.com', password: 'new' })
   t.match(answered.headers.get('set-cookie'), /; Max-Age=50$/)
   await resetToken(server, 'user3@me.com')
-  await server.stop()
+  await closed(server)
   const stored = JSON.parse(readFileSync(path, 'utf8')).users[2]
   t.ok(Math.abs(stored.session_expires_at - now() - 50) < 10, 'the server itself ends it with the cookie')
   t.ok(Math.abs(stored.reset_expires_at - now() - 20) < 10)
@@ -165,7 +164,8 @@ t.test('a password that is too short, where one is asked for', async (t) => {
 })
 
 t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by its /64', async (t) => {
-  const server = await startServer(t, { LOGIN_FAILURES: '1', TRUST_PROXY: '1' })
+  const log = captureAccessLog(t)
+  const server = await startService(t, { LOGIN_FAILURES: '1', TRUST_PROXY: '1', ACCESS_LOG: '1' })
   await register(server, BOB)
   for (const [address, first, second] of [
     ['1.2.3.4', 401, 429],
@@ -185,8 +185,8 @@ t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by i
       t.match(await login(server, { ...BOB, password: 'x' }, { 'x-forwarded-for': address }), { status }, address)
     }
   }
-  await server.stop()
-  t.match(server.stdout, /^2001:db8::1 - - .* 401 /m, 'the log has it too')
+  await closed(server)
+  t.match(log().join('\n'), /^2001:db8::1 - - .* 401 /m, 'the log has it too')
   const off = await startService(t, { LOGIN_FAILURES: '0' })
   for (let i = 0; i < 15; i++) t.match(await login(off, BOB), { status: 401 })
 })
@@ -273,14 +273,14 @@ t.test('hashes of other programs, damaged ones, and ones of another cost', async
   const hashes = [python, python.replace('2b', '2a'), python.replace('2b', '2y'), 'damaged', '', python.slice(0, -1)]
   const users = hashes.map((hashed_password, i) => ({ id: i + 1, email: `user${i}@me.com`, hashed_password }))
   writeFileSync(path, JSON.stringify({ users }))
-  const server = await startServer(t, { DATABASE_URL: `file:${path}`, BCRYPT_COST: '5', LOGIN_FAILURES: '0' })
+  const server = await startService(t, { DATABASE_URL: `file:${path}`, BCRYPT_COST: '5', LOGIN_FAILURES: '0' })
   for (const [i, status] of [200, 200, 200, 401, 401, 401].entries()) {
     for (let twice = 0; twice < 2; twice++) {
       const answered = await login(server, { email: `user${i}@me.com`, password: 'Hello Holberton' })
       t.match(answered, { status }, hashes[i] ?? '')
     }
   }
-  await server.stop()
+  await closed(server)
   const stored: { hashed_password: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
   for (const { hashed_password } of stored.slice(0, 3)) t.match(hashed_password, /^\$2b\$05\$/)
   t.equal(stored[3]?.hashed_password, 'damaged')

@@ -1,8 +1,10 @@
 /** Every message that helps somebody on: what was sent or set, and the line that comes back, word for word. */
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import t from 'tap'
-import { listen } from './helper/http.ts'
+import { Auth, AUTH_OPTIONS } from '../auth.ts'
+import { readEnvironment } from '../lib/options.ts'
+import { listen as listenAt } from '../lib/server/start.ts'
+import { createService, readConfig } from '../server.ts'
 import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
 import { Program, RUNTIME, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
@@ -100,28 +102,34 @@ t.test('a field that is missing is no failed login', async (t) => {
 const UNPRIVILEGED = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-net_bind_service', ...RUNTIME] : RUNTIME
 /** The first port that anybody may listen on; in containers it is often 0. */
 const PORT_START = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
+const IS_PORT_FOR_ALL = existsSync(PORT_START) && Number(readFileSync(PORT_START, 'utf8')) <= 80
 
-t.test('what is said at a start that fails', { ...NEEDS_POSTGRES, jobs: 3 }, async (t) => {
+/** Starts the service as the program does. */
+async function start(env: Record<string, string>): Promise<void> {
+  const all = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env }
+  const config = readConfig(all)
+  const auth = new Auth(readEnvironment(AUTH_OPTIONS, all))
+  try {
+    await auth.open()
+    await listenAt(createService({ auth, config }), config)
+  } finally {
+    await auth.close()
+  }
+}
+
+t.test('what is said at a start that fails', async (t) => {
   const dir = tempDir(t)
   const running = await startServer(t, { DATABASE_URL: `file:${dir}/users.json` })
-  const taken = createServer()
-  const port = await listen(taken)
-  t.teardown(() => taken.close())
-  const { url, admin } = await createDatabase(t)
-  const { rows } = await admin.query<{ ssl: string }>('show ssl')
-  const isPortForAll = existsSync(PORT_START) && Number(readFileSync(PORT_START, 'utf8')) <= 80
-  for (const [env, line, skip = false] of [
+  for (const [env, message] of [
     [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
     [{ HOST: '' }, 'HOST is empty: set it or unset it'],
-    [{ PORT: `${port}` }, `HOST=127.0.0.1 PORT=${port}: already in use; set HOST or PORT to something else`],
+    [
+      { PORT: `${running.port}` },
+      `HOST=127.0.0.1 PORT=${running.port}: already in use; set HOST or PORT to something else`,
+    ],
     [
       { HOST: '192.0.2.1' },
       'HOST=192.0.2.1 PORT=0: no such address on this machine; set HOST or PORT to something else',
-    ],
-    [
-      { PORT: '80' },
-      'HOST=127.0.0.1 PORT=80: permission denied (ports below 1024 are for root); set HOST or PORT to something else',
-      isPortForAll && 'anybody may listen on port 80 here',
     ],
     [
       { DATABASE_URL: 'file:/no/such/dir/users.json' },
@@ -131,15 +139,37 @@ t.test('what is said at a start that fails', { ...NEEDS_POSTGRES, jobs: 3 }, asy
       { DATABASE_URL: `file:${dir}/users.json` },
       `${dir}/users.json-lock is held by process ${running.child.pid}; stop it first`,
     ],
-    [
-      { DATABASE_URL: `${url}?sslmode=require` },
+  ] as const) {
+    await t.rejects(start(env), { message }, JSON.stringify(env))
+  }
+})
+
+t.test('a PostgreSQL without TLS, where the URL asks for it', NEEDS_POSTGRES, async (t) => {
+  const { url, admin } = await createDatabase(t)
+  const { rows } = await admin.query<{ ssl: string }>('show ssl')
+  if (rows[0]?.ssl === 'on') return t.pass('this PostgreSQL has TLS')
+  await t.rejects(start({ DATABASE_URL: `${url}?sslmode=require` }), {
+    message:
       'cannot open the database: The server does not support SSL connections; turn it on there, or leave sslmode out of the URL',
-      rows[0]?.ssl === 'on' && 'this PostgreSQL has TLS',
+  })
+})
+
+t.test('the program says it in one line on stderr, with the time', async (t) => {
+  for (const [PORT, line] of [
+    ['abc', 'PORT=abc: expected an integer from 0 to 65535'],
+    [
+      '80',
+      'HOST=127.0.0.1 PORT=80: permission denied (ports below 1024 are for root); set HOST or PORT to something else',
     ],
   ] as const) {
-    void t.test(JSON.stringify(env), { skip }, async (t) => {
-      const all = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env }
-      const program = new Program('server.ts', all, [], [], UNPRIVILEGED)
+    void t.test(line, { skip: PORT === '80' && IS_PORT_FOR_ALL && 'anybody may listen on port 80 here' }, async (t) => {
+      const program = new Program(
+        'server.ts',
+        { HOST: '127.0.0.1', PORT, DATABASE_URL: 'memory:' },
+        [],
+        [],
+        UNPRIVILEGED,
+      )
       t.match(await program.exited, { code: 1 })
       t.equal(program.stderr, `${line}\n`)
       t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [^\n]+\n$/)

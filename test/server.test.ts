@@ -1,19 +1,10 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
 import t from 'tap'
 import { Auth } from '../auth.ts'
 import { createService } from '../server.ts'
-import { raw, request, sessionOf } from './helper/http.ts'
-import { requireFromCommonJs, startServer, tempDir } from './helper/program.ts'
+import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
+import { requireFromCommonJs, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
-
-const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
-
-/** Where a server listens. */
-function urlOf(server: Server): string {
-  const address = server.address()
-  return `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
-}
 
 t.test('the wire contract', async (t) => {
   const { url } = await startService(t)
@@ -151,10 +142,9 @@ t.test('twenty servers in one process leave nothing behind', async (t) => {
   const printed = t.capture(process.stdout, 'write', () => true)
   const auth = new Auth({ databaseUrl: 'memory:' })
   await auth.open()
-  const servers = Array.from({ length: 20 }, () => createService({ auth }).listen(0, '127.0.0.1'))
+  const servers = Array.from({ length: 20 }, () => createService({ auth }))
   for (const server of servers) {
-    if (!server.listening) await once(server, 'listening')
-    t.match(await request(urlOf(server), 'GET'), { status: 200 })
+    t.match(await request(`http://127.0.0.1:${await listen(server)}`, 'GET'), { status: 200 })
   }
   t.strictSame(listeners(), before)
   await Promise.all(servers.map((server) => once(server.close(), 'close')))
@@ -169,7 +159,7 @@ t.test('require() of server.ts from CommonJS starts nothing', async (t) => {
 })
 
 t.test('forty registrations of one email at once', async (t) => {
-  const { url } = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
+  const { url } = await startService(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
   const answers = await Promise.all(Array.from({ length: 40 }, () => request(`${url}/users`, 'POST', BOB)))
   t.equal(answers.filter(({ status }) => status === 200).length, 1)
   t.equal(answers.filter(({ status }) => status === 400).length, 39)

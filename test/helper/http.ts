@@ -2,6 +2,9 @@
 import { once } from 'node:events'
 import { connect, type Server } from 'node:net'
 
+/** A user, as the fields of a form. */
+export const BOB = { email: 'bob@me.com', password: 'right' }
+
 /** An answer with its payload. */
 export type Answered = { status: number; body: unknown; headers: Headers }
 
@@ -47,10 +50,14 @@ export async function raw(port: number, ...chunks: (string | Uint8Array)[]): Pro
   return received
 }
 
-/** Listens on a free port of 127.0.0.1; resolves with the port. */
-export async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1')
+/** Listens on a port of 127.0.0.1, by default a free one; resolves with the port. */
+export async function listen(server: Server, port = 0): Promise<number> {
+  server.listen(port, '127.0.0.1')
   await once(server, 'listening')
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
+  return portOf(server)
+}
+
+/** The port that a server listens on. */
+export function portOf(server: Server): number {
+  return Number(Object(server.address()).port)
 }

@@ -1,4 +1,5 @@
 /** The service in the test's own process: as real over HTTP as the program, and there at once. */
+import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { Test } from 'tap'
 import { Auth, AUTH_OPTIONS } from '../../auth.ts'
@@ -15,6 +16,31 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
   await auth.open()
   const server = createService({ auth, config: readConfig({ ACCESS_LOG: '0', ...env }) })
   const port = await listen(server)
-  t.teardown(() => server.close().closeAllConnections())
+  t.teardown(() => {
+    server.close().closeAllConnections()
+    return auth.close()
+  })
   return { auth, server, url: `http://127.0.0.1:${port}`, port }
+}
+
+/** Collects the lines that services of this process write to the access log until the test ends: all of a service's once it is closed. */
+export function captureAccessLog(t: Test): () => string[] {
+  const { write } = process.stdout
+  const isLog = (chunk: unknown) => / - (-|\d+) \[.*" \d{3} /.test(String(chunk))
+  const written = t.capture(process.stdout, 'write', (...args: Parameters<typeof write>) =>
+    isLog(args[0]) ? true : write.apply(process.stdout, args),
+  )
+  const lines: string[] = []
+  return () => {
+    for (const { args } of written()) if (isLog(args[0])) lines.push(...String(args[0]).trimEnd().split('\n'))
+    return lines
+  }
+}
+
+/** Closes a service, which writes what is left of the access log, and its store. */
+export async function closed({ auth, server }: RunningService): Promise<void> {
+  const end = once(server, 'close')
+  server.close().closeAllConnections()
+  await end
+  await auth.close()
 }

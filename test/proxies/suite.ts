@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http'
 import t from 'tap'
-import { raw } from '../helper/http.ts'
+import { BOB, raw } from '../helper/http.ts'
 import { startServer } from '../helper/program.ts'
 import { type Answered, askOverHttp2, clientOf, type ProxyKind, startApp } from '../helper/proxies.ts'
 
@@ -18,7 +18,6 @@ export const SETTINGS = {
   ACCESS_LOG: '0',
 }
 
-const BOB = { email: 'bob@me.com', password: 'right' }
 const ZOE = { email: 'zoë@me.com', password: 'right' }
 /** What a browser says that asks for a page. */
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }

@@ -8,13 +8,12 @@ import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
-import { request, sessionOf } from '../../helper/http.ts'
+import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 import { row, table } from '../../helper/store.ts'
 
-const BOB = { email: 'bob@me.com', password: 'right' }
 const NEW = { email: 'bob@me.com', hashed_password: 'x' }
 
 /** An engine that is closed at the end of the test. */

@@ -2,8 +2,7 @@
 import t from 'tap'
 import { get, LAST, raw, request, sessionOf } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
-
-t.jobs = 2
+import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
 t.test('the access log', async (t) => {
   const server = await startServer(t)
@@ -14,17 +13,34 @@ t.test('the access log', async (t) => {
   const [first, ...lines] = server.stdout.split('\n').filter((line) => line.includes(' - - '))
   t.match(first, /^127\.0\.0\.1 - - \[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET \/ HTTP\/1\.1" 200 24$/)
   t.match(lines, [/"GET \/\?\?x HTTP\/1\.1" 404 \d+$/, /"-" 400 \d+$/])
-  const quiet = await startServer(t, { ACCESS_LOG: '0' })
-  await request(quiet.url, 'GET')
-  await quiet.stop()
   t.match(
-    quiet.stdout,
-    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\nstopping\nstopped\n$/,
+    server.stdout,
+    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n127/,
   )
+  t.match(server.stdout, /\nstopping\n(127.*\n)*stopped\n$/)
+})
+
+t.test('ACCESS_LOG=0 turns it off', async (t) => {
+  const log = captureAccessLog(t)
+  const service = await startService(t, { ACCESS_LOG: '0' })
+  await request(service.url, 'GET')
+  await closed(service)
+  t.strictSame(log(), [])
+})
+
+t.test('it has no healthz', async (t) => {
+  const log = captureAccessLog(t)
+  const service = await startService(t, { ACCESS_LOG: '1' })
+  t.match(await request(`${service.url}/healthz`, 'GET'), { status: 200, body: { message: 'ok' } })
+  t.match(await request(`${service.url}/healthz`, 'POST'), { status: 405 })
+  t.match(await request(`${service.url}/`, 'GET'), { status: 200 })
+  await closed(service)
+  t.match(log(), [/"POST \/healthz HTTP/, /"GET \/ HTTP/])
 })
 
 t.test('the third field is the user whose session came with the request', async (t) => {
-  const server = await startServer(t)
+  const log = captureAccessLog(t)
+  const server = await startService(t, { ACCESS_LOG: '1' })
   const bob = { email: 'bob@me.com', password: 'secret-password' }
   await request(`${server.url}/users`, 'POST', bob)
   const session = sessionOf(await request(`${server.url}/sessions`, 'POST', bob))
@@ -34,8 +50,8 @@ t.test('the third field is the user whose session came with the request', async 
   }
   await request(`${server.url}//sessions/`, 'DELETE', undefined, { cookie })
   await request(`${server.url}/profile`, 'GET', undefined, { cookie })
-  await server.stop()
-  const lines = server.stdout.match(/^\S+ - .*$/gm) ?? []
+  await closed(server)
+  const lines = log()
   t.strictSame(
     lines.map((line) => line.replace(/^\S+ - (\S+) \[.*\] "(.*) HTTP.*$/, '$1 $2')),
     [
@@ -49,7 +65,7 @@ t.test('the third field is the user whose session came with the request', async 
       '- GET /profile',
     ],
   )
-  t.notMatch(server.stdout, new RegExp(`query|${session}|${bob.email}|${bob.password}`))
+  t.notMatch(lines.join(), new RegExp(`query|${session}|${bob.email}|${bob.password}`))
 })
 
 t.test('who reads stdout and stderr may go, the server goes on', async (t) => {
@@ -70,7 +86,7 @@ t.test('a log that nobody reads does not grow, and tells later what it has lost'
   for (let sent = 0; sent < requests; sent += 10_000) {
     await raw(server.port, get('/').repeat(9999), LAST)
   }
-  t.notMatch(server.stderr, /lost/)
+  t.notMatch(server.stderr, /dropped/)
   server.child.stdout?.resume()
   await server.stop()
   const [, lost] = /^the access log dropped (\d+) lines: stdout is not being read\n$/.exec(server.stderr) ?? []

@@ -5,11 +5,10 @@ import { Auth, AUTH_OPTIONS } from '../../../auth.ts'
 import { type Option, readEnvironment } from '../../../lib/options.ts'
 import { PROCESS_OPTIONS, SERVER_OPTIONS } from '../../../lib/server/config.ts'
 import { createService, readConfig } from '../../../server.ts'
-import { request } from '../../helper/http.ts'
+import { BOB, request } from '../../helper/http.ts'
 import { ROOT } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
-const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 const HTTPS = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' }
 const domain = (COOKIE_DOMAIN: string) => ({ ...HTTPS, COOKIE_DOMAIN })
 

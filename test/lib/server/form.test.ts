@@ -1,9 +1,7 @@
 /** Bodies in three codings. */
 import t from 'tap'
-import { request } from '../../helper/http.ts'
+import { BOB, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
-
-const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
 
 t.test('forms, multipart and JSON', async (t) => {
   const { url } = await startService(t)

@@ -1,10 +1,7 @@
 /** Cookies, paths and addresses. */
 import t from 'tap'
-import { request, sessionOf } from '../../helper/http.ts'
-import { startServer } from '../../helper/program.ts'
-import { startService } from '../../helper/service.ts'
-
-const BOB = { email: 'bob@me.com', password: 'mySuperPwd' }
+import { BOB, request, sessionOf } from '../../helper/http.ts'
+import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
 t.test('cookies', async (t) => {
   const { url } = await startService(t)
@@ -28,7 +25,8 @@ t.test('cookies', async (t) => {
 })
 
 t.test('addresses behind a proxy, as proxies write them', async (t) => {
-  const server = await startServer(t, { TRUST_PROXY: '1' })
+  const log = captureAccessLog(t)
+  const server = await startService(t, { TRUST_PROXY: '1', ACCESS_LOG: '1' })
   const cases = [
     ['1.2.3.4', '1.2.3.4'],
     ['9.9.9.9, 1.2.3.4', '1.2.3.4'],
@@ -46,8 +44,8 @@ t.test('addresses behind a proxy, as proxies write them', async (t) => {
     ['', '127.0.0.1'],
   ] as const
   for (const [forwarded] of cases) await request(server.url, 'GET', undefined, { 'x-forwarded-for': forwarded })
-  await server.stop()
-  const logged = server.stdout.match(/^\S+(?= - )/gm) ?? []
+  await closed(server)
+  const logged = log().map((line) => line.replace(/ - .*/, ''))
   t.strictSame(
     cases.map(([forwarded], i) => [forwarded, logged[i]]),
     cases,

@@ -5,13 +5,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { request, sessionOf } from '../../helper/http.ts'
+import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { ROOT, startServer, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 4
 
-const BOB = { email: 'bob@me.com', password: 'right' }
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
 
 /** Registers a user on a connection of the agent; resolves with the status, or 0 when the connection breaks. */

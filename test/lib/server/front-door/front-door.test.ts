@@ -5,11 +5,10 @@ import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { listen, raw } from '../../../helper/http.ts'
+import { BOB, listen, raw } from '../../../helper/http.ts'
 import { startServer } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
 
-const BOB = { email: 'bob@me.com', password: 'right' }
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
 
 type Fields = Record<string, string>

@@ -29,16 +29,6 @@ t.test('with a file that is no longer its own', async (t) => {
   t.match(await server.exited, { code: 1 })
 })
 
-t.test('it is not in the access log, and asks for no session', async (t) => {
-  const server = await startServer(t)
-  t.match(await request(`${server.url}/healthz`, 'GET'), WELL)
-  t.match(await request(`${server.url}/healthz`, 'POST'), { status: 405 })
-  t.match(await request(`${server.url}/`, 'GET'), { status: 200 })
-  t.equal(await server.stop(), 0)
-  t.match(server.stdout, /"GET \/ HTTP/)
-  t.notMatch(server.stdout, /"GET \/healthz/)
-})
-
 t.test('while the service stops', async (t) => {
   const server = await startServer(t)
   const socket = connect({ port: server.port, host: '127.0.0.1' })
