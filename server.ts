@@ -9,7 +9,7 @@ import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken } from './au
 import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { clientOf, countHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
+import { clientOf, hasTwoHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
@@ -107,10 +107,8 @@ async function registeredEmail(auth: Auth, email: string): Promise<string> {
 
 /** Lets the right handler answer a request. */
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
-  const { method = '', url = '', httpVersion } = request
-  const hosts = countHosts(request)
-  if (hosts > 1) throw new HttpError(400, 'more than one Host header')
-  if (hosts === 0 && httpVersion === '1.1') throw new HttpError(400, 'the Host header is missing')
+  const { method = '', url = '' } = request
+  if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
   if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'requests from other sites are refused')
   const path = pathOf(url)
   const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)

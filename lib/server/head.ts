@@ -53,14 +53,12 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
   return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }
 
-/** How many Host headers there are: one is right (RFC 9112, section 3.2), and of several node's `headers` has the first. */
-export function countHosts({ rawHeaders }: IncomingMessage): number {
+/** True if there is more than one Host header (RFC 9112, section 3.2): node's `headers` has the first of them. */
+export function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  const isHost = (name: string | undefined) => name?.length === 4 && name.toLowerCase() === 'host'
   let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] ?? ''
-    if (name.length === 4 && name.toLowerCase() === 'host') count++
-  }
-  return count
+  for (let i = 0; i < rawHeaders.length; i += 2) if (isHost(rawHeaders[i])) count++
+  return count > 1
 }
 
 /** The text before the first separator, and the text behind it. */

@@ -16,7 +16,7 @@ export class ReplyBatch {
     this.#write = write
   }
 
-  /** Has a reply written at the end of this turn; the first counts if a request gets two. */
+  /** Has a reply written at the end of this turn. */
   add(response: ServerResponse, reply: Reply): void {
     if (response.socket === null) {
       // It is behind another reply of its connection. Until both are written, node reads more requests from the client, and
@@ -29,6 +29,6 @@ export class ReplyBatch {
   #writeAll(): void {
     const replies = this.#replies
     this.#replies = []
-    for (const [response, reply] of replies) if (!response.headersSent) this.#write(response, reply)
+    for (const [response, reply] of replies) this.#write(response, reply)
   }
 }

@@ -30,15 +30,12 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
     [413, `${HEAD}Transfer-Encoding: chunked\r\n${close}\r\n`, '4001\r\n', 'x'.repeat(0x4001), '\r\n0\r\n\r\n'],
     [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n`, 'no chunk\r\n'],
     [400, `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`],
-    [400, 'GET / HTTP/1.1\r\n\r\n'.replace('\r\n\r\n', `\r\n${close}\r\n`)],
     [400, `GET / HTTP/1.1\r\nHost: x\r\nhost: x\r\n${close}\r\n`],
     [400, 'GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n'],
     [400, 'GET / HTTP/9.9\r\n\r\n'],
     [400, 'rubbish\r\n\r\n'],
     [400, '\x16\x03\x01\x02\x00\x01'],
-    [405, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'],
     [405, `TRACE / HTTP/1.1\r\nHost: x\r\n${close}\r\n`],
-    [417, `GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n${close}\r\n`],
     [431, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`],
     [431, `GET /${'x'.repeat(17000)} HTTP/1.1\r\nHost: x\r\n\r\n`],
   ] as const) {
@@ -59,7 +56,17 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
   t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
 
-t.test('a handler that throws, at once or later', async (t) => {
+t.test('what node answers itself: no Host, an unknown Expect, CONNECT', async (t) => {
+  const { port } = await startService(t)
+  t.match(await raw(port, 'GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1.1 400 /)
+  t.match(
+    await raw(port, 'GET / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nConnection: close\r\n\r\n'),
+    /^HTTP\/1.1 417 /,
+  )
+  t.equal(await raw(port, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'), '')
+})
+
+t.test('a handler that throws, immediately or later', async (t) => {
   const server = createHttpServer(
     {
       replyTo({ url }) {

@@ -1,0 +1,195 @@
+/** What one connection may do to a server: pipelined requests in order, and clients that read nothing. */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { Auth } from '../../../auth.ts'
+import { createService } from '../../../server.ts'
+import { flood, LINUX_ONLY } from '../../helper/flood.ts'
+import { get, LAST, raw, request, statuses } from '../../helper/http.ts'
+import { startServer } from '../../helper/program.ts'
+import { startService } from '../../helper/service.ts'
+
+const BOB = 'email=bob%40me.com&password=right'
+const FORM = 'Content-Type: application/x-www-form-urlencoded\r\n'
+const post = (path: string, body = BOB) =>
+  `POST ${path} HTTP/1.1\r\nHost: x\r\n${FORM}Content-Length: ${body.length}\r\n\r\n${body}`
+const repeated = (status: number, count: number) => Array.from({ length: count }, () => status)
+
+t.test('20,000 pipelined requests are answered in order', async (t) => {
+  const { port } = await startService(t)
+  const paths = Array.from({ length: 20_000 }, (_, i) => (i % 7 === 0 ? '/profile' : i % 3 === 0 ? '/nope' : '/'))
+  const received = await raw(port, paths.map((path) => get(path)).join(''), LAST)
+  const expected = paths.map((path) => (path === '/' ? 200 : path === '/nope' ? 404 : 403))
+  t.strictSame(statuses(received), [...expected, 200])
+})
+
+t.test('requests are carried out one after the other, and 1,500 wait for a password', async (t) => {
+  const { port } = await startService(t, { BCRYPT_COST: '10' })
+  const requests = [get('/'), post('/users'), post('/users'), post('/sessions')]
+  const received = await raw(port, requests.join(''), get('/').repeat(1500), post('/users'), LAST)
+  const expected = [200, 200, 400, 200, ...repeated(200, 1500), 400, 200]
+  t.strictSame(statuses(received), expected)
+})
+
+t.test('behind a password that is hashed few of 30,000 requests are parsed, and all are answered', async (t) => {
+  const { server, port, url } = await startService(t, { BCRYPT_COST: '10' })
+  await request(`${url}/users`, 'POST', { email: 'bob@me.com', password: 'right' })
+  let [waiting, most] = [0, 0]
+  server.on('request', (_request, response) => {
+    most = Math.max(most, ++waiting)
+    response.once('finish', () => waiting--)
+  })
+  const received = await raw(port, post('/sessions'), get('/').repeat(30_000), LAST)
+  t.strictSame(statuses(received), repeated(200, 30_002))
+  t.ok(most < 4000, `${most}: what is read at the first time, and no more`)
+})
+
+t.test('a client that disconnects: what waited for its request is dropped', async (t) => {
+  const server = await startService(t, { BCRYPT_COST: '10' })
+  const ann = { email: 'ann@me.com', password: 'x' }
+  await request(`${server.url}/users`, 'POST', ann)
+  const { reset_token } = Object((await request(`${server.url}/reset_password`, 'POST', ann)).body)
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  socket.write(post('/users') + post('/reset_password', 'email=ann%40me.com'))
+  await request(server.url, 'GET')
+  socket.resetAndDestroy()
+  for (const name of ['b', 'c']) await request(`${server.url}/users`, 'POST', { ...ann, email: `${name}@me.com` })
+  const form = { email: ann.email, reset_token, new_password: 'y' }
+  t.match(await request(`${server.url}/reset_password`, 'PUT', form), { status: 200 }, 'no token has replaced it')
+})
+
+t.test('a broken request behind others gets its answer after theirs, and the connection ends', async (t) => {
+  const { port } = await startService(t, { BCRYPT_COST: '10' })
+  t.strictSame(statuses(await raw(port, post('/users') + get('/'), 'rubbish\r\n\r\n'.repeat(1000))), [200, 200, 400])
+  const chunked = 'Transfer-Encoding: chunked\r\n'
+  const broken = `DELETE /sessions HTTP/1.1\r\nHost: x\r\n${chunked}\r\nno chunk\r\n`
+  t.strictSame(statuses(await raw(port, post('/sessions') + broken)), [200, 400], 'waiting')
+  t.strictSame(statuses(await raw(port, get('/', chunked) + 'no chunk\r\n')), [200], 'answered already')
+})
+
+t.test('a client that disconnects while the reply to a broken request waits', async (t) => {
+  const server = await startServer(t, { BCRYPT_COST: '10' })
+  const users = `${server.url}/users`
+  const socket = connect({ port: server.port, host: '127.0.0.1' })
+  socket.write(post('/users', 'email=a%40me.com&password=x') + 'rubbish\r\n\r\n')
+  await request(server.url, 'GET')
+  socket.resetAndDestroy()
+  const after = await request(users, 'POST', { email: 'after@me.com', password: 'x' }).catch(() => server.stderr)
+  t.match(after, { status: 200 })
+})
+
+t.test('behind a request with Upgrade nothing is answered: its reply is the last', async (t) => {
+  const { port, url } = await startService(t, { BCRYPT_COST: '10' })
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+  // Each write on its own, as node's parser drops what is read together with the Upgrade.
+  const apart = async (...requests: string[]) => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    let received = ''
+    socket.on('data', (data) => (received += data)).on('error', () => {})
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    for (const text of requests) {
+      socket.write(text)
+      await request(url, 'GET')
+    }
+    await closed
+    return received
+  }
+  const received = await apart(get('/', upgrade) + get('/nope').repeat(2), get('/nope'))
+  t.strictSame(statuses(received), [200])
+  t.match(received, /\r\nConnection: close\r\n/)
+  t.strictSame(statuses(await apart(get('/nope') + get('/', upgrade), get('/nope'))), [404, 200])
+  const slow = post('/users').replace('Host: x', `Host: x\r\n${upgrade.trim()}`)
+  t.strictSame(statuses(await apart(slow.slice(0, -5), slow.slice(-5), get('/nope'))), [200], 'with a body')
+  t.strictSame(statuses(await apart(post('/sessions') + get('/', upgrade), get('/nope').repeat(9))), [200, 200])
+})
+
+t.test('a client that sends without end and reads nothing fits into a heap of 64 MiB', LINUX_ONLY, async (t) => {
+  await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
+})
+
+t.test('a connection on which nothing is read for long is closed', async (t) => {
+  const server = createService({ auth: new Auth({ databaseUrl: 'memory:' }), config: { accessLog: false } })
+  t.equal(server.timeout, 130_000, 'longer than the 120 seconds of Caddy')
+  server.setTimeout(700).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  for (const requests of [get('/').repeat(100_000), get('/login').repeat(1900) + 'rubbish\r\n\r\n']) {
+    const socket = connect({ port, host: '127.0.0.1' }).pause()
+    socket.write(requests)
+    const [connection] = await once(server, 'connection')
+    await once(connection, 'close')
+    t.ok(connection.bytesRead > 0, 'it has sent requests')
+    socket.destroy()
+  }
+  server.close()
+})
+
+/** Sends two requests at once, and the others after their replies, when the server knows that the client pipelines. */
+async function pipelined(port: number, requests: string): Promise<{ socket: Socket; received: () => string }> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  let text = ''
+  socket.setEncoding('latin1').on('data', (more: string) => (text += more))
+  socket.write(get('/').repeat(2))
+  while (statuses(text).length < 2) await once(socket, 'data')
+  text = ''
+  socket.write(requests)
+  return { socket, received: () => text }
+}
+
+/** The statuses of what is answered to requests that come after two others. */
+async function statusesOf(port: number, requests: string): Promise<number[]> {
+  const { socket, received } = await pipelined(port, requests)
+  await once(socket, 'close')
+  return statuses(received())
+}
+
+t.test('requests of any length, wherever they are cut', async (t) => {
+  const { port } = await startService(t)
+  const type = 'Content-Type: application/x-www-form-urlencoded'
+  const posts = Array.from({ length: 300 }, (_, i) => {
+    const body = `email=${'x'.repeat(i * 17)}%40me.com`
+    const [length, text] =
+      i % 2 === 0
+        ? [`Content-Length: ${body.length}`, body]
+        : ['Transfer-Encoding: chunked', `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`]
+    return `POST /reset_password HTTP/1.1\r\nHost: x\r\n${type}\r\n${length}\r\n\r\n${text}${get('/')}`
+  })
+  t.strictSame(await statusesOf(port, posts.join('') + LAST), [...posts.flatMap(() => [403, 200]), 200])
+})
+
+t.test('a client that reads late gets every reply, and few requests wait for it', async (t) => {
+  const { server, port, url } = await startService(t)
+  let [waiting, most] = [0, 0]
+  server.on('request', (_request, response) => {
+    most = Math.max(most, ++waiting)
+    response.once('finish', () => waiting--)
+  })
+  // More than the system keeps for a client that does not read.
+  const { socket, received } = await pipelined(port, get('/').repeat(50_000) + LAST)
+  socket.pause()
+  await request(url, 'GET')
+  socket.resume()
+  await once(socket, 'close')
+  t.strictSame(statuses(received()), repeated(200, 50_001))
+  t.ok(most < 500, `${most} at most`)
+})
+
+t.test('a client that first pipelines behind a body for which node stops reading', async (t) => {
+  const { port } = await startService(t)
+  const post = `POST /reset_password HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n${'x'.repeat(16_384)}`
+  const socket = connect({ port, host: '127.0.0.1' })
+  let received = ''
+  socket.setEncoding('latin1').on('data', (text: string) => (received += text))
+  socket.write(post + get('/'))
+  while (statuses(received).length < 2) await once(socket, 'data')
+  socket.write(LAST)
+  await once(socket, 'close')
+  t.strictSame(statuses(received), [415, 200, 200])
+})
+
+t.test('a broken request in the middle of others', async (t) => {
+  const { port } = await startService(t)
+  const requests = get('/').repeat(300) + 'rubbish\r\n\r\n' + get('/').repeat(1000)
+  t.strictSame(await statusesOf(port, requests), [...repeated(200, 300), 400])
+})
