@@ -30,3 +30,9 @@ for (const [name, args] of [
     t.match({ stdout, status }, { stdout: 'true\n', status: 0 }, stderr)
   })
 }
+
+t.test('other packages import it by its exports', async (t) => {
+  for (const name of ['auth', 'db', 'server', 'user']) {
+    t.equal(import.meta.resolve(`user-authentication-service/${name}`), new URL(`../${name}.ts`, import.meta.url).href)
+  }
+})
