@@ -194,7 +194,8 @@ async function main(): Promise<void> {
       process.stdout.write('stopped\n', () => process.exit(0))
     }
     process.on('SIGINT', stop).on('SIGTERM', stop)
-    console.log(`${listening}\n${summary(auth.options, config, await auth.countUsers())}`)
+    const [users, foreignHashes] = [await auth.countUsers(), await auth.countForeignHashes()]
+    console.log(`${listening}\n${summary(auth.options, config, users, foreignHashes)}`)
   } catch (error) {
     console.error(messageOf(error))
     process.exit(1)

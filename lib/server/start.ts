@@ -37,8 +37,8 @@ const LISTEN_ERRORS = new Map([
   ['EACCES', 'permission denied (ports below 1024 are for root)'],
 ])
 
-/** The store, and the settings that matter, in two lines. */
-export function summary(options: AuthOptions, config: Config, users: number): string {
+/** The store, and the settings that matter, a line each. */
+export function summary(options: AuthOptions, config: Config, users: number, foreignHashes: number): string {
   const settings = [
     `bcrypt cost ${options.bcryptCost}`,
     `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
@@ -48,6 +48,7 @@ export function summary(options: AuthOptions, config: Config, users: number): st
       : `at most ${options.loginFailures} failed logins in 10 minutes`,
   ]
   const tokens = config.resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
+  const foreign = `\nUsers whose hash is not bcrypt's, who cannot log in before they reset their password: ${foreignHashes}`
   return `Users: ${users} in ${withoutPassword(options.databaseUrl)}; ${settings.join(', ')}
-Reset tokens are ${tokens}`
+Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
 }

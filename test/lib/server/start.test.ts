@@ -1,4 +1,4 @@
-/** What keeps the service from starting. */
+/** What keeps the service from starting, and what it says when it has. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -6,7 +6,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
-import { listen } from '../../../lib/server/start.ts'
+import { Auth } from '../../../auth.ts'
+import { listen, summary } from '../../../lib/server/start.ts'
 import { readConfig } from '../../../server.ts'
 import { Program, ROOT, startServer, tempDir } from '../../helper/program.ts'
 
@@ -74,4 +75,10 @@ t.test('without HOST it listens on every address', async (t) => {
   for (const host of ['localhost', '127.0.0.1', ...(hasIPv6 ? ['[::1]'] : [])]) {
     t.equal((await fetch(`http://${host}:${port}/`)).status, 200, host)
   }
+})
+
+t.test('users who cannot log in are counted at the start, where there are some', async (t) => {
+  const { options } = new Auth({ databaseUrl: 'memory:' })
+  t.match(summary(options, readConfig({}), 5, 3), /\nUsers whose hash is not bcrypt's, who cannot log in .*: 3$/)
+  t.notMatch(summary(options, readConfig({}), 5, 0), /bcrypt's/)
 })
