@@ -195,7 +195,7 @@ t.test('a page tells what the form before it has done', async (t) => {
     t.equal(noticeOf(await ask(path === '/account' ? '/login' : '/account', undefined, sent())), undefined)
   }
   t.equal(noticeOf(await ask('/login', undefined, { cookie: 'notice=<b>; a=notice=logged-out' })), undefined)
-  const refused = await ask('/account', {}, { ...session, origin: 'http://evil.com' })
+  const refused = await ask('/account', {}, { ...session, 'sec-fetch-site': 'cross-site' })
   t.match([refused.status, noticeIn(refused)], [403, undefined])
 })
 
@@ -307,6 +307,7 @@ t.test('headers', async (t) => {
 
 t.test('requests from other sites are refused, login included', async (t) => {
   const { ask, port } = await start(t)
+  const errors = t.capture(console, 'error')
   for (const headers of [{ origin: 'http://evil.com' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site' }]) {
     const refused = await ask('/login', BOB, headers)
     t.match(refused, { status: 403, cookie: '', text: /<form method="post" action="\/login">/ })
@@ -315,6 +316,11 @@ t.test('requests from other sites are refused, login included', async (t) => {
     t.match(await ask('/logout', {}, headers), { status: 403, cookie: '' })
   }
   t.match(await ask('/login', BOB, { origin: `http://127.0.0.1:${port}` }), { status: 303 })
+  t.match(
+    errors().map(({ args }) => args),
+    [[/^refused a form from "http:\/\/evil\.com", as its Host is "127\.0\.0\.1:\d+": .* set PUBLIC_URL to that$/]],
+    'the log says once what to do where a proxy has changed Host',
+  )
   const proxied = await start(t, { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' })
   t.match(await proxied.ask('/login', BOB, { origin: 'https://auth.example.com' }), { status: 303 })
   for (const origin of ['http://auth.example.com', 'https://example.com', `http://127.0.0.1:${proxied.port}`]) {
