@@ -47,7 +47,7 @@ export class Auth {
     this.#options = readOptions(AUTH_OPTIONS, options)
     this.#db = new DB(this.#options.databaseUrl)
     this.#passwords = new Passwords(this.#options.bcryptCost)
-    this.#hashQueue = new HashQueue(this.#passwords.expectedDuration)
+    this.#hashQueue = new HashQueue(this.#passwords.expectedDurationMs)
     this.#failures = new FailedLogins(this.#options)
   }
 

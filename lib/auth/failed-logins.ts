@@ -1,10 +1,12 @@
 /** How many tries a client, and an account, has left. */
+import { hash } from 'node:crypto'
 import { emailKey } from '../../user.ts'
 import { TooManyFailures } from './errors.ts'
-import { FailureWindow } from './failure-window.ts'
 import { networkOf } from './network.ts'
 
-const MINUTE = 60_000
+const MINUTE_MS = 60_000
+/** How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys. */
+const GENERATION = 50_000
 
 /**
  * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account, because an
@@ -18,8 +20,8 @@ export class FailedLogins {
 
   /** Both are the number of failures allowed; 0: any number. */
   constructor({ loginFailures, accountFailures }: { loginFailures: number; accountFailures: number }) {
-    this.#ofNetworks = new FailureWindow(loginFailures, 10 * MINUTE)
-    this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE)
+    this.#ofNetworks = new FailureWindow(loginFailures, 10 * MINUTE_MS)
+    this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE_MS)
   }
 
   /** Throws `TooManyFailures` while the address or the account has no try left. Without an address, only the account counts. */
@@ -33,7 +35,7 @@ export class FailedLogins {
     )
   }
 
-  /** Counts a failed login. */
+  /** Counts a failed login against both. */
   add(email: string, address: string | undefined): void {
     if (address !== undefined) this.#ofNetworks.add(networkOf(address))
     this.#ofAccounts.add(emailKey(email))
@@ -46,6 +48,57 @@ export class FailedLogins {
 }
 
 /** Throws if there are milliseconds to wait. */
-function refuseUntil(wait: number, message: string): void {
-  if (wait > 0) throw new TooManyFailures(message, Math.ceil(wait / 1000))
+function refuseUntil(waitMs: number, message: string): void {
+  if (waitMs > 0) throw new TooManyFailures(message, Math.ceil(waitMs / 1000))
+}
+
+/** Failures by key, over a sliding window of time and in bounded memory. */
+export class FailureWindow {
+  readonly #limit: number
+  readonly #durationMs: number
+  /** The times of the latest failures by key, in this generation and in the one before, which is dropped as a whole. */
+  #times = new Map<string, number[]>()
+  #before = new Map<string, number[]>()
+  #added = 0
+
+  /**
+   * @param limit how many failures a key may have; 0: any number
+   * @param durationMs for how long a failure counts
+   */
+  constructor(limit: number, durationMs: number) {
+    this.#limit = limit
+    this.#durationMs = durationMs
+  }
+
+  /** Milliseconds until the key may try again; 0 or less: it may now. */
+  waitOf(key: string): number {
+    const oldest = this.#limit === 0 ? undefined : this.#timesOf(shortKey(key)).at(-this.#limit)
+    return oldest === undefined ? 0 : oldest + this.#durationMs - performance.now()
+  }
+
+  /** Counts a failure, in place of the oldest if there are as many as the limit. */
+  add(key: string): void {
+    if (this.#limit === 0) return
+    const short = shortKey(key)
+    // Not Date.now(): the clock may be set back.
+    this.#times.set(short, [...this.#timesOf(short), performance.now()].slice(-this.#limit))
+    if (++this.#added % GENERATION > 0) return
+    this.#before = this.#times
+    this.#times = new Map()
+  }
+
+  /** Forgets the failures of a key. */
+  clear(key: string): void {
+    this.#times.delete(shortKey(key))
+    this.#before.delete(shortKey(key))
+  }
+
+  #timesOf(short: string): number[] {
+    return this.#times.get(short) ?? this.#before.get(short) ?? []
+  }
+}
+
+/** A key may be long, or a slice that keeps a whole request in memory. */
+function shortKey(key: string): string {
+  return hash('sha256', key, 'base64')
 }

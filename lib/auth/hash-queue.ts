@@ -1,17 +1,17 @@
-/** As many hashes at once as there are cores, and a bounded queue that is fair between networks. */
+/** As many hashes simultaneously as there are cores, and a bounded queue that is fair between networks. */
 import { availableParallelism } from 'node:os'
 import { Overloaded } from './errors.ts'
 import type { Client } from './input.ts'
 import { networkOf } from './network.ts'
 
-/** How long a password may have to wait for its turn, in milliseconds. */
-const LONGEST_WAIT = 10_000
+/** How long a password may have to wait for its turn. */
+const MAX_WAIT_MS = 10_000
 
 /** A password that waits: `enter` lets it be hashed, `refuse` sends it away. */
 type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 
 /**
- * Lets as many passwords be hashed at once as there are cores, and a bounded number wait. Networks take turns, so that a client
+ * Lets as many passwords be hashed simultaneously as there are cores, and a bounded number wait. Networks take turns, so that a client
  * with many connections delays only itself; a full queue refuses the network that has the most in it.
  *
  * Hashing takes place on libuv's threads, which the file system needs too: one of them is always left to it.
@@ -22,12 +22,12 @@ export class HashQueue {
   /** What waits, by network: the network whose turn is next comes first, and in each the oldest. No lane is empty. */
   readonly #lanes = new Map<string, Set<Waiting>>()
   #waiting = 0
-  /** How long a hash takes, in milliseconds: at first the expected time, then a running mean. */
-  #duration: number
+  /** How long a hash takes: at first the expected time, then a running mean. */
+  #durationMs: number
 
-  /** @param expectedDuration about how long a hash takes, in milliseconds */
-  constructor(expectedDuration: number) {
-    this.#duration = expectedDuration
+  /** @param expectedDurationMs about how long a hash takes */
+  constructor(expectedDurationMs: number) {
+    this.#durationMs = expectedDurationMs
   }
 
   /**
@@ -39,12 +39,12 @@ export class HashQueue {
   async run<T>({ address = '', signal }: Client, task: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
     if (this.#running < this.#places) this.#running++
-    else await this.#turn(networkOf(address), signal)
+    else await this.#wait(networkOf(address), signal)
     const start = performance.now()
     try {
       const result = await task()
       // Only here: a task that throws has hashed nothing.
-      this.#duration += (performance.now() - start - this.#duration) / 10
+      this.#durationMs += (performance.now() - start - this.#durationMs) / 10
       return result
     } finally {
       const next = this.#next()
@@ -54,8 +54,8 @@ export class HashQueue {
   }
 
   /** Resolves when it is the turn of a password from this network. */
-  async #turn(network: string, signal: AbortSignal | undefined): Promise<void> {
-    this.#makeRoom(network)
+  async #wait(network: string, signal: AbortSignal | undefined): Promise<void> {
+    this.#refuseIfFull(network)
     let abort = () => {}
     try {
       await new Promise<void>((enter, refuse) => {
@@ -75,10 +75,10 @@ export class HashQueue {
   }
 
   /** If the queue is full, the network with the most in it loses its newest, or is refused if it is this one. */
-  #makeRoom(network: string): void {
-    const wait = (this.#waiting / this.#places) * this.#duration
-    if (wait <= LONGEST_WAIT) return
-    const overloaded = new Overloaded('too many passwords are waiting to be checked', Math.ceil(wait / 1000))
+  #refuseIfFull(network: string): void {
+    const waitMs = (this.#waiting / this.#places) * this.#durationMs
+    if (waitMs <= MAX_WAIT_MS) return
+    const overloaded = new Overloaded('too many passwords are waiting to be checked', Math.ceil(waitMs / 1000))
     const [longest, lane] = [...this.#lanes].reduce((a, b) => (b[1].size > a[1].size ? b : a))
     const own = this.#lanes.get(network)?.size ?? 0
     const newest = [...lane].at(-1)
@@ -87,12 +87,13 @@ export class HashQueue {
     newest.refuse(overloaded)
   }
 
-  /** Takes out the one whose turn has come; its network goes to the end of the round. */
+  /** Takes out the one whose turn has come. */
   #next(): Waiting | undefined {
     const [[network, lane] = []] = this.#lanes
     const [next] = lane ?? []
     if (network === undefined || lane === undefined || next === undefined) return undefined
     this.#leave(network, next)
+    // To the end of the round, unless it is empty and gone.
     if (this.#lanes.delete(network)) this.#lanes.set(network, lane)
     return next
   }

@@ -23,8 +23,8 @@ export class Passwords {
     this.#nobodysHash = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
-  /** About how long a hash takes, in milliseconds: a guess, for as long as none has been measured. */
-  get expectedDuration(): number {
+  /** About how long a hash takes: a guess, for as long as none has been measured. */
+  get expectedDurationMs(): number {
     return 250 * 2 ** (this.#cost - 12)
   }
 

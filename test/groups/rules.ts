@@ -2,7 +2,6 @@
 import '../auth.test.ts'
 import '../layers.test.ts'
 import '../lib/auth/failed-logins.test.ts'
-import '../lib/auth/failure-window.test.ts'
 import '../lib/auth/hash-queue.test.ts'
 import '../lib/auth/network.test.ts'
 import '../lib/auth/options.test.ts'

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { TooManyFailures } from '../../../auth.ts'
-import { FailedLogins } from '../../../lib/auth/failed-logins.ts'
+import { FailedLogins, FailureWindow } from '../../../lib/auth/failed-logins.ts'
 
 const ADDRESS = /^too many failed logins from your address$/
 const ACCOUNT = /^too many failed logins with this email: /
+const HOUR_MS = 3_600_000
 
 t.test('an address is counted by its network, whatever account it tries', async (t) => {
   const failures = new FailedLogins({ loginFailures: 2, accountFailures: 0 })
@@ -25,4 +26,59 @@ t.test('an account is counted whatever the address, and cleared by a reset', asy
   t.doesNotThrow(() => failures.check('b@b', '1.1.1.1'))
   failures.clear('a@b')
   t.doesNotThrow(() => failures.check('a@b', '1.1.1.1'))
+})
+
+t.test('a key has as many failures as the limit, each key for itself', async (t) => {
+  const failures = new FailureWindow(3, HOUR_MS)
+  for (let i = 0; i < 3; i++) {
+    t.equal(failures.waitOf('a'), 0, `after ${i}`)
+    failures.add('a')
+  }
+  const wait = failures.waitOf('a')
+  t.ok(wait > HOUR_MS - 60_000 && wait <= HOUR_MS, `${wait}`)
+  t.equal(failures.waitOf('b'), 0)
+  failures.clear('a')
+  t.equal(failures.waitOf('a'), 0)
+})
+
+t.test('a failure counts for its time', async (t) => {
+  const failures = new FailureWindow(1, 20)
+  failures.add('a')
+  const began = performance.now()
+  while (failures.waitOf('a') > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.ok(performance.now() - began > 10)
+})
+
+t.test('a limit of 0 is none', async (t) => {
+  const failures = new FailureWindow(0, HOUR_MS)
+  for (let i = 0; i < 3; i++) failures.add('a')
+  t.equal(failures.waitOf('a'), 0)
+})
+
+t.test('setting the clock changes nothing', async (t) => {
+  const failures = new FailureWindow(1, HOUR_MS)
+  const { now } = Date
+  t.teardown(() => (Date.now = now))
+  failures.add('a')
+  for (const shift of [-24 * HOUR_MS, 24 * HOUR_MS]) {
+    Date.now = () => now() + shift
+    const wait = failures.waitOf('a')
+    t.ok(wait > HOUR_MS - 60_000 && wait <= HOUR_MS, `${wait}`)
+  }
+})
+
+t.test('of any number of keys the latest are remembered, the oldest are forgotten', async (t) => {
+  const failures = new FailureWindow(1, HOUR_MS)
+  const addMany = (name: string) => {
+    for (let i = 0; i < 50_000; i++) failures.add(`${name}${i}`)
+  }
+  failures.add('first')
+  addMany('a')
+  t.ok(failures.waitOf('first') > 0)
+  t.ok(failures.waitOf('a0') > 0)
+  failures.clear('first')
+  t.equal(failures.waitOf('first'), 0, 'also where it is an older one')
+  addMany('b')
+  t.equal(failures.waitOf('a0'), 0, 'forgotten')
+  t.ok(failures.waitOf('b49999') > 0)
 })

@@ -49,7 +49,7 @@ t.test('without a hash the answer is no, after the work of a check', async (t) =
 })
 
 t.test('the expected duration doubles with each step of the cost', async (t) => {
-  t.equal(new Passwords(12).expectedDuration, 2 * new Passwords(11).expectedDuration)
+  t.equal(new Passwords(12).expectedDurationMs, 2 * new Passwords(11).expectedDurationMs)
 })
 
 t.test('what bcrypt would take for another password', async (t) => {
