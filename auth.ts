@@ -74,6 +74,11 @@ export class Auth {
     )
   }
 
+  /** True while passwords are being hashed, which nothing can stop. */
+  get isHashing(): boolean {
+    return this.#hashQueue.isRunning
+  }
+
   /** How many users there are. */
   countUsers(): Promise<number> {
     return this.#db.countUsers()

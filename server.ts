@@ -9,15 +9,14 @@ import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken } from './au
 import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { clientOf, hasTwoHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
+import { clientOf, explainRefusal, hasTwoHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
 import { checkRegistration } from './lib/server/registration.ts'
 import { failAs, type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
 import { endSessions, identityOf, noSession, sessionCookie, userOf } from './lib/server/session.ts'
-import { listen, summary } from './lib/server/start.ts'
-import { stampErrors } from './lib/server/stderr.ts'
+import { listen, stampErrors, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
@@ -109,7 +108,10 @@ async function registeredEmail(auth: Auth, email: string): Promise<string> {
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
   if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
-  if (isCrossOrigin(service.config, request)) throw new HttpError(403, 'requests from other sites are refused')
+  if (isCrossOrigin(service.config, request)) {
+    explainRefusal(service.config, request)
+    throw new HttpError(403, 'requests from other sites are refused')
+  }
   const path = pathOf(url)
   const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)
   if (methods === undefined) throw new HttpError(404, 'no such path')
@@ -162,7 +164,7 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
   return resetWebhook === null ? null : new Webhook(auth, resetWebhook)
 }
 
-/** Runs the service until SIGINT or SIGTERM. What keeps it from starting is one line on stderr, and exit code 1. */
+/** Runs the service until SIGINT, SIGTERM or SIGHUP. What keeps it from starting is one line on stderr, and exit code 1. */
 async function main(): Promise<void> {
   stampErrors()
   // The service keeps running when its output is no longer read.
@@ -190,10 +192,11 @@ async function main(): Promise<void> {
         process.exit(1)
       })
       // Output to a pipe gets up to one second to be read.
-      setTimeout(() => process.exit(0), 1000)
-      process.stdout.write('stopped\n', () => process.exit(0))
+      setTimeout(exit, 1000, auth)
+      process.stdout.write('stopped\n', () => exit(auth))
     }
-    process.on('SIGINT', stop).on('SIGTERM', stop)
+    // A closed terminal sends SIGHUP.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
     const [users, foreignHashes] = [await auth.countUsers(), await auth.countForeignHashes()]
     console.log(`${listening}\n${summary(auth.options, config, users, foreignHashes)}`)
   } catch (error) {
@@ -202,6 +205,14 @@ async function main(): Promise<void> {
   }
 }
 
-const [, script] = process.argv
-const isProgram = script !== undefined && existsSync(script) && realpathSync(script) === fileURLToPath(import.meta.url)
-if (isProgram) void main()
+/** Ends the process. A hash cannot be stopped, and node would wait for it: then SIGTERM ends the process as it does any other. */
+function exit(auth: Auth): void {
+  if (!auth.isHashing) process.exit(0)
+  process.removeAllListeners('SIGTERM')
+  process.kill(process.pid, 'SIGTERM')
+}
+
+// node takes the name of a script without its ending too; pm2's own script imports the one that it starts.
+const [, script = ''] = process.argv
+const started = [script, `${script}.ts`, process.env['pm_exec_path'] ?? '']
+if (started.some((path) => existsSync(path) && realpathSync(path) === fileURLToPath(import.meta.url))) void main()

@@ -30,6 +30,11 @@ export class HashQueue {
     this.#durationMs = expectedDurationMs
   }
 
+  /** True while a task runs. */
+  get isRunning(): boolean {
+    return this.#running > 0
+  }
+
   /**
    * Runs a task when its turn has come. The signal counts only until then: a hash that has begun cannot be stopped, and
    * keeps its thread until it ends.

@@ -1,11 +1,11 @@
 /** Request lines on stdout. */
-import { cut } from './head.ts'
+import { cut, printable } from './head.ts'
 
 /** How long a line of the log may wait for others, in milliseconds, and how many lines wait at most. */
-const LOG_DELAY = 100
-const LOG_ENTRIES = 512
+const FLUSH_MS = 100
+const FLUSH_LINES = 512
 /** How many characters may wait for a reader of stdout; what comes beyond them is dropped. */
-const MOST_UNREAD = 1024 * 1024
+const MAX_UNREAD_CHARACTERS = 1024 * 1024
 
 /** What the log says of a request. */
 export type LogEntry = {
@@ -30,8 +30,8 @@ export class AccessLog {
   /** Adds a request. */
   add(entry: LogEntry): void {
     const waiting = this.#entries.push(entry)
-    if (waiting === 1) setTimeout(() => this.#flush(), LOG_DELAY).unref()
-    else if (waiting === LOG_ENTRIES) this.#flush()
+    if (waiting === 1) setTimeout(() => this.#flush(), FLUSH_MS).unref()
+    else if (waiting === FLUSH_LINES) this.#flush()
   }
 
   /** Writes what has come together; the last that is called. */
@@ -41,7 +41,7 @@ export class AccessLog {
   }
 
   #flush(): void {
-    if (process.stdout.writableLength > MOST_UNREAD) this.#dropped += this.#entries.length
+    if (process.stdout.writableLength > MAX_UNREAD_CHARACTERS) this.#dropped += this.#entries.length
     else if (this.#entries.length > 0) {
       this.#reportDropped()
       process.stdout.write(linesOf(this.#entries))
@@ -64,9 +64,4 @@ function linesOf(entries: LogEntry[]): string {
     return `${address} - ${userId ?? '-'} [${date}] "${request}" ${status} ${bytes || '-'}\n`
   })
   return lines.join('')
-}
-
-/** A text with nothing in it that could break a line of the log. */
-function printable(text: string): string {
-  return /["\\]|[^ -~]/.test(text) ? text.replace(/["\\]|[^ -~]/g, '?') : text
 }

@@ -67,6 +67,11 @@ export function cut(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)]
 }
 
+/** A text with nothing in it that could break a line of the log. */
+export function printable(text: string): string {
+  return /["\\]|[^ -~]/.test(text) ? text.replace(/["\\]|[^ -~]/g, '?') : text
+}
+
 /** The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated. */
 export function pathOf(target: string): string {
   const path = cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0]
@@ -91,5 +96,20 @@ export function isCrossOrigin({ publicUrl }: Config, request: IncomingMessage): 
   if (origin === undefined) return false
   // A proxy may have rewritten Host, and Host has no scheme.
   if (publicUrl !== null) return origin !== publicUrl
-  return cut(origin, '://')[1].toLowerCase() !== host.toLowerCase()
+  const [scheme, from] = cut(origin.toLowerCase(), '://')
+  return ![from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
+}
+
+/** Configurations of which the operator has been told. */
+const told = new WeakSet<Config>()
+
+/** Tells the operator, once, what may be wrong where requests are refused by their Origin: a proxy that changes Host. */
+export function explainRefusal(
+  config: Config,
+  { headers: { origin, host, 'sec-fetch-site': site } }: IncomingMessage,
+): void {
+  if (config.publicUrl !== null || site !== undefined || told.has(config)) return
+  told.add(config)
+  const [from, to] = [origin, host].map((text) => printable(`${text}`.slice(0, 100)))
+  console.error(`refused a form: its Origin is ${from}, but Host is ${to}; if a proxy changes Host, set PUBLIC_URL`)
 }

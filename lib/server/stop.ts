@@ -5,12 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Webhook } from './webhook.ts'
 
 /** How long requests in flight, and reset tokens that are being sent, may take at a stop, in milliseconds. */
-const STOP_TIMEOUT = 10_000
+const STOP_TIMEOUT_MS = 10_000
 /**
  * How long connections stay open at a stop for requests that are on their way, in milliseconds: whatever arrives later is
  * not carried out, so that the client can send it again elsewhere.
  */
-const MOMENT = 300
+const GRACE_MS = 300
 
 /** The open connections of a server, from now on. */
 export function connectionsOf(server: Server): ReadonlySet<Socket> {
@@ -27,8 +27,8 @@ export function connectionsOf(server: Server): ReadonlySet<Socket> {
  * `Connection: close` in its replies by then.
  */
 export async function drain(server: Server, connections: ReadonlySet<Socket>, webhook: Webhook | null): Promise<void> {
-  const timeUp = delay(STOP_TIMEOUT).then(() => server.closeAllConnections())
-  if (connections.size > 0) await delay(MOMENT)
+  const timeUp = delay(STOP_TIMEOUT_MS).then(() => server.closeAllConnections())
+  if (connections.size > 0) await delay(GRACE_MS)
   const closed = new Promise((resolve) => server.close(resolve))
   // A connection on which nothing was ever sent has no request in flight, though node waits for it.
   for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()

@@ -1,6 +1,6 @@
 /** Cookies, paths and addresses. */
 import t from 'tap'
-import { BOB, request, sessionOf } from '../../helper/http.ts'
+import { BOB, raw, request, sessionOf, statuses } from '../../helper/http.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
 t.test('cookies', async (t) => {
@@ -49,5 +49,29 @@ t.test('addresses behind a proxy, as proxies write them', async (t) => {
   t.strictSame(
     cases.map(([forwarded], i) => [forwarded, logged[i]]),
     cases,
+  )
+})
+
+t.test('the same origin, with or without its port, and what the operator is told once of another', async (t) => {
+  const { port } = await startService(t)
+  const errors = t.capture(console, 'error')
+  for (const [host, origin, status] of [
+    ['x', 'http://x', 200],
+    ['X:80', 'http://x', 200],
+    ['x:443', 'https://x', 200],
+    ['x:443', 'http://x', 403],
+    ['x:80', 'https://x', 403],
+    ['x', 'http://x:5000', 403],
+    ['x:5000', 'http://x', 403],
+  ] as const) {
+    const body = `email=${host.length}${status}${origin.length}%40me.com&password=x`
+    const type = 'Content-Type: application/x-www-form-urlencoded'
+    const head = `Host: ${host}\r\nOrigin: ${origin}\r\nConnection: close\r\n${type}\r\nContent-Length: ${body.length}`
+    const received = await raw(port, `POST /users HTTP/1.1\r\n${head}\r\n\r\n${body}`)
+    t.strictSame(statuses(received), [status], `${origin} to ${host}`)
+  }
+  t.strictSame(
+    errors().map(({ args }) => args[0]),
+    ['refused a form: its Origin is http://x, but Host is x:443; if a proxy changes Host, set PUBLIC_URL'],
   )
 })

@@ -82,3 +82,21 @@ t.test('users who cannot log in are counted at the start, where there are some',
   t.match(summary(options, readConfig({}), 5, 3), /\nUsers whose hash is not bcrypt's, who cannot log in .*: 3$/)
   t.notMatch(summary(options, readConfig({}), 5, 0), /bcrypt's/)
 })
+
+t.test('started without its ending, or by the script of a process manager, it starts', async (t) => {
+  const manager = `${tempDir(t)}/manager.mjs`
+  await writeFile(
+    manager,
+    "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n",
+  )
+  for (const [script, variables] of [
+    ['server', {}],
+    [manager, { pm_exec_path: `${ROOT}server.ts` }],
+  ] as const) {
+    const env = { ...process.env, ...variables, HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:' }
+    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), script], { cwd: ROOT, env })
+    t.teardown(() => child.kill())
+    const [line] = await once(child.stdout, 'data')
+    t.match(`${line}`, /^Listening on /, script)
+  }
+})

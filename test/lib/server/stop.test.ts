@@ -140,3 +140,20 @@ t.test('SIGTERM as soon as the server says that it listens', async (t) => {
   t.equal(await server.stop(), 0)
   t.strictSame(readdirSync(path.replace('users.json', '')), [])
 })
+
+t.test('a closed terminal stops it cleanly, and a hash that nobody waits for does not keep it', async (t) => {
+  const server = await startServer(t)
+  server.child.kill('SIGHUP')
+  t.match(await server.exited, { code: 0 })
+  t.match(server.stdout, /^stopping\nstopped\n/m)
+  // A hash at this cost takes a quarter of a minute, whatever the machine.
+  const hashing = await startServer(t, { BCRYPT_COST: '18' })
+  const socket = connect({ port: hashing.port, host: '127.0.0.1' })
+  const body = 'email=bob%40me.com&password=x'
+  socket.write(`${HEAD}Content-Length: ${body.length}\r\n\r\n${body}`)
+  t.match(await request(hashing.url, 'GET'), { status: 200 })
+  socket.destroy()
+  hashing.child.kill('SIGTERM')
+  await hashing.printed(/^stopped\n/m)
+  t.match(await hashing.exited, { signal: 'SIGTERM' }, 'not by exit(), which waits for the hash')
+})
