@@ -4,11 +4,10 @@ import { cut } from './head.ts'
 import { messageOf } from '../errors.ts'
 import { HttpError } from './service.ts'
 
-/** The largest body, in bytes. */
-const BODY_LIMIT = 16 * 1024
+const MAX_BODY_BYTES = 16 * 1024
 
 /** How many fields a body may have: each costs work, and a request needs three. */
-const MOST_FIELDS = 32
+const MAX_FIELDS = 32
 
 /** The fields of a body, by name. */
 export type Form = ReadonlyMap<string, string>
@@ -165,29 +164,29 @@ function textOf(bytes: Uint8Array, charset = 'utf-8'): string {
 }
 
 function checkCount(fields: number): void {
-  if (fields > MOST_FIELDS) throw new RangeError(`more than ${MOST_FIELDS} fields`)
+  if (fields > MAX_FIELDS) throw new RangeError(`more than ${MAX_FIELDS} fields`)
 }
 
-/** Tells whether a body comes with the request (RFC 9112, section 6.3). */
+/** True if a body comes with the request (RFC 9112, section 6.3). */
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
-/** Tells whether the request declares a body that is too large. */
+/** True if the request declares a body that is too large. */
 export function declaresTooLarge({ headers }: IncomingMessage): boolean {
-  return Number(headers['content-length'] ?? 0) > BODY_LIMIT
+  return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES
 }
 
 /** The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out. */
 function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = new HttpError(413, `the body is larger than ${BODY_LIMIT} bytes`)
+  const tooLarge = new HttpError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
   if (declaresTooLarge(request)) return Promise.reject(tooLarge)
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = []
     let size = 0
     request.on('data', (chunk: Uint8Array) => {
       size += chunk.length
-      if (size > BODY_LIMIT) reject(tooLarge)
+      if (size > MAX_BODY_BYTES) reject(tooLarge)
       else chunks.push(chunk)
     })
     request.on('end', () => resolve(Buffer.concat(chunks)))
