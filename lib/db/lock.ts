@@ -1,10 +1,20 @@
 /** One process owns a table, and notices when it no longer does. */
-import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import {
+  appendFileSync,
+  type BigIntStats,
+  closeSync,
+  fstatSync,
+  futimesSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type Claim, claim, isAlive, nameOf, STALE } from './claim.ts'
+import { type Claim, claim, isAlive, describe, STALE_MS } from './claim.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { missingDirectory } from './files.ts'
+import { isSameFile, missingDirectory } from './files.ts'
 
 /**
  * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
@@ -18,14 +28,18 @@ import { missingDirectory } from './files.ts'
 export class Lock {
   readonly #path: string
   readonly #file: number
+  readonly #stats: BigIntStats
   readonly #id: string
+  readonly #offset: number
   readonly #heartbeat: NodeJS.Timeout
   #isReleased = false
 
-  private constructor(path: string, { file, id }: Won, onLost: (error: StoreError) => void) {
+  private constructor(path: string, file: number, { id }: Claim, onLost: (error: StoreError) => void) {
     this.#path = path
     this.#file = file
+    this.#stats = fstatSync(file, { bigint: true })
     this.#id = id
+    this.#offset = readAll(file).indexOf(id)
     this.#heartbeat = setInterval(() => {
       try {
         this.keep()
@@ -33,11 +47,11 @@ export class Lock {
         clearInterval(this.#heartbeat)
         onLost(error instanceof StoreError ? error : new StoreError(messageOf(error)))
       }
-    }, STALE / 4).unref()
+    }, STALE_MS / 4).unref()
   }
 
   /**
-   * Takes the lock. After `kill -9` of its owner that works at once; when the owner was in another container or on another
+   * Takes the lock. After `kill -9` of its owner that works immediately; when the owner was in another container or on another
    * machine, ten seconds after its last heartbeat. The lock does not keep the process running.
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
    * @throws {StoreError} when a process that is alive has it, or it cannot be written
@@ -45,8 +59,8 @@ export class Lock {
   static take(path: string, onLost: (error: StoreError) => void): Lock {
     try {
       for (;;) {
-        const won = elect(path)
-        if (won !== undefined) return new Lock(path, won, onLost)
+        const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost))
+        if (lock !== undefined) return lock
       }
     } catch (error) {
       throw error instanceof StoreError ? error : cannotWrite(path, error)
@@ -68,7 +82,7 @@ export class Lock {
   }
 
   /**
-   * Throws unless this process has the lock. It costs a stat by name, and reading a line.
+   * Throws unless this process has the lock. It costs a stat by name, and reading the claim's id.
    * @throws {StoreError} when the lock file was deleted, replaced or overwritten, or the lock was released
    */
   check(): void {
@@ -84,30 +98,35 @@ export class Lock {
     if (this.#isReleased) return
     this.#isReleased = true
     clearInterval(this.#heartbeat)
-    // In a directory that has become read-only it stays, and holds nobody up once this process has ended.
     try {
       if (this.#isMine()) rmSync(this.#path, { force: true })
-    } catch {}
+    } catch {
+      // In a directory that has become read-only the file stays.
+      withdraw(this.#file, this.#id)
+    }
     closeSync(this.#file)
   }
 
-  /** Tells whether the name leads to the owner's file, and the owner's claim is still the first in it. */
+  /**
+   * True if the name leads to the owner's file, and the owner's claim is still where it was: a file that somebody has emptied
+   * may have another first claim by now.
+   */
   #isMine(): boolean {
-    return isAt(this.#path, this.#file) && readClaims(this.#file)[0]?.id === this.#id
+    const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false })
+    const found = Buffer.alloc(this.#id.length)
+    readSync(this.#file, found, 0, found.length, this.#offset)
+    return isSameFile(named, this.#stats) && found.toString('latin1') === this.#id
   }
 }
 
-/** A lock that was won: its file, which is open, and the claim's ID. */
-type Won = { file: number; id: string }
-
 /**
- * Adds a claim of this process to the lock file. Returns the lock when it has won the table, and nothing when a file of the
- * dead was removed, by this process or another: then the next election decides.
+ * Adds a claim of this process to the lock file. Returns what `own` makes of it when it has won the table, and nothing when a
+ * file of the dead was removed, by this process or another: then the next election decides.
  * @throws {StoreError} when somebody alive came first
  */
-function elect(path: string): Won | undefined {
+function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | undefined {
   const file = openSync(path, 'a+', 0o600)
-  let hasWon = false
+  let mine: Claim | undefined
   try {
     // Claims before the time: one that is added in between touches the file. This process adds its own after both.
     const claims = readClaims(file)
@@ -116,19 +135,22 @@ function elect(path: string): Won | undefined {
     const findFirst = () => readClaims(file).find(({ id }) => !dead.has(id))
     const owner = findFirst()
     if (owner !== undefined) throw isTaken(path, owner)
-    const mine = claim()
+    mine = claim()
     append(file, mine)
     const first = findFirst()
-    if (first !== undefined && first.id !== mine.id) {
-      // Otherwise this process, for as long as it runs, would be next in line.
-      append(file, { withdrawn: mine.id })
-      throw isTaken(path, first)
-    }
-    hasWon = isAt(path, file) && dead.size === 0
-    if (isAt(path, file) && !hasWon) rmSync(path, { force: true })
-    return hasWon ? { file, id: mine.id } : undefined
-  } finally {
-    if (!hasWon) closeSync(file)
+    if (first !== undefined && first.id !== mine.id) throw isTaken(path, first)
+    // Some mounts let anybody write, and nobody touch: better now than at the first heartbeat.
+    futimesSync(file, new Date(), new Date())
+    const isInPlace = isAt(path, file)
+    if (isInPlace && dead.size === 0) return own(file, mine)
+    if (isInPlace) rmSync(path, { force: true })
+    closeSync(file)
+    return undefined
+  } catch (error) {
+    // Or the claim of this process would win when the owner ends, or stand for an owner that there is not.
+    if (mine !== undefined) withdraw(file, mine.id)
+    closeSync(file)
+    throw error
   }
 }
 
@@ -143,37 +165,65 @@ function append(file: number, line: Partial<Line>): void {
   appendFileSync(file, `\n${JSON.stringify(line)}`)
 }
 
+/** Takes a claim back, as far as the disk allows. */
+function withdraw(file: number, id: string): void {
+  try {
+    append(file, { withdrawn: id })
+  } catch {}
+}
+
 /** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */
 function readClaims(file: number): Claim[] {
-  const bytes = Buffer.alloc(fstatSync(file).size)
-  const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0))
-  const lines = text.split('\n').flatMap((line): Partial<Line>[] => {
-    try {
-      return [Object(JSON.parse(line))]
-    } catch {
-      return []
-    }
-  })
+  const lines = readAll(file)
+    .toString()
+    .split('\n')
+    .flatMap((line): Partial<Line>[] => {
+      try {
+        return [Object(JSON.parse(line))]
+      } catch {
+        return []
+      }
+    })
   const withdrawn = new Set(lines.map((line) => line.withdrawn))
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
 }
 
-/** Tells whether a file that is open is still the one under this name. */
+function readAll(file: number): Buffer {
+  const bytes = Buffer.alloc(fstatSync(file).size)
+  return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
+}
+
+/** True if a file that is open is still the one under this name. */
 function isAt(path: string, file: number): boolean {
   const named = statSync(path, { bigint: true, throwIfNoEntry: false })
-  const opened = fstatSync(file, { bigint: true })
-  return named?.ino === opened.ino && named.dev === opened.dev
+  return isSameFile(named, fstatSync(file, { bigint: true }))
 }
 
 function isTaken(path: string, owner: Claim): StoreError {
-  return new StoreError(`${path} is held by ${nameOf(owner)}; stop it first`)
+  return new StoreError(`${path} is held by ${describe(owner)}`)
 }
 
 /** The refusal for an error of the file system. */
 function cannotWrite(path: string, error: unknown): StoreError {
   const code = error instanceof Error && 'code' in error ? error.code : ''
   if (code === 'ENOENT') return missingDirectory(resolve(path))
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
-  const advice = isFull ? 'make room on the disk' : `let this user create files in ${dirname(resolve(path))}`
-  return new StoreError(`cannot write the lock ${path}: ${messageOf(error)}; ${advice}`)
+  return new StoreError(`cannot write the lock ${path}: ${messageOf(error)}; ${adviceFor(path, code)}`)
+}
+
+function adviceFor(path: string, code: unknown): string {
+  if (code === 'ENOSPC' || code === 'EDQUOT') return 'make room on the disk'
+  const owner = uidOf(path)
+  if (owner !== undefined && owner !== process.geteuid?.()) {
+    return `it belongs to another user (uid ${owner}), as after a run with sudo: give the table's files to this user, or use a directory where files belong to who makes them`
+  }
+  return `let this user create files in ${dirname(resolve(path))}`
+}
+
+/** Whose file there is, if it can be looked at. */
+function uidOf(path: string): number | undefined {
+  try {
+    return statSync(path).uid
+  } catch {
+    return undefined
+  }
 }

@@ -1,9 +1,21 @@
 /** One process owns a table: races (more in test/long/), kills, other containers, deleted lock files, full disks. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import { StoreError } from '../../../db.ts'
+import { DB, StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
@@ -38,7 +50,7 @@ t.test('one lock, one owner', async (t) => {
   first.check()
   t.throws(() => take(t, path), {
     name: 'StoreError',
-    message: `${path} is held by process ${process.pid}; stop it first`,
+    message: `${path} is held by this process itself, by another DB; use that one, or close it first`,
   })
   first.check()
   first.release()
@@ -81,7 +93,7 @@ t.test('whoever lost the race is not next in line', async (t) => {
   const lost = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
   loser.release()
   writeFileSync(path, [claim, lost].map((line) => JSON.stringify(line)).join('\n'))
-  t.throws(() => take(t, path), { message: new RegExp(`held by process ${process.pid};`) })
+  t.throws(() => take(t, path), { message: /held by this process itself/ })
   writeFileSync(path, [claim, lost, { withdrawn: lost.id }].map((line) => JSON.stringify(line)).join('\n'))
   take(t, path).release()
 })
@@ -120,7 +132,7 @@ t.test(
     const { stderr } = spawnSync('unshare', args, {
       cwd: ROOT,
       encoding: 'utf8',
-      timeout: 10_000,
+      timeout: 60_000,
       killSignal: 'SIGKILL',
     })
     t.match(stderr, new RegExp(`^${path} is held by process ${process.pid} in another container or on another machine`))
@@ -261,6 +273,123 @@ t.test('whoever lost a race withdraws its claim', async (t) => {
   lock.release()
 })
 
+t.test('a worker that was terminated, or has ended, is no owner any more; one that runs is', async (t) => {
+  const path = `${tempDir(t)}/lock`
+  const worker = new Worker(
+    `const { register } = await import('tsx/esm/api')
+    register()
+    const { Lock } = await import('./lib/db/lock.ts')
+    const { parentPort } = await import('node:worker_threads')
+    Lock.take(${JSON.stringify(path)}, () => {})
+    parentPort.postMessage('taken')
+    setInterval(() => {}, 1000)`.replace(/^/, 'void (async () => {') + '})()',
+    { eval: true, execArgv: [] },
+  )
+  await once(worker, 'message')
+  t.throws(() => take(t, path), { message: /is held by this process itself/ })
+  const other = new Program(CHILD, {}, [], ['hold', path])
+  t.match(await other.exited, { code: 1 })
+  t.equal(other.stderr, `${path} is held by process ${process.pid}; stop it first\n`)
+  await worker.terminate()
+  const heir = await hold(t, path)
+  await heir.stop('SIGKILL')
+  take(t, path).release()
+})
+
+t.test(
+  'what fails after the claim was written leaves no claim, and so does a lock that cannot be removed',
+  needs('sh', '-c', 'test "$(id -u)" = 0'),
+  async (t) => {
+    const directory = tempDir(t)
+    const path = `${directory}/lock`
+    const killed = await hold(t, path)
+    await killed.stop('SIGKILL')
+    chownSync(path, 65534, 65534)
+    chownSync(directory, 65534, 65534)
+    const child = runScript(`
+      import { chmodSync } from 'node:fs'
+      import { Lock } from './lib/db/lock.ts'
+      process.setgid(65534)
+      process.setuid(65534)
+      const take = () => Lock.take('${path}', () => {})
+      const attempt = () => {
+        try {
+          take().release()
+          console.log('taken')
+        } catch (error) {
+          console.log(error.message)
+        }
+      }
+      // The file of the dead is to be removed, which may be read and written, but not removed.
+      chmodSync('${directory}', 0o555)
+      attempt()
+      chmodSync('${directory}', 0o755)
+      attempt()
+      const lock = take()
+      chmodSync('${directory}', 0o555)
+      lock.release()
+      attempt()
+      chmodSync('${directory}', 0o755)
+      attempt()
+      setInterval(() => {}, 1000)`)
+    t.teardown(() => child.stop('SIGKILL'))
+    await child.printed(/(.*\n){4}/)
+    const lines = child.stdout.trim().split('\n')
+    t.match(lines[0], /^cannot write the lock \S+: EACCES.*unlink/)
+    t.strictSame(lines.slice(1), ['taken', 'taken', 'taken'])
+    // The process that failed is still there.
+    take(t, path).release()
+  },
+)
+
+t.test('a lock of another user: the refusal says whose it is', needs('sh', '-c', 'test "$(id -u)" = 0'), async (t) => {
+  const directory = tempDir(t)
+  const path = `${directory}/lock`
+  const killed = await hold(t, path)
+  await killed.stop('SIGKILL')
+  chownSync(directory, 65534, 65534)
+  chmodSync(directory, 0o755)
+  const child = runScript(`
+      import { Lock } from './lib/db/lock.ts'
+      process.setgid(65534)
+      process.setuid(65534)
+      try {
+        Lock.take('${path}', () => {})
+      } catch (error) {
+        console.log(error.message)
+      }`)
+  await child.exited
+  t.match(
+    child.stdout,
+    /^cannot write the lock \S+: EACCES.*; it belongs to another user \(uid 0\), as after a run with sudo: /,
+  )
+})
+
+const bound = tempDir(t)
+const isBoundTo =
+  spawnSync('bindfs', ['--force-user=12', '--perms=a=rwX', '--chown-ignore', bound, bound, '-o', 'nonempty']).status ===
+  0
+t.teardown(() => isBoundTo && spawnSync('umount', ['-l', bound]))
+
+t.test(
+  'a place where a file may be written and not touched is refused at the start',
+  { skip: !isBoundTo && 'cannot bindfs here' },
+  async (t) => {
+    chmodSync(bound, 0o777)
+    const child = runScript(`
+      import { Lock } from './lib/db/lock.ts'
+      process.setgid(65534)
+      process.setuid(65534)
+      try {
+        Lock.take('${bound}/lock', () => {})
+      } catch (error) {
+        console.log(error.message)
+      }`)
+    await child.exited
+    t.match(child.stdout, /^cannot write the lock \S+: EPERM.*; it belongs to another user \(uid 12\)/)
+  },
+)
+
 const CONTAINER = ['--pid', '--fork', '--mount-proc', '--kill-child']
 
 t.test(
@@ -308,5 +437,70 @@ t.test(
       users.map(({ email }) => email),
       ['before@me.com', 'new@me.com', 'late@me.com'],
     )
+  },
+)
+
+t.test(
+  'an owner in another container that is stopped right before a rename, and overtaken, replaces nothing',
+  needs('unshare', ...CONTAINER, 'true'),
+  async (t) => {
+    for (const [kind, mark] of [
+      ['-tmp', 'table'],
+      ['-wal-tmp', 'log'],
+    ] as const) {
+      const path = `${tempDir(t)}/users.json`
+      // Waits right before the rename, in the thread that would do it next.
+      const script = `
+        import fs from 'node:fs'
+        import { syncBuiltinESMExports } from 'node:module'
+        const { rename } = fs.promises
+        let isArmed = false
+        fs.promises.rename = (from, to) => {
+          if (isArmed && from.includes('users.json${kind}-')) {
+            console.log('about to rename')
+            while (!fs.existsSync('${path}-go'));
+          }
+          return rename(from, to)
+        }
+        syncBuiltinESMExports()
+        const { DB } = await import('./db.ts')
+        const db = new DB('file:${path}')
+        await db.addUser('before@me.com', 'x')
+        isArmed = true
+        setInterval(() => {}, 1000)`
+      const node = [process.execPath, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script]
+      const outer = spawn('unshare', [...CONTAINER, ...node], { cwd: ROOT })
+      t.teardown(() => outer.kill('SIGKILL'))
+      const exited = once(outer, 'exit')
+      let printed = ''
+      for (const stream of [outer.stdout, outer.stderr]) stream.on('data', (data) => (printed += data))
+      while (!/about to rename/.test(printed)) {
+        await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data')])
+      }
+      const inner = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8'))
+      process.kill(inner, 'SIGSTOP')
+      const past = statSync(`${path}-lock`).mtimeMs / 1000 - 11
+      utimesSync(`${path}-lock`, past, past)
+      const heir = new DB(`file:${path}`)
+      await heir.addUser('new@me.com', 'x')
+      await heir.close()
+      const next = new DB(`file:${path}`)
+      t.teardown(() => next.close())
+      await next.updateUser(1, { session_id: 's' })
+      writeFileSync(`${path}-go`, '')
+      process.kill(inner, 'SIGCONT')
+      t.strictSame(await exited, [1, null])
+      t.match(printed, /has lost its table/, mark)
+      await next.addUser('last@me.com', 'x')
+      await next.close()
+      const { users }: { users: object[] } = JSON.parse(readFileSync(path, 'utf8'))
+      t.match(
+        users,
+        [{ email: 'before@me.com', session_id: 's' }, { email: 'new@me.com' }, { email: 'last@me.com' }],
+        mark,
+      )
+      t.equal(users.length, 3)
+      t.strictSame(readdirSync(dirname(path)).sort(), ['users.json', 'users.json-go'])
+    }
   },
 )
