@@ -2,6 +2,8 @@
  * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
  * how it survives a crash, is in `lib/db/`.
  */
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import {
   type Attributes,
   type Engine,
@@ -12,7 +14,7 @@ import {
 } from './lib/db/engine.ts'
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
-import { ValueError } from './lib/errors.ts'
+import { messageOf, ValueError } from './lib/errors.ts'
 import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
@@ -69,7 +71,7 @@ export class DB {
 
   /**
    * Adds a user (task 1).
-   * @throws {EmailTaken} when the email is taken already; of two registrations at once, one wins
+   * @throws {EmailTaken} when the email is taken already; of two registrations at the same time, one wins
    * @throws {ValueError} when a column cannot hold the value
    */
   async addUser(email: string, hashedPassword: string): Promise<User> {
@@ -95,7 +97,7 @@ export class DB {
 
   /**
    * Changes columns of one user (task 3). With `expected`, only while the row still has those values: of several uses of
-   * one reset token at once, one wins.
+   * one reset token at the same time, one wins.
    * @throws {ValueError} when an attribute is not a column, or its column cannot hold the value; nothing is changed
    * @throws {EmailTaken} when another user has the email
    * @throws {NoResultFound} when there is no such user, or its row has other values than expected
@@ -147,7 +149,23 @@ function copyChanges(attributes: Attributes): Attributes {
 function openerFor(url: string): Opener {
   if (url === 'memory:') return () => Table.open(null)
   if (/^postgres(ql)?:\/\//.test(url)) return Postgres.at(url)
-  const path = /^file:(?:\/\/)?(.+)$/s.exec(url)?.[1]
-  if (path !== undefined) return () => Table.open(path)
+  if (url.startsWith('file://')) {
+    const path = decodePath(url)
+    return () => Table.open(path)
+  }
+  if (/^file:./s.test(url)) {
+    const path = resolve(url.slice('file:'.length))
+    return () => Table.open(path)
+  }
   throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
+}
+
+/** The path that a URL with escapes leads to, such as that of Node's `pathToFileURL`. */
+function decodePath(url: string): string {
+  if (/[?#]/.test(url)) throw new ValueError('write ? as %3F and # as %23 after file://, or use file:PATH')
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw new ValueError(messageOf(error))
+  }
 }

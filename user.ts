@@ -43,7 +43,7 @@ export type ColumnName = keyof typeof COLUMNS
 /** Every column's name, in the order of the table. */
 export const COLUMN_NAMES: readonly ColumnName[] = Object.keys(COLUMNS).filter(isColumn)
 
-/** The columns as properties; `keyof` carries their doc comments along. */
+/** The row type, derived from COLUMNS; each property keeps its doc comment. */
 type Row = {
   -readonly [Name in keyof typeof COLUMNS]:
     | ((typeof COLUMNS)[Name]['type'] extends 'integer' ? number : string)
@@ -73,7 +73,7 @@ export class User {
   }
 }
 
-/** Tells whether the table has a column of this name. */
+/** True if the table has a column of this name. */
 export function isColumn(name: string): name is ColumnName {
   return Object.hasOwn(COLUMNS, name)
 }
@@ -81,7 +81,7 @@ export function isColumn(name: string): name is ColumnName {
 /** The longest string that a column holds, in characters (the exercise's `String(250)`). */
 export const MAX_LENGTH = 250
 
-/** Tells whether a column can hold the value. Strings are well-formed Unicode without NUL, which no SQL text can hold. */
+/** True if a column can hold the value. Strings are well-formed Unicode without NUL, which no SQL text can hold. */
 export function canHold(column: ColumnName, value: unknown): boolean {
   const { type, nullable } = COLUMNS[column]
   if (value === null) return nullable
@@ -98,7 +98,7 @@ export function checkValue(column: ColumnName, value: unknown): void {
   throw new ValueError(`${column} must be ${type === 'integer' ? integer : text}${nullable ? ', or null' : ''}`)
 }
 
-/** Tells whether a text is over `MAX_LENGTH`, in characters as PostgreSQL counts them: an emoji is one, not two. */
+/** True if a text is over `MAX_LENGTH`, in characters as PostgreSQL counts them: an emoji is one, not two. */
 export function isTooLong(text: string): boolean {
   return text.length > MAX_LENGTH && [...text].length > MAX_LENGTH
 }
