@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
 import { ROOT, startServer } from './helper/program.ts'
 
@@ -28,4 +28,11 @@ t.test('the curl session, with real curl: it prints what the README shows', asyn
     )
   }
   t.equal(tokens.size, 2)
+})
+
+t.test('the README of lib/db lists every file of the folder', async (t) => {
+  const readme = await readFile(`${ROOT}/lib/db/README.md`, 'utf8')
+  const listed = [...readme.matchAll(/^\| `([\w-]+\.ts)` +\|/gm)].map(([, name]) => name)
+  const files = (await readdir(`${ROOT}/lib/db`)).filter((name) => name.endsWith('.ts'))
+  t.strictSame(listed.sort(), files.sort())
 })
