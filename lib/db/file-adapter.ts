@@ -1,19 +1,21 @@
 /**
- * lowdb's adapter for a table with a log: `read()` loads the table and replays the log, `write()` folds the log into the table.
+ * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log into the
+ * table.
  *
  * What answers 503 (a `StoreError`; nothing has changed, and the next call may succeed): the log cannot be written, such as
- * on a full disk. What only delays a fold (one line on stderr, tried again later): anything about the temporary files, and a
- * table that somebody else has changed. What ends the process (one line on stderr, exit code 1), because memory and disk may
- * differ from then on: a sync of the log or of its directory fails, a failed write cannot be undone in the log, or lock or
- * log are no longer this process's own.
+ * on a full disk. What only delays a fold (one line on stderr, tried again later): anything about the temporary files, and
+ * another program's version of the table that cannot be kept. What ends the process (one line on stderr, exit code 1), because
+ * memory and disk may differ from then on: a sync of the log or of its directory fails, a failed write cannot be undone in the
+ * log, or lock or log are no longer this process's own.
  */
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { checkPlace, exitWith, followLinks, removeTemporary, statFile } from './files.ts'
+import { checkPlace, exitWith, followLinks, naming, orExit, removeTemporary, statFile } from './files.ts'
 import { checkOwner, type Files, fold, isAsLeft, mustOwn } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -28,6 +30,12 @@ const IDLE_MS = 1000
 /** How long after a failed fold the next one is tried: twice as long each time, up to a minute. */
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 60_000
+
+/** How long a disk that is well may take to answer. */
+const CHECK_MS = 1500
+
+/** Keeps the files of a DB that nobody closes from the garbage collector, which would close them under their owner. */
+const OPEN = new Set<FileAdapter>()
 
 /** lowdb's adapter for a table of any size, which exists only while the table is open. */
 export class FileAdapter implements Adapter<Rows> {
@@ -46,6 +54,7 @@ export class FileAdapter implements Adapter<Rows> {
     this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
     this.#rows = rows
     this.#onDue = onDue
+    OPEN.add(this)
   }
 
   /**
@@ -73,7 +82,7 @@ export class FileAdapter implements Adapter<Rows> {
       await log.sync()
       lock.check()
       await log.replace()
-      await directory.sync()
+      await naming(dirname(path), directory.sync())
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue)
     } catch (error) {
       for (const step of undo.reverse()) {
@@ -96,10 +105,15 @@ export class FileAdapter implements Adapter<Rows> {
     return this.#files.commits.add(user, undo)
   }
 
-  /** Throws `StoreError` unless the table is still this process's own. */
+  /** Throws `StoreError` unless the table is still this process's own and the disk answers. */
   async check(): Promise<void> {
+    const { commits, path } = this.#files
     // Not while a fold renames its log: the name leads to the next one before this process goes on with it.
-    await this.#files.commits.inTurn(async () => checkOwner(this.#files))
+    const checked = commits.inTurn(async () => checkOwner(this.#files))
+    const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
+      throw new StoreError(`the disk of ${path} has not answered for ${CHECK_MS / 1000} seconds`)
+    })
+    await Promise.race([checked, late])
   }
 
   /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */
@@ -118,6 +132,7 @@ export class FileAdapter implements Adapter<Rows> {
         this.#isClosed = true
         const { log } = this.#files
         mustOwn(this.#files)
+        await orExit(log.cutBack(), `undo a write to ${log.path}`)
         if (log.length === 0) log.remove()
         await log.close()
       })
@@ -125,12 +140,13 @@ export class FileAdapter implements Adapter<Rows> {
       await directory.close()
     } finally {
       lock.release()
+      OPEN.delete(this)
     }
   }
 
   async #append(line: string): Promise<void> {
-    mustOwn(this.#files)
     await this.#files.log.append(line)
+    // Not before: what an owner that was overtaken appends is in a file that nobody reads any more, or is read as well.
     mustOwn(this.#files)
     this.#schedule()
   }
@@ -157,10 +173,12 @@ export class FileAdapter implements Adapter<Rows> {
       this.#failure = undefined
       this.#retryAfter = FIRST_RETRY_MS
     } catch (error) {
-      const failure = messageOf(error)
+      const message = messageOf(error)
+      // Each attempt has another temporary file.
+      const failure = message.replace(/-tmp-[-0-9a-f]+/g, '')
       // Report a repeated failure once.
       if (failure !== this.#failure) {
-        console.error(`cannot fold ${files.log.path} into the table, trying again later: ${failure}`)
+        console.error(`cannot fold ${files.log.path} into the table, trying again later: ${message}`)
       }
       this.#failure = failure
       this.#timer = setTimeout(this.#onDue, this.#retryAfter).unref()

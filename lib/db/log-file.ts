@@ -3,7 +3,7 @@ import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isSameFile, orExit, temporaryName } from './files.ts'
+import { exitWith, isSameFile, naming, START_AGAIN, temporaryName } from './files.ts'
 
 /** Bytes copied at a time. */
 const COPY_BYTES = 256 * 1024
@@ -18,6 +18,8 @@ export class LogFile {
   readonly #file: FileHandle
   readonly #stats: BigIntStats
   #length = 0
+  /** Something may be in the file behind its durable part. */
+  #isTorn = false
 
   private constructor(path: string, temporary: string, file: FileHandle, stats: BigIntStats) {
     this.path = path
@@ -47,7 +49,7 @@ export class LogFile {
   async copyFrom(path: string, length: number): Promise<void> {
     const file = await open(path, 'r')
     try {
-      await this.#copy(file, 0, length)
+      await naming(this.#temporary, this.#copy(file, 0, length))
     } finally {
       await file.close()
     }
@@ -55,7 +57,7 @@ export class LogFile {
 
   /** Copies what another log has from `start` on, as far as it is durable, without a sync. */
   async copyEnd(other: LogFile, start: number): Promise<void> {
-    await this.#copy(other.#file, start, other.#length)
+    await naming(this.#temporary, this.#copy(other.#file, start, other.#length))
   }
 
   async #copy(file: FileHandle, start: number, end: number): Promise<void> {
@@ -71,7 +73,7 @@ export class LogFile {
 
   /** Makes what was copied durable. */
   async sync(): Promise<void> {
-    await this.#file.datasync()
+    await naming(this.#temporary, this.#file.datasync())
   }
 
   /** Takes over the name of the log before this one. Durable when the directory is synced. */
@@ -86,28 +88,39 @@ export class LogFile {
 
   /**
    * Appends text and syncs it; resolves when it is durable.
-   * @throws {StoreError} when it could not be written; nothing of it is in the log then, for good
+   * @throws {StoreError} when there is no room for it; what is there of it is cut off, now or before the next append
    */
   async append(text: string): Promise<void> {
     const bytes = Buffer.from(text)
+    let isWritten = false
     try {
+      await this.cutBack()
+      this.#isTorn = true
       await this.#file.appendFile(bytes)
+      isWritten = true
+      await this.#file.datasync()
     } catch (error) {
-      await orExit(this.#cutBack(), `undo a write to ${this.path}`)
+      if (isWritten && !isFull(error)) exitWith(`cannot sync ${this.path}: ${messageOf(error)}; ${START_AGAIN}`)
+      // On a full btrfs not even that works. Until it does, nothing is behind what the next append cuts off.
+      await this.cutBack().catch((undoError) => {
+        if (!isFull(undoError)) exitWith(`cannot undo a write to ${this.path}: ${messageOf(undoError)}; ${START_AGAIN}`)
+      })
       throw new StoreError(`cannot write ${this.path}: ${messageOf(error)}`)
     }
-    await orExit(this.#file.datasync(), `sync ${this.path}`)
+    this.#isTorn = false
     this.#length += bytes.length
   }
 
-  /** Removes what is behind the durable part. Without the sync it could be back after a power cut. */
-  async #cutBack(): Promise<void> {
+  /** Removes what a failed write has left behind the durable part. Without the sync it could be back after a power cut. */
+  async cutBack(): Promise<void> {
+    if (!this.#isTorn) return
     await this.#file.truncate(this.#length)
     await this.#file.datasync()
+    this.#isTorn = false
   }
 
   /**
-   * Removes the log's name; at once, as its caller has just seen that it still leads to this log. An empty log that cannot be
+   * Removes the log's name; synchronously, as its caller has just seen that it still leads to this log. An empty log that cannot be
    * removed does no harm.
    */
   remove(): void {
@@ -126,4 +139,9 @@ export class LogFile {
     await this.#file.close()
     await unlink(this.#temporary).catch(() => {})
   }
+}
+
+/** True if there is no room. Some file systems look for it only at a sync (btrfs, NFS): then nothing of the write is there. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }

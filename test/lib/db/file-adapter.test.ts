@@ -13,10 +13,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { FileAdapter } from '../../../lib/db/file-adapter.ts'
-import { User } from '../../../user.ts'
+import { User, ValueError } from '../../../user.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
@@ -37,7 +38,7 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
   const directory = path.replace('users.json', '')
   const before = snapshot(directory)
   const other = new DB(`file:${path}`)
-  await t.rejects(other.open(), { name: 'StoreError', message: /is held by process/ })
+  await t.rejects(other.open(), { name: 'StoreError', message: /is held by this process itself/ })
   await t.rejects(other.addUser('c@d', 'x'), StoreError)
   await other.close()
   await other.close()
@@ -209,7 +210,7 @@ t.test('two links that lead to one table are one table, also when it is not ther
   const db = new DB(`file:${directory}/two.json`)
   await db.open()
   for (const path of ['one.json', 'two.json', 'data/users.json', 'other/users.json']) {
-    await t.rejects(new DB(`file:${directory}/${path}`).open(), { message: /is held by process/ }, path)
+    await t.rejects(new DB(`file:${directory}/${path}`).open(), { message: /is held by this process itself/ }, path)
   }
   await db.addUser('a@b', 'x')
   await db.close()
@@ -218,6 +219,51 @@ t.test('two links that lead to one table are one table, also when it is not ther
   symlinkSync('b.json', `${directory}/a.json`)
   symlinkSync('a.json', `${directory}/b.json`)
   await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
+})
+
+t.test('a path is one from the directory in which the DB was made; after file:// it is a URL', async (t) => {
+  const directory = tempDir(t)
+  const cwd = process.cwd()
+  t.teardown(() => process.chdir(cwd))
+  process.chdir(directory)
+  const relative = new DB('file:a%20b.json')
+  process.chdir(cwd)
+  await relative.addUser('a@b', 'x')
+  await relative.close()
+  const name = `${directory}/a ü%20b#?.json`
+  const url = new DB(pathToFileURL(name).href)
+  await url.addUser('a@b', 'x')
+  await url.close()
+  t.strictSame(readdirSync(directory).sort(), ['a ü%20b#?.json', 'a%20b.json'])
+  for (const bad of ['file://host/users.json', 'file:///a%2Fb', 'file:///a?b', 'file:///a#b', 'file:///%']) {
+    t.throws(() => new DB(bad), ValueError, bad)
+  }
+})
+
+t.test('the files of a DB that nobody closes are not closed by the garbage collector', async (t) => {
+  const child = runScript(`
+    import { setFlagsFromString } from 'node:v8'
+    import { runInNewContext } from 'node:vm'
+    import { DB } from './db.ts'
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc')
+    process.on('warning', (warning) => console.log(warning.message))
+    const path = '${writeStore(t, { '': table(row(1)) })}'
+    await new DB('file:' + path).addUser('a@b', 'x')
+    // The timer of the fold holds the DB for a second.
+    const { readFileSync } = await import('node:fs')
+    while (!readFileSync(path, 'utf8').includes('a@b')) await new Promise((resolve) => setTimeout(resolve, 50))
+    for (let i = 0; i < 10; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      gc()
+    }
+    await new DB('file:' + path).open().catch(({ message }) => console.log(message))`)
+  t.match(await child.exited, { code: 0 })
+  t.match(
+    child.stdout,
+    /^\S+users.json-lock is held by this process itself, by another DB; use that one, or close it first\n$/,
+  )
+  t.equal(child.stderr, '')
 })
 
 t.test('a table may not have the name of a file beside another one', async (t) => {

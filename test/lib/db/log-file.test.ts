@@ -86,25 +86,68 @@ t.test('a disk with no room for a copy of the log: no start, and nothing is lost
     `--import=data:text/javascript,${encodeURIComponent(LIMIT_ITSELF)}`,
   ])
   t.match(await server.exited, { code: 1 })
-  t.match(server.stderr, /^cannot open \S+users.json: EFBIG.*\n$/)
+  t.match(server.stderr, /^cannot open \S+users.json: \S+users.json-wal-tmp-\S+: EFBIG.*\n$/)
   t.equal(readFileSync(`${path}-wal`, 'utf8'), content)
 })
 
 /** Has a system call of a server fail from now on; returns what ends that. */
-async function failCall(server: RunningServer, call: string, when = '1+'): Promise<() => Promise<void>> {
+function failCall(server: RunningServer, call: string, when = '1+'): Promise<() => Promise<void>> {
+  return inject(server, call, `error=EIO:when=${when}`)
+}
+
+/** Has strace tamper with a system call of a server from now on; returns what ends that. */
+async function inject(
+  server: RunningServer,
+  call: string,
+  how: string,
+): Promise<(end?: NodeJS.Signals) => Promise<void>> {
   const { pid } = server.child
-  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=${when}`]
-  const strace = spawn('strace', ['-f', '-qq', '-o', '/dev/null', ...inject, '-p', `${pid}`], { stdio: 'ignore' })
+  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:${how}`, '-p', `${pid}`]
+  const strace = spawn('strace', args, { stdio: 'ignore' })
   const isTraced = (task: string) => !/^TracerPid:\t0$/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))
   while (!readdirSync(`/proc/${pid}/task`).every(isTraced)) await new Promise((resolve) => setTimeout(resolve, 10))
-  return async () => {
-    strace.kill()
+  return async (end) => {
+    strace.kill(end)
     await once(strace, 'close')
   }
 }
 
 const register = (server: RunningServer, email: string) =>
   request(`${server.url}/users`, 'POST', { email, password: 'p' })
+
+t.test('a sync that hangs: /healthz answers 503 within two seconds', NEEDS_STRACE, async (t) => {
+  const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
+  const mend = await inject(server, 'fdatasync', 'delay_enter=20000000')
+  const late = register(server, 'a@b')
+  // Until the password is hashed, nothing is written.
+  while ((await request(`${server.url}/healthz`, 'GET')).status !== 503);
+  await server.printed(/^the disk of \S+users.json has not answered for 1.5 seconds$/m)
+  t.match(await request(server.url, 'GET'), { status: 200 })
+  await mend('SIGKILL')
+  t.match(await late, { status: 200 })
+  t.match(await request(`${server.url}/healthz`, 'GET'), { status: 200 }, 'and 200 when it goes on')
+})
+
+t.test(
+  'a sync that finds no room, as on btrfs or NFS, is a write that failed: 503, and all is well again with room',
+  NEEDS_STRACE,
+  async (t) => {
+    const path = `${tempDir(t)}/users.json`
+    const server = await startServer(t, { DATABASE_URL: `file:${path}`, UV_THREADPOOL_SIZE: '1' })
+    t.match(await register(server, 'before@me.com'), { status: 200 })
+    const mend = await inject(server, 'fdatasync', 'error=ENOSPC:when=1')
+    t.match(await register(server, 'refused@me.com'), { status: 503 })
+    await mend()
+    t.match(await register(server, 'after@me.com'), { status: 200 })
+    t.match(server.stderr, /^cannot write \S+users.json-wal: ENOSPC/m)
+    t.equal(await server.stop(), 0)
+    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
+    t.strictSame(
+      users.map(({ email }) => email),
+      ['before@me.com', 'after@me.com'],
+    )
+  },
+)
 
 t.test(
   'a sync of the log that fails: the process says so and ends, and nobody is told 200',
