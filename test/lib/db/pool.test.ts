@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
 import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
-import { LIMITS } from '../../../lib/db/pool.ts'
+import { LIMITS, openPool, readUrl, transaction } from '../../../lib/db/pool.ts'
 import { Postgres } from '../../../lib/db/postgres.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
@@ -162,6 +162,20 @@ t.test('a server that hangs up, says nothing, or is another one', async (t) => {
     const url = `postgres://me@127.0.0.1:${port}/x`
     t.equal(await outcomeOf(url, limits), `cannot open the database: ${outcome}`, String(onConnection))
   }
+})
+
+t.test('a connection that is cut between two statements of a transaction', NEEDS_POSTGRES, async (t) => {
+  const { url, admin } = await createDatabase(t)
+  const pool = await openPool(readUrl(url), LIMITS)
+  const cut = transaction(pool, async (client) => {
+    const { rows } = await client.query('select pg_backend_pid() as pid')
+    const ended = new Promise<void>((resolve) => client.once('end', resolve))
+    await admin.query('select pg_terminate_backend($1)', [rows[0].pid])
+    await ended
+  })
+  await t.rejects(cut, { message: /not queryable/ })
+  t.strictSame((await pool.query('select 1 as one')).rows, [{ one: 1 }])
+  await pool.end()
 })
 
 t.test('a script that never closes its DB ends by itself, and has lost nothing', NEEDS_POSTGRES, async (t) => {
