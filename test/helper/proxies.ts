@@ -21,7 +21,8 @@ export type Proxy = { http: number; https: number }
 export type ProxyKind = {
   name: string
   missing: string | false
-  start(t: Test, upstreams: Upstreams): Promise<Proxy>
+  /** `cookieName` is the service's COOKIE_NAME. */
+  start(t: Test, upstreams: Upstreams, cookieName?: string): Promise<Proxy>
 }
 
 /** Tells whether a program can be run. */
@@ -35,7 +36,7 @@ export const nginx: ProxyKind = {
   name: 'nginx',
   missing:
     NGINX && isThere('openssl', 'version') ? false : 'no nginx or no openssl: apt-get install nginx-light openssl',
-  async start(t, upstreams) {
+  async start(t, upstreams, cookieName = 'session_id') {
     const at = tempDir(t)
     const proxy = await freePorts()
     const certificate = ['-keyout', `${at}/key`, '-out', `${at}/certificate`, '-subj', '/CN=example.com', '-days', '1']
@@ -50,6 +51,7 @@ export const nginx: ProxyKind = {
       ['/var/log/nginx/access.log', `${at}/access.log`],
       ['/etc/ssl/certs/example.com.pem', `${at}/certificate`],
       ['/etc/ssl/private/example.com.key', `${at}/key`],
+      ['default session_id;', `default ${cookieName};`],
       ['listen 80 ', `listen 127.0.0.1:${proxy.http} `],
       ['listen 443 ssl;', `listen 127.0.0.1:${proxy.https} ssl;`],
       ['listen 443 ssl default_server;', `listen 127.0.0.1:${proxy.https} ssl default_server;`],
@@ -67,7 +69,7 @@ export const nginx: ProxyKind = {
 export const caddy: ProxyKind = {
   name: 'Caddy',
   missing: isThere('caddy', 'version') ? false : 'no caddy: apt-get install caddy',
-  async start(t, upstreams) {
+  async start(t, upstreams, cookieName = 'session_id') {
     const at = tempDir(t)
     const proxy = await freePorts()
     const ours = ['local_certs', 'skip_install_trust', 'admin off', 'default_bind 127.0.0.1', `http_port ${proxy.http}`]
@@ -78,7 +80,7 @@ export const caddy: ProxyKind = {
       ['reverse_proxy 127.0.0.1:8081', `reverse_proxy 127.0.0.1:${upstreams.wiki}`],
       ['reverse_proxy 127.0.0.1:8082', `reverse_proxy 127.0.0.1:${upstreams.notes}`],
     ])
-    const env = { ...process.env, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
+    const env = { ...process.env, COOKIE_NAME: cookieName, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
     const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
     const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
     await started(t, child, 'serving initial configuration')
@@ -116,7 +118,7 @@ async function started(t: Test, child: ChildProcess, sign: string): Promise<void
 /** Two ports that are free. */
 async function freePorts(): Promise<Proxy> {
   const servers = [createServer(), createServer()]
-  const [http = 0, https = 0] = await Promise.all(servers.map(listen))
+  const [http = 0, https = 0] = await Promise.all(servers.map((server) => listen(server)))
   await Promise.all(servers.map((server) => once(server.close(), 'close')))
   return { http, https }
 }

@@ -4,6 +4,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { BOB, raw } from '../helper/http.ts'
 import { startServer } from '../helper/program.ts'
+import { startService } from '../helper/service.ts'
 import { type Answered, askOverHttp2, clientOf, type ProxyKind, startApp } from '../helper/proxies.ts'
 
 const AUTH = 'https://auth.example.com'
@@ -250,6 +251,19 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       // Elsewhere than on Linux, only the first of these addresses is there.
       const other = process.platform === 'linux' ? clientOf(proxy, '127.0.0.2') : undefined
       if (other) t.match(await other('POST', `${AUTH}/login`, wrong, own), { status: 401 }, 'but not for others')
+    })
+
+    await t.test('the app keeps a session_id of its own with another COOKIE_NAME', async (t) => {
+      const COOKIE_NAME = 'auth.+session'
+      const { auth, port } = await startService(t, { ...SETTINGS, COOKIE_NAME })
+      await auth.registerUser(BOB.email, BOB.password)
+      const ask = clientOf(await kind.start(t, { auth: port, wiki, notes }, COOKIE_NAME))
+      const session = cookieOf(await ask('POST', `${AUTH}/login`, BOB, own))
+      t.match(session, /^auth\.\+session=/)
+      for (const cookie of [`session_id=theirs; ${session}; a=b`, `${session};session_id=theirs; a=b`]) {
+        const { status, body } = await ask('GET', WIKI, undefined, { cookie })
+        t.match({ status, body }, { status: 200, body: { headers: { cookie: 'session_id=theirs; a=b' } } })
+      }
     })
 
     await t.test('without the service nobody reaches an app', async (t) => {
