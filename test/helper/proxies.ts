@@ -61,7 +61,7 @@ export const nginx: ProxyKind = {
       ['\nhttp {', `\nhttp { ${temporary.map((name) => `${name}_temp_path ${at}/${name};`).join(' ')}`],
     ])
     const args = ['-p', at, '-c', `${at}/nginx.conf`, '-g', 'daemon off;']
-    await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), 'start worker processes')
+    await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), /start worker processes/)
     return proxy
   },
 }
@@ -83,7 +83,8 @@ export const caddy: ProxyKind = {
     const env = { ...process.env, COOKIE_NAME: cookieName, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
     const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
     const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    await started(t, child, 'serving initial configuration')
+    // It serves before it has made the certificates of its three names.
+    await started(t, child, /(?:certificate obtained successfully.*){3}/s)
     return proxy
   },
 }
@@ -99,7 +100,7 @@ function configure(t: Test, name: string, path: string, changes: [string, string
 }
 
 /** Waits until a proxy says that it runs; it is stopped at the end of the test. */
-async function started(t: Test, child: ChildProcess, sign: string): Promise<void> {
+async function started(t: Test, child: ChildProcess, sign: RegExp): Promise<void> {
   const closed = once(child, 'close')
   t.teardown(() => {
     child.kill('SIGTERM')
@@ -109,7 +110,7 @@ async function started(t: Test, child: ChildProcess, sign: string): Promise<void
   await new Promise<void>((resolve, reject) => {
     child.stderr?.on('data', (data) => {
       log += data
-      if (log.includes(sign)) resolve()
+      if (sign.test(log)) resolve()
     })
     child.once('close', () => reject(new Error(`${child.spawnfile} ended: ${log}`)))
   })
