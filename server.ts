@@ -122,7 +122,7 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
   throw new HttpError(405, `${method} is not allowed here: use one of ${allowed}`, { Allow: allowed })
 }
 
-/** What `createService` takes. */
+/** The parts of a service; only `auth` is needed. */
 export type ServiceOptions = {
   /** The rules, over a store; the caller opens and closes it. */
   auth: Auth

@@ -56,7 +56,7 @@ export function readEnvironment<Table extends Options>(
   return values
 }
 
-/** What a flag is in the environment. */
+/** The values of a flag in the environment. */
 const FLAGS = new Map([
   ['0', false],
   ['1', true],

@@ -1,13 +1,14 @@
 /** Request lines on stdout. */
 import { cut, printable } from './head.ts'
 
-/** How long a line of the log may wait for others, in milliseconds, and how many lines wait at most. */
+/** A line waits at most this long for others. */
 const FLUSH_MS = 100
+/** As many lines are written without waiting for more. */
 const FLUSH_LINES = 512
-/** How many characters may wait for a reader of stdout; what comes beyond them is dropped. */
+/** While more characters wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARACTERS = 1024 * 1024
 
-/** What the log says of a request. */
+/** A request and its reply, as the log shows them. */
 export type LogEntry = {
   address: string
   /** The user of its session. */

@@ -48,7 +48,7 @@ function disconnectSignal(socket: Socket): AbortSignal {
   return signal
 }
 
-/** What Auth wants to know of the client. */
+/** The client's address, and a signal that aborts when it disconnects: Auth counts and queues by them. */
 export function clientOf(config: Config, request: IncomingMessage): { address: string; signal: AbortSignal } {
   return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }
@@ -79,13 +79,13 @@ export function pathOf(target: string): string {
   return (isPlain ? path : path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')) || '/'
 }
 
-/** Tells whether a request changes nothing (RFC 9110, section 9.2.1). */
+/** True if the method promises to change nothing (RFC 9110, section 9.2.1). */
 export function isSafe({ method }: IncomingMessage): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 }
 
 /**
- * Tells whether another site makes a browser send this (CSRF), as Go's http.CrossOriginProtection does. Browsers say so
+ * True if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
  * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
  * there is SameSite=Lax behind it.
  */

@@ -9,15 +9,15 @@ import { addressOf } from './head.ts'
 import { ReplyBatch } from './reply-batch.ts'
 import { HttpError, type Reply, replyToError } from './service.ts'
 
-/** How long a request may take to arrive before it is answered 408. */
+/** A request that takes longer to arrive is answered 408. */
 const REQUEST_TIMEOUT_MS = 10_000
 /**
- * How long nothing may be read or written on a connection: a client has to read its replies. Proxies keep an unused connection
- * for a minute (nginx) or two (Caddy), and must be the first to close it, or the next request meets a closed one.
+ * A connection on which nothing is read or written for longer is closed: a client has to read its replies. Proxies keep an
+ * unused connection for a minute (nginx) or two (Caddy), and must close it first, or their next request meets a closed one.
  */
 const IDLE_TIMEOUT_MS = 130_000
 
-/** What node's parser and its timer find, by the code of their error. */
+/** Replies to what node's parser and its timer find, by the code of their error. */
 const PARSE_ERRORS = new Map([
   ['HPE_HEADER_OVERFLOW', new HttpError(431, 'the headers are larger than 16 KiB')],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', new HttpError(413, 'the chunk extensions are larger than 16 KiB')],
@@ -28,7 +28,7 @@ const PARSE_ERRORS = new Map([
 export type Responder = {
   /** Answers a request; may throw. */
   replyTo(request: IncomingMessage): Promise<Reply> | Reply
-  /** Tells whether replies are the last ones of their connections. */
+  /** True if replies are the last ones of their connections. */
   isStopping(): boolean
 }
 

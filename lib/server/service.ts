@@ -1,10 +1,10 @@
-/** What every handler is given and returns, and what a client is told of each error. */
+/** A handler's types, and the one way from an error to what the client is told. */
 import type { IncomingMessage } from 'node:http'
 import { type Auth, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
 import type { Config } from './config.ts'
 import type { Webhook } from './webhook.ts'
 
-/** What the handlers work with. */
+/** Everything that a handler needs besides the request. */
 export type Service = {
   auth: Auth
   config: Config
@@ -47,8 +47,8 @@ export class HttpError extends Error {
 }
 
 /**
- * What a client is told of an error. A store that fails, and a bug, are told to the operator on stderr; the client learns no
- * details.
+ * The status and message that a client gets for an error. A store that fails, and a bug, go to stderr for the operator; the
+ * client learns no details.
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error

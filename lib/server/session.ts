@@ -16,7 +16,7 @@ export function sessionCookie(
   return `${cookieName}=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
 }
 
-/** How many cookies of the session's name count. */
+/** Of cookies with the session's name no more count: each costs a search. */
 const MOST_COOKIES = 8
 
 /** The values, without quotes, of the cookies that have the session's name (RFC 6265, sections 4.1.1 and 5.4). */

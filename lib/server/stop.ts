@@ -4,11 +4,11 @@ import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Webhook } from './webhook.ts'
 
-/** How long requests in flight, and reset tokens that are being sent, may take at a stop, in milliseconds. */
+/** Requests in flight, and reset mails that are being sent, may take this long. */
 const STOP_TIMEOUT_MS = 10_000
 /**
- * How long connections stay open at a stop for requests that are on their way, in milliseconds: whatever arrives later is
- * not carried out, so that the client can send it again elsewhere.
+ * Connections stay open this long for requests that are on their way. Whatever arrives later is not carried out, so that the
+ * client can send it again elsewhere.
  */
 const GRACE_MS = 300
 
