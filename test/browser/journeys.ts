@@ -16,10 +16,11 @@ const DEEP = `${WIKI}/a%20page?x=1&y=%2F%26`
 
 /** Starts an app whose pages say who has asked for them; returns its port. */
 async function startApp(t: Test): Promise<number> {
-  const app = createServer(({ url, headers }, response) => {
+  const app = createServer(({ method, url, headers }, response) => {
     response.setHeader('Content-Type', 'text/html; charset=utf-8')
     response.end(`<!doctype html><title>App</title><link rel="icon" href="data:,"><h1>${headers['remote-email']}</h1>
-      <p>${JSON.stringify(url)}</p><a href="${AUTH}/account">Account</a>`)
+      <p>${method} ${JSON.stringify(url)}</p><a href="${AUTH}/account">Account</a>
+      <form method="post" action="/edit"><button>Save</button></form>`)
   })
   t.teardown(() => app.close().closeAllConnections())
   return listen(app)
@@ -163,6 +164,24 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, `${AUTH}/login?rd=/account`, 'Log in')
       await page.goto(DEEP)
       await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
+    })
+
+    await t.test('a form of an app that is sent after the session has ended', async (t) => {
+      const context = await openProfile(t, browser)
+      const page = await context.newPage()
+      await register(page, 'gil@me.com')
+      await page.goto(DEEP)
+      await context.clearCookies()
+      await send(page, 'Save')
+      await isAt(t, page, `${WIKI}/edit`, 'You are not logged in')
+      const opened = context.waitForEvent('page')
+      await page.getByRole('link', { name: 'Log in in another tab' }).click()
+      const tab = await opened
+      await send(tab, 'Log in', { Email: 'gil@me.com', Password: 'first password' })
+      await isAt(t, tab, `${AUTH}/account`, 'Your account')
+      await page.reload()
+      await isAt(t, page, `${WIKI}/edit`, 'gil@me.com')
+      t.match(await page.getByRole('paragraph').textContent(), 'POST', 'reloading has sent it again')
     })
 
     await t.test('two tabs', async (t) => {

@@ -40,6 +40,8 @@ async function look(t: Test, page: Page, name: string): Promise<void> {
 
 for (const [view, options] of Object.entries(VIEWS)) {
   t.test(`every page in every state, ${view}`, { skip: missing }, async (t) => {
+    const proxied = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1', TRUST_PROXY: '1' }
+    const behindProxy = await startServer(t, { ...proxied, ACCESS_LOG: '0' })
     const env = { RESET_WEBHOOK: 'http://127.0.0.1:9/', PASSWORD_MIN: '8', ACCESS_LOG: '0' }
     const server = await startServer(t, env)
     const browser = await startBrowser(t)
@@ -78,6 +80,11 @@ for (const [view, options] of Object.entries(VIEWS)) {
     await see('reset-refused')
     await go('/logout')
     await see('failed')
+    const original = { 'X-Original-URL': 'https://wiki.example.com/edit', 'X-Original-Method': 'POST' }
+    await page.setExtraHTTPHeaders(original)
+    await page.goto(`${behindProxy.url}/verify`)
+    await see('logged-out')
+    await page.setExtraHTTPHeaders({})
     for (let tries = 0; tries < 10; tries++) {
       await go('/login')
       await send(page, 'Log in', { Email: 'bob@me.com', Password: 'guessed' })
