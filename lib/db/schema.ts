@@ -6,9 +6,12 @@ import { StoreError } from './engine.ts'
 import { hasCode, type LIMITS, transaction } from './pool.ts'
 
 /** An email as `emailKey` has it: with the collation C, lower() changes ASCII letters only. */
-export const EMAIL_KEY = 'lower(email collate "C")'
+export const EMAIL_KEY = 'lower(email COLLATE "C")'
 
-/** The indexes, each under a name that the database chooses. That of the emails decides who has one. */
+/**
+ * The indexes, written as the database shows them, each under a name that it chooses. That of the emails decides who has
+ * one.
+ */
 const INDEXES = [
   `unique index on ${TABLE} (${EMAIL_KEY})`,
   `index on ${TABLE} (session_id)`,
@@ -44,9 +47,7 @@ function define(name: ColumnName): string {
  * @throws {StoreError} says what is in the way, and what to do
  */
 export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {
-  const database = await pool.query<{ encoding: string }>(`select current_setting('server_encoding') as encoding`)
-  const encoding = database.rows[0]?.encoding
-  if (encoding !== 'UTF8') throw new StoreError(`its encoding is ${encoding}; create one with UTF8`)
+  await refuseIf(pool, IS_NOT_UTF8)
   const missing = await findMissing(pool)
   if (missing.length > 0) {
     try {
@@ -55,10 +56,10 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
       if (hasCode(error, '42501')) {
         throw new StoreError(`${messageOf(error)}; let a role with the rights run: ${missing.join('; ')}`)
       }
-      throw (await findTwins(pool, error)) ?? (await findHolders(pool, error)) ?? error
+      await explainFailure(pool, error)
     }
   }
-  await checkRights(pool)
+  await refuseIf(pool, LACKS_RIGHTS)
 }
 
 /** Runs what is missing. One process does it, as IF NOT EXISTS fails where two of them meet; the others wait. */
@@ -80,33 +81,24 @@ async function findMissing(client: Pool | PoolClient): Promise<string[]> {
       case attname when 'id' then pg_get_serial_sequence('${TABLE}', 'id') end is not null as "isNumbered"
     from pg_attribute join pg_class on pg_class.oid = attrelid
     where attrelid = to_regclass('${TABLE}') and attnum > 0 and not attisdropped`)
-  if (columns.length === 0) {
-    const table = `create table ${TABLE} (${COLUMN_NAMES.map(define).join(', ')})`
-    return [table, ...INDEXES.map((index) => `create ${index}`)]
-  }
   const reason = findForeign(columns)
   if (reason !== undefined) throw new StoreError(`its ${TABLE} is somebody else's: ${reason}; use another database`)
-  const names = new Set(columns.map(({ name }) => name))
-  const { rows: indexes } = await client.query<{ definition: string }>(
-    `select pg_get_indexdef(indexrelid) as definition from pg_index where indrelid = to_regclass('${TABLE}') and indisvalid`,
-  )
-  const found = new Set(indexes.map(({ definition }) => indexKey(definition)))
-  return [
-    ...COLUMN_NAMES.filter((name) => !names.has(name)).map((name) => `alter table ${TABLE} add column ${define(name)}`),
-    ...INDEXES.map((index) => `create ${index}`).filter((statement) => !found.has(indexKey(statement))),
-  ]
-}
-
-/** What an index is on, whatever its name is and however the statement is written. */
-function indexKey(statement: string): string {
-  return statement
-    .toLowerCase()
-    .replace(/^(create (?:unique )?index )(?:.*? )?on .*?(?: using btree)? (?=\()/, '$1')
-    .replace(/::text|[() ]/g, '')
+  const { rows: indexes } = await client.query<{ index: string }>(`
+    select case when indisunique then 'unique ' else '' end
+      || format('index on ${TABLE} (%s)', replace(pg_get_indexdef(indexrelid, 1, true), '::text', '')) as index
+    from pg_index where indrelid = to_regclass('${TABLE}') and indisvalid and indpred is null and indnatts = 1`)
+  const has = (name: string) => columns.some((column) => column.name === name)
+  const statements =
+    columns.length === 0
+      ? [`create table ${TABLE} (${COLUMN_NAMES.map(define).join(', ')})`]
+      : COLUMN_NAMES.filter((name) => !has(name)).map((name) => `alter table ${TABLE} add column ${define(name)}`)
+  const lacking = INDEXES.filter((wanted) => !indexes.some(({ index }) => index === wanted))
+  return [...statements, ...lacking.map((index) => `create ${index}`)]
 }
 
 /** Why a table is not one that the Python original or this service made. */
 function findForeign(columns: Found[]): string | undefined {
+  if (columns.length === 0) return undefined
   if (columns.some(({ isTable }) => !isTable)) return 'it is not a table'
   for (const name of ['id', 'email', 'hashed_password']) {
     if (!columns.some((column) => column.name === name)) return `it has no column ${name}`
@@ -124,38 +116,40 @@ function findForeign(columns: Found[]): string | undefined {
   return undefined
 }
 
-/** The error for two users with one email, if that is what was in the way. */
-async function findTwins(pool: Pool, error: unknown): Promise<StoreError | undefined> {
-  if (!hasCode(error, '23505')) return undefined
-  const { rows } = await pool.query<{ email: string; ids: string }>(`
-    select ${EMAIL_KEY} as email, string_agg(id::text, ' and ' order by id) as ids from ${TABLE}
-      group by 1 having count(*) > 1 order by min(id) limit 1`)
-  const [twins] = rows
-  return twins && new StoreError(`users ${twins.ids} have the same email, ${twins.email}; change or delete all but one`)
+/** Throws what people can do about the error of a transaction on the table, or else the error. */
+export async function explainFailure(pool: Pool, error: unknown): Promise<never> {
+  if (hasCode(error, '23505')) await refuseIf(pool, HAS_DUPLICATE_EMAIL)
+  if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
+  throw error
 }
 
-/** The error for a lock on the table that was not to be had in time, if that is what was in the way. */
-export async function findHolders(pool: Pool, error: unknown): Promise<StoreError | undefined> {
-  if (!hasCode(error, '55P03')) return undefined
-  const { rows } = await pool.query<{ pids: string | null }>(`
-    select string_agg(distinct pid::text, ' and ') as pids from pg_locks join pg_stat_activity using (pid)
-      where datname = current_database() and relation = to_regclass('${TABLE}') and granted`)
-  const holder = `the database's process ${rows[0]?.pids ?? ''}`.trimEnd()
-  return new StoreError(`${holder} holds a lock on ${TABLE}; end it, or try again when it has ended`)
+/** Throws the message that a query has, if it has one. */
+async function refuseIf(pool: Pool, query: string): Promise<void> {
+  const { rows } = await pool.query<{ message: string }>(query)
+  if (rows[0] !== undefined) throw new StoreError(rows[0].message)
 }
 
-/** Throws unless the role may do all that the service does. An identity needs no right on its sequence. */
-async function checkRights(pool: Pool): Promise<void> {
-  const { rows } = await pool.query<{ role: string; sequence: string; suffice: boolean }>(`
-    select current_user::text as role, sequence, has_table_privilege('${TABLE}', 'select')
-      and has_table_privilege('${TABLE}', 'insert') and has_table_privilege('${TABLE}', 'update')
-      and (attidentity <> '' or has_sequence_privilege(sequence, 'usage')) as suffice
-    from pg_attribute, pg_get_serial_sequence('${TABLE}', 'id') as sequence
-    where attrelid = to_regclass('${TABLE}') and attname = 'id'`)
-  const [rights] = rows
-  if (rights === undefined || rights.suffice) return
-  throw new StoreError(
-    `the role ${rights.role} lacks rights; grant select, insert, update on ${TABLE} to ${rights.role}; ` +
-      `grant usage on sequence ${rights.sequence} to ${rights.role}`,
-  )
-}
+const IS_NOT_UTF8 = `
+  select format('its encoding is %s; create one with UTF8', encoding) as message
+  from current_setting('server_encoding') as encoding where encoding <> 'UTF8'`
+
+const HAS_DUPLICATE_EMAIL = `
+  select format('users %s have the same email, %s; change or delete all but one',
+    string_agg(id::text, ' and ' order by id), ${EMAIL_KEY}) as message
+  from ${TABLE} group by ${EMAIL_KEY} having count(*) > 1 order by min(id) limit 1`
+
+const IS_LOCKED = `
+  select format('the database''s process %s holds a lock on ${TABLE}; end it, or try again when it has ended',
+    string_agg(distinct pid::text, ' and ')) as message
+  from pg_locks where relation = to_regclass('${TABLE}') and granted
+    and database = (select oid from pg_database where datname = current_database())
+  having count(*) > 0`
+
+/** Unless the role may do all that the service does. An identity needs no right on its sequence. */
+const LACKS_RIGHTS = `
+  select format('the role %1$s lacks rights; grant select, insert, update on ${TABLE} to %1$s; '
+    'grant usage on sequence %2$s to %1$s', current_user, sequence) as message
+  from pg_attribute, pg_get_serial_sequence('${TABLE}', 'id') as sequence
+  where attrelid = to_regclass('${TABLE}') and attname = 'id' and not (has_table_privilege('${TABLE}', 'select')
+    and has_table_privilege('${TABLE}', 'insert') and has_table_privilege('${TABLE}', 'update')
+    and (attidentity <> '' or has_sequence_privilege(sequence, 'usage')))`

@@ -8,7 +8,7 @@ import { StoreError } from './engine.ts'
 import { FileAdapter } from './file-adapter.ts'
 import { LIMITS, transaction } from './pool.ts'
 import { NAMES, poolAt } from './postgres.ts'
-import { findHolders } from './schema.ts'
+import { explainFailure } from './schema.ts'
 
 /**
  * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
@@ -25,7 +25,7 @@ export async function moveUsers(path: string, url: string, limits = LIMITS): Pro
     try {
       await transaction(pool, (client) => fill(client, users, lastId, limits))
     } catch (error) {
-      throw (await findHolders(pool, error)) ?? error
+      await explainFailure(pool, error)
     } finally {
       await pool.end()
     }
