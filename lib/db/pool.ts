@@ -11,8 +11,6 @@ export const LIMITS = {
   statementMs: 3000,
   /** Then the connection counts as hung and is dropped. */
   hangMs: 4000,
-  /** An answer to /healthz. */
-  checkMs: 1000,
   /** A lock on the table, to complete or fill it. */
   lockMs: 10_000,
 }
@@ -33,7 +31,7 @@ export function readUrl(text: string): { url: URL; max: number } {
   const url = new URL(URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url
   const max = settings.get('max') ?? '10'
-  if (!/^[1-9]\d{0,2}$/.test(max) || `${hostname}${settings.get('host')}${settings.get('port')}`.includes(',')) {
+  if (!/^[1-9]\d{0,2}$/.test(max) || `${hostname}${settings.get('host')}`.includes(',')) {
     throw new ValueError('expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host')
   }
   settings.set('uselibpqcompat', 'true')
@@ -73,37 +71,30 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
   return pool
 }
 
-/** How often a task is tried that the database gives up for the sake of another one. */
-const TRIES = 5
+type Task<T> = (client: PoolClient) => Promise<T>
 
 /**
  * Does a task on one connection. If it fails the connection is closed: the database may be busy with what was asked, or
  * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it is done
  * again, in a transaction that waits for the other, which every statement here is written for.
  */
-export async function use<T>(pool: Pool, task: Task<T>, again = inTransaction(task)): Promise<T> {
+export async function use<T>(pool: Pool, task: Task<T>, again = inTransaction(task), tries = 5): Promise<T> {
   const client = await pool.connect()
   try {
-    let [result] = await Promise.allSettled([task(client)])
-    for (let tries = 1; result.status === 'rejected'; tries++) {
-      if (tries === TRIES || !hasCode(result.reason, '40001', '40P01')) throw result.reason
-      await client.query('rollback')
-      ;[result] = await Promise.allSettled([again(client)])
-    }
+    const result = await task(client)
     client.release()
-    return result.value
+    return result
   } catch (error) {
     client.release(true)
-    throw error
+    if (tries === 1 || !hasCode(error, '40001', '40P01')) throw error
   }
+  return use(pool, again, again, tries - 1)
 }
 
 /** Does a task in a transaction. If it fails its connection is closed, and so nothing is changed. */
 export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
   return use(pool, inTransaction(task), inTransaction(task))
 }
-
-type Task<T> = (client: PoolClient) => Promise<T>
 
 function inTransaction<T>(task: Task<T>): Task<T> {
   return async (client) => {
@@ -126,39 +117,22 @@ export async function commit<Row extends object>(
   try {
     return (await client.query<Row>(text, values)).rows
   } catch (error) {
-    // The database answered, other than that it goes away: connection_exception, statement_completion_unknown, shutdown.
-    if (error instanceof Error && 'severity' in error && !/^(08|40003|57P)/.test(codeOf(error))) throw error
+    // The database answered, other than that it goes away (connection_exception, shutdown).
+    const { severity, code } = Object(error)
+    if (severity !== undefined && !/^(08|57P)/.test(code)) throw error
     throw new Error(`${messageOf(error)}; the change may have been made`)
   }
 }
 
-/** True for the error of a server that has no TLS. */
-export function isWithoutTls(error: unknown): boolean {
-  return /does not support SSL/.test(messageOf(error))
-}
-
-/** What pg and PgBouncer say, and what to do about it. */
-const ADVICE: [message: RegExp, advice: string][] = [
-  [/unsupported startup parameter: (\w+)/, 'in PgBouncer, set ignore_startup_parameters = $1'],
-  [/does not support SSL/, 'turn it on there, or leave sslmode out of the URL'],
-]
-
-/** An error of the driver or the database in one line for people. */
+/** An error of the driver, the database or PgBouncer in one line for people, with what to do about it. */
 export function explain(error: unknown): string {
   // A name with several addresses, of which none could be reached.
-  const message = messageOf(error instanceof AggregateError ? error.errors[0] : error)
-  const advice = ADVICE.flatMap(([pattern, advice]) => {
-    const match = pattern.exec(message)
-    return match === null ? [] : [`; ${advice.replace('$1', match[1] ?? '')}`]
-  })
-  return message + advice.join('')
+  return messageOf(error instanceof AggregateError ? error.errors[0] : error)
+    .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')
+    .replace(/does not support SSL connections/, '$&; turn it on there, or leave sslmode out of the URL')
 }
 
 /** True for an error of the database with one of these codes (PostgreSQL, Appendix A). */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && codes.includes(codeOf(error))
-}
-
-function codeOf(error: Error): string {
-  return 'code' in error ? String(error.code) : ''
+  return codes.includes(Object(error).code)
 }
