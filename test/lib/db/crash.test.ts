@@ -1,8 +1,8 @@
 /** Power cuts: every state in which one may leave the files is opened, and every acknowledged row has to be there. */
-import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { checkStates, recordFolds, recordFullDisk } from '../../helper/crash.ts'
+import { smallDisk } from '../../helper/disk.ts'
 import { tempDir } from '../../helper/program.ts'
 
 /** Where a write is cut off here; test/long/crash.long.ts cuts it in many places. */
@@ -16,20 +16,14 @@ t.test('a power cut loses nothing that was acknowledged, over starts, folds and 
   t.strictSame(wrong, [])
 })
 
-const disk = tempDir(t)
-const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]).status === 0
-t.teardown(() => mounted && spawnSync('umount', ['-l', disk]))
+const { disk, options } = smallDisk(t, '64k')
 
-t.test(
-  'what was refused because the disk was full does not come back after a power cut',
-  { skip: mounted ? false : 'this user may not mount a tmpfs' },
-  async (t) => {
-    writeFileSync(`${disk}/ballast`, 'x'.repeat(40_000))
-    const steps = await recordFullDisk(disk, () => writeFileSync(`${disk}/ballast`, ''))
-    const failed = steps.findIndex((step) => step.op === 'truncate')
-    t.not(failed, -1)
-    const { count, wrong } = await checkStates(steps, halfway, failed - 3)
-    t.ok(count > 10, `${count} states`)
-    t.strictSame(wrong, [])
-  },
-)
+t.test('what was refused because the disk was full does not come back after a power cut', options, async (t) => {
+  writeFileSync(`${disk}/ballast`, 'x'.repeat(40_000))
+  const steps = await recordFullDisk(disk, () => writeFileSync(`${disk}/ballast`, ''))
+  const failed = steps.findIndex((step) => step.op === 'truncate')
+  t.not(failed, -1)
+  const { count, wrong } = await checkStates(steps, halfway, failed - 3)
+  t.ok(count > 10, `${count} states`)
+  t.strictSame(wrong, [])
+})

@@ -15,6 +15,7 @@ import {
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { DB } from '../../../db.ts'
+import { LIMIT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
 
@@ -81,14 +82,10 @@ t.test('a fold during which a write fails is given up', async (t) => {
   const content = log([row(1)], ...Array.from({ length: 100 }, () => [row(2)]))
   const path = writeStore(t, { '-wal': content })
   const script = `
-    import { spawnSync } from 'node:child_process'
+    ${LIMIT}
     import { DB } from './db.ts'
-    process.on('SIGXFSZ', () => {})
     const db = new DB('file:${path}')
     await db.open()
-    const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
-    // Not the coverage, which is written after the end.
-    process.on('exit', () => limit('unlimited'))
     limit(${content.length})
     await db.addUser('a@b', 'x').catch((error) => console.log(error.message))
     await db.close()`

@@ -17,6 +17,7 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
+import { LIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { Program, ROOT, runScript, tempDir } from '../../helper/program.ts'
@@ -207,9 +208,7 @@ t.test('a lock that cannot be written', async (t) => {
 })
 
 t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'), async (t) => {
-  const directory = tempDir(t)
-  spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory])
-  t.teardown(() => spawnSync('umount', ['-l', directory]))
+  const { disk: directory } = smallDisk(t, '64k')
   const ballast = `${directory}/ballast`
   t.throws(() => writeFileSync(ballast, 'x'.repeat(100_000)), { code: 'ENOSPC' })
   t.throws(() => take(t, `${directory}/lock`), {
@@ -223,11 +222,9 @@ t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs
 t.test('a claim that a full disk has torn does not count', needs('prlimit', '--version'), async (t) => {
   const path = `${tempDir(t)}/lock`
   const child = runScript(`
-    import { spawnSync } from 'node:child_process'
+    ${LIMIT}
     import { statSync } from 'node:fs'
     import { Lock } from './lib/db/lock.ts'
-    process.on('SIGXFSZ', () => {})
-    const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
     const lock = Lock.take('${path}', () => {})
     const { size } = statSync('${path}')
     lock.release()

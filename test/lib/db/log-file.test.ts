@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { LIMIT, NEEDS_PRLIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { log, row, table, writeStore } from '../../helper/store.ts'
@@ -13,14 +14,10 @@ t.jobs = 3
 /** node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does not. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
-/** A module that limits the files of its own process, but not the coverage that is written after its end. */
-const LIMIT_ITSELF = `
-  import { spawnSync } from 'node:child_process'
-  const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
-  limit(50000)
-  process.on('exit', () => limit('unlimited'))`
+/** A module that limits the files of its own process. */
+const LIMIT_ITSELF = `${LIMIT}
+  limit(50000)`
 
-const NEEDS_PRLIMIT = { skip: spawnSync('prlimit', ['--version']).error ? 'there is no prlimit' : false }
 const NEEDS_STRACE = { skip: spawnSync('strace', ['true']).status === 0 ? false : 'strace cannot trace here' }
 
 const limitFiles = (server: RunningServer, bytes: string) =>
@@ -60,11 +57,9 @@ async function fillDisk(t: Test, server: RunningServer, path: string, makeRoom: 
   )
 }
 
-const disk = tempDir(t)
-const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]).status === 0
-t.teardown(() => mounted && spawnSync('umount', ['-l', disk]))
+const { disk, options } = smallDisk(t, '256k')
 
-t.test('a full disk', { skip: mounted ? false : 'this user may not mount a tmpfs' }, async (t) => {
+t.test('a full disk', options, async (t) => {
   const path = `${disk}/users.json`
   writeFileSync(`${disk}/ballast`, 'x'.repeat(150_000))
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })

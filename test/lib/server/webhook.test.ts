@@ -1,42 +1,14 @@
 /** Reset tokens that go to their owner, by a real receiver that is slow, refuses, and comes back. */
-import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { Webhook } from '../../../lib/server/webhook.ts'
 import { request } from '../../helper/http.ts'
+import { startMailer } from '../../helper/mailer.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { Program, startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
 const BOB = { email: 'Bob@me.com', password: 'right' }
-
-type Mail = { email: string; reset_token: string; expires_at: number }
-
-/** A mailer that keeps what it receives, and answers with the statuses in turn (0: never), then with 200. */
-async function startMailer(t: Test, statuses: number[] = [], port = 0) {
-  const received: Mail[] = []
-  const headers: IncomingHttpHeaders[] = []
-  const server: Server = createServer(async (request, response) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    headers.push(request.headers)
-    received.push(JSON.parse(body))
-    const status = statuses.shift() ?? 200
-    if (status !== 0) response.writeHead(status, { Location: '/' }).end('x'.repeat(20_000))
-    server.emit('mail')
-  })
-  server.listen(port, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close().closeAllConnections())
-  const address = server.address()
-  const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}/mail`
-  /** Resolves when so many mails have come. */
-  const mails = async (count: number) => {
-    while (received.length < count) await once(server, 'mail')
-  }
-  return { server, received, headers, url, mails }
-}
 
 /** What webhooks write to stderr while a test runs. */
 function captureErrors(t: Test): string[] {

@@ -1,11 +1,10 @@
 /** The pages over HTTP: what each form does, and what a browser is told along with it. */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { connect } from 'node:net'
-import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { BOB, listen, raw } from '../../../helper/http.ts'
+import { BOB, raw } from '../../../helper/http.ts'
+import { startMailer } from '../../../helper/mailer.ts'
 import { startServer } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
 
@@ -27,18 +26,6 @@ async function start(t: Test, env: Fields = {}) {
     return { status: response.status, text: await response.text(), headers: response.headers, to, cookie }
   }
   return { ask, auth, port }
-}
-
-/** Receives what the webhook sends. */
-async function startMailer(t: Test) {
-  const mails: unknown[] = []
-  const server = createServer(async (request, response) => {
-    mails.push(JSON.parse(await text(request)))
-    response.end()
-    server.emit('mail')
-  })
-  t.teardown(() => server.close().closeAllConnections())
-  return { url: `http://127.0.0.1:${await listen(server)}/`, mails, mail: () => once(server, 'mail') }
 }
 
 /** A page's message, or nothing. */
@@ -125,13 +112,12 @@ t.test('forgot and reset, through the webhook', async (t) => {
   t.match((await ask('/login')).text, '<a href="/forgot">')
   t.match(await ask('/forgot'), { status: 200, text: /<title>Forgot/ })
   const nobody = await ask('/forgot', { email: 'nobody@me.com' })
-  const mail = mailer.mail()
   const bob = await ask('/forgot', { email: `${BOB.email} ` })
   t.match(bob, { status: 200, text: /<strong>bob@me.com<\/strong> has an account here.*60 minutes/s })
   t.equal(nobody.text.replaceAll('nobody@', 'bob@'), bob.text, 'it does not tell who is registered')
   t.match(await ask('/forgot', { email: '' }), { status: 400 })
-  await mail
-  const [sent, ...others] = mailer.mails
+  await mailer.mails(1)
+  const [sent, ...others] = mailer.received
   t.match(sent, { email: BOB.email, reset_token: String })
   t.strictSame(others, [])
   const { reset_token: token } = Object(sent)

@@ -1,0 +1,25 @@
+/** Disks that are full, and files that may not grow: real ones. */
+import { spawnSync } from 'node:child_process'
+import type { Test } from 'tap'
+import { tempDir } from './program.ts'
+
+/** Mounts a small disk until the end of the test; `options` skip a test where this user may not. */
+export function smallDisk(t: Test, size: string): { disk: string; options: { skip: string | false } } {
+  const disk = tempDir(t)
+  const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk]).status === 0
+  t.teardown(() => isMounted && spawnSync('umount', ['-l', disk]))
+  return { disk, options: { skip: !isMounted && 'this user may not mount a tmpfs' } }
+}
+
+/** Options of a test that limits the files of a process. */
+export const NEEDS_PRLIMIT = {
+  skip: spawnSync('prlimit', ['--version']).error ? 'there is no prlimit' : (false as const),
+}
+
+/** The first lines of a script that has `limit(bytes)`: its own files cannot grow beyond that until it ends. */
+export const LIMIT = `
+  import { spawnSync } from 'node:child_process'
+  const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
+  process.on('SIGXFSZ', () => {})
+  // Not the coverage, which is written after the end.
+  process.on('exit', () => limit('unlimited'))`
