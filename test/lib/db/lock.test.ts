@@ -20,7 +20,7 @@ import { Lock } from '../../../lib/db/lock.ts'
 import { LIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
-import { Program, ROOT, runScript, tempDir } from '../../helper/program.ts'
+import { Program, ROOT, runScript, RUNTIME, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
@@ -129,14 +129,11 @@ t.test(
   async (t) => {
     const path = `${tempDir(t)}/lock`
     const lock = take(t, path)
-    const args = [...OTHER_TIME, process.execPath, '--import', import.meta.resolve('tsx'), CHILD, 'hold', path]
-    const { stderr } = spawnSync('unshare', args, {
-      cwd: ROOT,
-      encoding: 'utf8',
-      timeout: 60_000,
-      killSignal: 'SIGKILL',
-    })
-    t.match(stderr, new RegExp(`^${path} is held by process ${process.pid} in another container or on another machine`))
+    // Not spawnSync: this process has to show meanwhile that it is alive.
+    const other = new Program(CHILD, {}, [], ['hold', path], ['unshare', ...OTHER_TIME, ...RUNTIME])
+    t.match(await other.exited, { code: 1 })
+    const held = `^${path} is held by process ${process.pid} in another container or on another machine`
+    t.match(other.stderr, new RegExp(held))
     lock.check()
     lock.release()
   },
