@@ -1,12 +1,11 @@
 /** Every message that helps somebody on: what was sent or set, and the line that comes back, word for word. */
-import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { Auth, AUTH_OPTIONS } from '../auth.ts'
 import { readEnvironment } from '../lib/options.ts'
 import { listen as listenAt } from '../lib/server/start.ts'
 import { createService, readConfig } from '../server.ts'
 import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
-import { Program, RUNTIME, startServer, tempDir } from './helper/program.ts'
+import { startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
@@ -98,12 +97,6 @@ t.test('a field that is missing is no failed login', async (t) => {
   }
 })
 
-/** Root may listen on port 80 too, unless it gives up the capability. */
-const UNPRIVILEGED = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-net_bind_service', ...RUNTIME] : RUNTIME
-/** The first port that anybody may listen on; in containers it is often 0. */
-const PORT_START = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
-const IS_PORT_FOR_ALL = existsSync(PORT_START) && Number(readFileSync(PORT_START, 'utf8')) <= 80
-
 /** Starts the service as the program does. */
 async function start(env: Record<string, string>): Promise<void> {
   const all = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env }
@@ -123,6 +116,8 @@ t.test('what is said at a start that fails', async (t) => {
   for (const [env, message] of [
     [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
     [{ HOST: '' }, 'HOST is empty: set it or unset it'],
+    [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
+    [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
     [
       { PORT: `${running.port}` },
       `HOST=127.0.0.1 PORT=${running.port}: already in use; set HOST or PORT to something else`,
@@ -152,27 +147,4 @@ t.test('a PostgreSQL without TLS, where the URL asks for it', NEEDS_POSTGRES, as
     message:
       'cannot open the database: The server does not support SSL connections; turn it on there, or leave sslmode out of the URL',
   })
-})
-
-t.test('the program says it in one line on stderr, with the time', async (t) => {
-  for (const [PORT, line] of [
-    ['abc', 'PORT=abc: expected an integer from 0 to 65535'],
-    [
-      '80',
-      'HOST=127.0.0.1 PORT=80: permission denied (ports below 1024 are for root); set HOST or PORT to something else',
-    ],
-  ] as const) {
-    void t.test(line, { skip: PORT === '80' && IS_PORT_FOR_ALL && 'anybody may listen on port 80 here' }, async (t) => {
-      const program = new Program(
-        'server.ts',
-        { HOST: '127.0.0.1', PORT, DATABASE_URL: 'memory:' },
-        [],
-        [],
-        UNPRIVILEGED,
-      )
-      t.match(await program.exited, { code: 1 })
-      t.equal(program.stderr, `${line}\n`)
-      t.match(program.stampedErrors, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [^\n]+\n$/)
-    })
-  }
 })

@@ -1,11 +1,6 @@
-/** The tests that start programs. */
+/** The tests that start programs, but for those of the store. */
 import '../helper/jobs.ts'
 import '../embedding.test.ts'
-import '../lib/db/file-adapter.test.ts'
-import '../lib/db/fold.test.ts'
-import '../lib/db/kill.test.ts'
-import '../lib/db/lock.test.ts'
-import '../lib/db/log-file.test.ts'
 import '../lib/server/access-log.test.ts'
 import '../lib/server/front-door/healthz.test.ts'
 import '../lib/server/start.test.ts'
