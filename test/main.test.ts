@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { run } from '../main.ts'
 import { listen } from './helper/http.ts'
-import { NOT_MEASURED, Program, requireFromCommonJs, ROOT, RUNTIME, startServer, tempDir } from './helper/program.ts'
+import { Program, requireFromCommonJs, ROOT, RUNTIME, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
@@ -28,7 +28,7 @@ t.test('started by a name without its ending, or by the script of a process mana
     ...(runtime.includes('deno') ? [] : [{ script: './main', variables: {} }]),
   ]
   for (const { script, variables } of starts) {
-    const env = { ...process.env, ...NOT_MEASURED, BASE_URL: 'nonsense', ...variables }
+    const env = { ...process.env, BASE_URL: 'nonsense', ...variables }
     const child = spawn(runtime, [...options, script], { cwd: ROOT, env })
     const exited = once(child, 'exit')
     t.match(await text(child.stderr), /^no server at nonsense /, script)
