@@ -120,11 +120,11 @@ t.test('what is said at a start that fails', async (t) => {
     [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
     [
       { PORT: `${running.port}` },
-      `HOST=127.0.0.1 PORT=${running.port}: already in use; set HOST or PORT to something else`,
+      `HOST=127.0.0.1 PORT=${running.port}: listen EADDRINUSE: address already in use 127.0.0.1:${running.port}; set HOST or PORT to something else`,
     ],
     [
       { HOST: '192.0.2.1' },
-      'HOST=192.0.2.1 PORT=0: no such address on this machine; set HOST or PORT to something else',
+      'HOST=192.0.2.1 PORT=0: listen EADDRNOTAVAIL: address not available 192.0.2.1; set HOST or PORT to something else',
     ],
     [
       { DATABASE_URL: 'file:/no/such/dir/users.json' },

@@ -8,13 +8,9 @@ import type { Config } from './config.ts'
  * written; where that is no address, it is the proxy's.
  */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
-  const forwarded = trustProxy ? parseAddress(lastOf(String(headers['x-forwarded-for']))) : null
+  const list = trustProxy ? String(headers['x-forwarded-for']) : ''
+  const forwarded = parseAddress(list.slice(list.lastIndexOf(',') + 1).trim())
   return forwarded ?? plainAddress(socket.remoteAddress ?? '-')
-}
-
-/** The last of a list's members (RFC 9110, section 5.6.1). */
-function lastOf(list: string): string {
-  return list.slice(list.lastIndexOf(',') + 1).trim()
 }
 
 /** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6). `null`: it is none. */
@@ -26,13 +22,7 @@ function parseAddress(text: string): string | null {
 
 /** An IPv4 address in the form of an IPv6 one (RFC 4291, section 2.5.5.2), which is how a socket for both shows it. */
 function plainAddress(address: string): string {
-  if (!address.includes(':')) return address
-  if (/^::ffff:[\d.]+$/i.test(address)) return address.slice(7)
-  const url = `http://[${address}]`
-  const [, high, low] = URL.canParse(url) ? (/^\[::ffff:(\w+):(\w+)\]$/.exec(new URL(url).hostname) ?? []) : []
-  if (high === undefined || low === undefined) return address
-  const bits = parseInt(high, 16) * 65536 + parseInt(low, 16)
-  return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.')
+  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }
 
 const signals = new WeakMap<Socket, AbortSignal>()
@@ -55,10 +45,8 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
 
 /** True if there is more than one Host header (RFC 9112, section 3.2): node's `headers` has the first of them. */
 export function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
-  const isHost = (name: string | undefined) => name?.length === 4 && name.toLowerCase() === 'host'
-  let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (isHost(rawHeaders[i])) count++
-  return count > 1
+  const isHost = (text: string, i: number) => i % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host'
+  return rawHeaders.filter(isHost).length > 1
 }
 
 /** The text before the first separator, and the text behind it. */
@@ -69,14 +57,13 @@ export function cut(text: string, separator: string): [string, string] {
 
 /** A text with nothing in it that could break a line of the log. */
 export function printable(text: string): string {
-  return /["\\]|[^ -~]/.test(text) ? text.replace(/["\\]|[^ -~]/g, '?') : text
+  return text.replace(/["\\]|[^ -~]/g, '?')
 }
 
 /** The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated. */
 export function pathOf(target: string): string {
   const path = cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0]
-  const isPlain = !path.includes('//') && (path.length === 1 || !path.endsWith('/'))
-  return (isPlain ? path : path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')) || '/'
+  return path.replace(/\/(?=\/|$)/g, '') || '/'
 }
 
 /** True if the method promises to change nothing (RFC 9110, section 9.2.1). */

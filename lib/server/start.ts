@@ -15,11 +15,8 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
     server.listen(host === null ? { port } : { host, port })
     await once(server, 'listening')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const why = LISTEN_ERRORS.get(code) ?? `cannot listen there (${code || messageOf(error)})`
-    throw new ValueError(
-      `${host === null ? '' : `HOST=${host} `}PORT=${port}: ${why}; set HOST or PORT to something else`,
-    )
+    const at = `${host === null ? '' : `HOST=${host} `}PORT=${port}`
+    throw new ValueError(`${at}: ${messageOf(error)}; set HOST or PORT to something else`)
   }
   const address = server.address()
   const at = typeof address === 'object' && address !== null ? address.port : port
@@ -28,14 +25,6 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
   return `Listening on http://${name}:${at}
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
-
-/** Why a server cannot listen, by the code of the error. */
-const LISTEN_ERRORS = new Map([
-  ['EADDRINUSE', 'already in use'],
-  ['EADDRNOTAVAIL', 'no such address on this machine'],
-  ['ENOTFOUND', 'no such host'],
-  ['EACCES', 'permission denied (ports below 1024 are for root)'],
-])
 
 /** The store, and the settings that matter, a line each. */
 export function summary(options: AuthOptions, config: Config, users: number, foreignHashes: number): string {

@@ -3,8 +3,7 @@
  * as the contract's paths, and on nothing of theirs. README.md in this folder tells how to put it in front of an app.
  */
 import type { IncomingMessage } from 'node:http'
-import type { Config } from '../config.ts'
-import { isCrossOrigin, pathOf } from '../head.ts'
+import { pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import * as handlers from './handlers.ts'
 import { type Page, showError } from './page.ts'
@@ -37,27 +36,11 @@ export function frontDoor(service: Service): FrontDoor {
     ['/verify', new Map([['GET', verify]])],
     ['/healthz', new Map([['GET', healthz]])],
   ])
-  let isTold = false
   return {
     routes: new Map([...paths, ...others]),
-    replyToError(error, request) {
-      if (!isTold && mayBeOurs(service.config, request)) {
-        isTold = true
-        const [from, host] = [request.headers.origin, request.headers.host].map((text) =>
-          JSON.stringify(text?.slice(0, 100)),
-        )
-        console.error(
-          `refused a form from ${from}, as its Host is ${host}: if ${from} is this service, set PUBLIC_URL to that`,
-        )
-      }
-      return paths.has(pathOf(request.url ?? '')) ? toPage(service, error, request) : toJson(error)
-    },
+    replyToError: (error, request) =>
+      paths.has(pathOf(request.url ?? '')) ? toPage(service, error, request) : toJson(error),
   }
-}
-
-/** True if a form may have been refused only because a proxy has changed its Host header. */
-function mayBeOurs(config: Config, request: IncomingMessage): boolean {
-  return config.publicUrl === null && request.headers['sec-fetch-site'] === undefined && isCrossOrigin(config, request)
 }
 
 /** A handler whose failures are pages. */
