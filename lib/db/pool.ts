@@ -78,42 +78,31 @@ type Task<T> = (client: PoolClient) => Promise<T>
  * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it is done
  * again, in a transaction that waits for the other, which every statement here is written for.
  */
-export async function use<T>(pool: Pool, task: Task<T>, again = inTransaction(task), tries = 5): Promise<T> {
+export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, tries = 5): Promise<T> {
   const client = await pool.connect()
   try {
+    if (asTransaction) await client.query('begin isolation level read committed')
     const result = await task(client)
+    if (asTransaction) await commit(client, 'commit', [])
     client.release()
     return result
   } catch (error) {
     client.release(true)
     if (tries === 1 || !hasCode(error, '40001', '40P01')) throw error
   }
-  return use(pool, again, again, tries - 1)
+  return use(pool, task, true, tries - 1)
 }
 
 /** Does a task in a transaction. If it fails its connection is closed, and so nothing is changed. */
 export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
-  return use(pool, inTransaction(task), inTransaction(task))
-}
-
-function inTransaction<T>(task: Task<T>): Task<T> {
-  return async (client) => {
-    await client.query('begin isolation level read committed')
-    const result = await task(client)
-    await commit(client, 'commit')
-    return result
-  }
+  return use(pool, task, true)
 }
 
 /**
  * Runs a statement that commits.
  * @throws {Error} says so when the answer is lost, and with it whether the change was made
  */
-export async function commit<Row extends object>(
-  client: PoolClient,
-  text: string,
-  values: unknown[] = [],
-): Promise<Row[]> {
+export async function commit<Row extends object>(client: PoolClient, text: string, values: unknown[]): Promise<Row[]> {
   try {
     return (await client.query<Row>(text, values)).rows
   } catch (error) {

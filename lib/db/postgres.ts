@@ -13,9 +13,6 @@ export const NAMES = COLUMN_NAMES.join(', ')
 /** How long an answer to /healthz may take, in milliseconds. */
 const CHECK_MS = 1000
 
-/** A parameter of a statement. */
-type Value = string | number | null
-
 /** A search for sessions that is about to be made. */
 type Lookup = { ids: string[]; found: Promise<Map<string | null, User>> }
 
@@ -71,7 +68,7 @@ export class Postgres implements Engine {
 
   /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
   async insert(columns: NewUser): Promise<User> {
-    const values: Value[] = [emailKey(columns.email)]
+    const values: unknown[] = [emailKey(columns.email)]
     const names = Object.keys(columns).filter(isColumn)
     const parameters = names.map((name) => `$${values.push(columns[name] ?? null)}${castOf(name)}`)
     const text = `insert into ${TABLE} (${names.join()}) select ${parameters.join()}
@@ -85,7 +82,7 @@ export class Postgres implements Engine {
   async find(attributes: Attributes): Promise<User | undefined> {
     const { session_id, ...others } = attributes
     if (typeof session_id === 'string' && Object.keys(others).length === 0) return this.#findSession(session_id)
-    const values: Value[] = []
+    const values: unknown[] = []
     const where = allOf(attributes, values)
     const text = `select ${NAMES} from ${TABLE} where ${where} order by id limit 1`
     const { rows } = await this.#use((client) => client.query<User>(text, values))
@@ -120,7 +117,7 @@ export class Postgres implements Engine {
 
   /** Changes a row in one statement, so that the condition still holds when it does. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
-    const values: Value[] = []
+    const values: unknown[] = []
     const { id, ...changes } = attributes
     const set = Object.entries(changes).map(([name, value]) => `${column(name)} = $${values.push(value)}`)
     const where = allOf({ ...expected, id: userId }, values)
@@ -171,7 +168,7 @@ export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
 }
 
 /** The condition that a row has all of the attributes. The text has the names of columns in it, and never a value. */
-function allOf(attributes: Attributes, values: Value[]): string {
+function allOf(attributes: Attributes, values: unknown[]): string {
   const conditions = Object.entries(attributes).map(([name, value]) => {
     if (value === null) return `${column(name)} is null`
     if (name === 'email') return `${EMAIL_KEY} = $${values.push(emailKey(String(value)))}`

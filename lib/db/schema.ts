@@ -24,17 +24,8 @@ const TYPES = { integer: ['smallint', 'integer', 'bigint'], string: ['text', 'ch
 /** No limit, for a statement that takes its time on a large table. */
 const NO_LIMIT = { query_timeout: 2 ** 31 - 1 }
 
-/** A column that the database has. */
-type Found = {
-  name: string
-  type: string
-  isTable: boolean
-  isRequired: boolean
-  isGiven: boolean
-  isNumbered: boolean
-}
+type Found = Record<'name' | 'type', string> & Record<'isTable' | 'isRequired' | 'isGiven' | 'isNumbered', boolean>
 
-/** A column as CREATE TABLE and ALTER TABLE define it. */
 function define(name: ColumnName): string {
   if (name === 'id') return 'id serial primary key'
   const { type, nullable } = COLUMNS[name]
@@ -104,14 +95,10 @@ function findForeign(columns: Found[]): string | undefined {
     if (!columns.some((column) => column.name === name)) return `it has no column ${name}`
   }
   for (const { name, type, isRequired, isGiven, isNumbered } of columns) {
-    if (!isColumn(name)) {
-      if (isRequired && !isGiven) return `its column ${name} is NOT NULL without a default`
-      continue
-    }
-    const column = COLUMNS[name]
-    if (!TYPES[column.type].includes(type)) return `its column ${name} is of type ${type}`
-    if (column.nullable && isRequired) return `its column ${name} is NOT NULL`
+    const column = isColumn(name) ? COLUMNS[name] : undefined
+    if (column && !TYPES[column.type].includes(type)) return `its column ${name} is of type ${type}`
     if (name === 'id' && !(isGiven && isNumbered)) return 'its column id is neither serial nor an identity'
+    if (isRequired && (column?.nullable ?? !isGiven)) return `its column ${name} is NOT NULL`
   }
   return undefined
 }

@@ -110,7 +110,7 @@ t.test("somebody else's tables are refused, and stay as they are", NEEDS_POSTGRE
     [`create table users (id uuid default gen_random_uuid(), ${REST})`, 'its column id is of type uuid'],
     [`create table users (id int primary key, ${REST})`, 'its column id is neither serial nor an identity'],
     [`create table users (id int default 5, ${REST})`, 'its column id is neither serial nor an identity'],
-    [`create table users (id serial, ${REST}, name text not null)`, 'its column name is NOT NULL without a default'],
+    [`create table users (id serial, ${REST}, name text not null)`, 'its column name is NOT NULL'],
     [`create table users (id serial, ${REST}, session_id uuid)`, 'its column session_id is of type uuid'],
     [`create table users (id serial, ${REST}, reset_token text not null)`, 'its column reset_token is NOT NULL'],
     ['create table users (id serial, email bytea, hashed_password text)', 'its column email is of type bytea'],
