@@ -116,7 +116,6 @@ t.test('a sync that hangs: /healthz answers 503 within two seconds', NEEDS_STRAC
   const late = register(server, 'a@b')
   // Until the password is hashed, nothing is written.
   while ((await request(`${server.url}/healthz`, 'GET')).status !== 503);
-  await server.printed(/^the disk of \S+users.json has not answered for 1.5 seconds$/m)
   t.match(await request(server.url, 'GET'), { status: 200 })
   await mend('SIGKILL')
   t.match(await late, { status: 200 })
