@@ -68,9 +68,10 @@ export function parseBlock(block: Buffer, separator: '' | ','): Lines[] {
 /** The values on some lines; `undefined` unless there is exactly one on each. */
 function parseLines(lines: Buffer, separator: '' | ','): unknown[] | undefined {
   if (lines.at(-1) !== LINE_END || !isUtf8(lines)) return
-  const text = lines.toString('utf8', 0, lines.length - 1)
+  const hasSeparator = separator !== '' && lines.at(-2) === separator.charCodeAt(0)
+  const text = lines.toString('utf8', 0, lines.length - (hasSeparator ? 2 : 1))
   // A line end is never inside a string, so it can only stand between two values.
-  const list = separator === ',' ? text.replace(/,$/, '') : text.replaceAll('\n', ',\n')
+  const list = separator === '' ? text.replaceAll('\n', ',\n') : text
   try {
     const values: unknown[] = JSON.parse(`[${list}]`)
     if (values.length === countLines(lines)) return values

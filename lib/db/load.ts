@@ -34,8 +34,8 @@ export function load(path: string, keep: () => void): Loaded {
   }
   const stored: Stored = statFile(path) ? readTable(path, keep) : { users: [], lastId: 0, placeOf: () => path }
   const rows = new Rows(stored.lastId)
-  for (const [i, user] of merge(stored, changed).entries()) {
-    if (i % KEEP_ROWS === 0) keep()
+  for (const user of merge(stored, changed)) {
+    if (rows.all.length % KEEP_ROWS === 0) keep()
     if (rows.add(user)) continue
     const inTable = stored.placeOf(stored.users.findIndex(({ id }) => id === user.id))
     const place = (log && placeInLog(log, user.id)) ?? inTable

@@ -48,12 +48,13 @@ export class Table implements Engine {
   /** Adds a row, with the next id. */
   async insert(columns: NewUser): Promise<User> {
     const rows = this.#low.data
+    if (rows.find({ email: columns.email }) !== undefined) throw new EmailTaken(columns.email)
     if (rows.lastId === Number.MAX_SAFE_INTEGER) {
       throw new StoreError(`the table is full: there is no id after ${rows.lastId}; give that user a smaller one`)
     }
     const user = new User({ ...columns, id: rows.lastId + 1 })
-    if (!rows.add(user)) throw new EmailTaken(columns.email)
     const copy = copyOf(user)
+    rows.add(user)
     await this.#file?.append(user, () => rows.removeLast())
     return copy
   }
