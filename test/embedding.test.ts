@@ -1,23 +1,23 @@
-/** The README's examples of programs that import the classes, run as they stand there. */
+/** The READMEs' examples of programs that import the classes, run as they stand there. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import t from 'tap'
 import { DB } from '../db.ts'
 import { request, sessionOf } from './helper/http.ts'
 import { Program, ROOT, tempDir } from './helper/program.ts'
 
-const readme = readFileSync(`${ROOT}/README.md`, 'utf8')
-const section = /^## In a program of your own\n(.*?)^## /ms.exec(readme)?.[1] ?? ''
-const [authAlone = '', dbAlone = '', besideAnother = '', ...others] = [
-  ...section.matchAll(/^```ts\n(.*?)^```$/gms),
-].map(([, example = '']) => example)
+const examples = ['README.md', 'lib/README.md'].flatMap((name) => [
+  ...readFileSync(ROOT + name, 'utf8').matchAll(/^```ts\n(.*?)^```$/gms),
+])
+const [authAlone = '', dbAlone = '', besideAnother = '', ...others] = examples.map(([, example = '']) => example)
 
-/** Writes a program into a directory. It imports the classes from where they are, and hashes quickly. */
+/** Writes a program into a directory, with this package installed there as npm links one. It hashes quickly. */
 function write(directory: string, source: string): string {
+  mkdirSync(`${directory}/node_modules`)
+  symlinkSync(ROOT, `${directory}/node_modules/user-authentication-service`)
   const path = `${directory}/program.mts`
-  const quick = source.replaceAll('new Auth({ ', 'new Auth({ bcryptCost: 4, ')
-  writeFileSync(path, quick.replaceAll(/ from '\.\/(\w+\.ts)'/g, ` from '${ROOT}$1'`))
+  writeFileSync(path, source.replaceAll('new Auth({ ', 'new Auth({ bcryptCost: 4, '))
   return path
 }
 
@@ -30,7 +30,7 @@ function run(directory: string, source: string) {
   return { stdout, stderr, status }
 }
 
-t.test('the README has the examples that are run here', async (t) => {
+t.test('the READMEs have the examples that are run here', async (t) => {
   t.match(authAlone, /new Auth\(/)
   t.match(dbAlone, /new DB\(/)
   t.match(besideAnother, /createService\(/)
@@ -67,7 +67,7 @@ t.test('the service beside another server, which shares its sessions', async (t)
 t.test('a script that never calls close() ends by itself and has lost nothing', async (t) => {
   const directory = tempDir(t)
   const script = `
-    import { Auth } from './auth.ts'
+    import { Auth } from 'user-authentication-service/auth'
     const auth = new Auth({ loginFailures: 0 })
     for (const name of ['a', 'b', 'c']) await auth.registerUser(name + '@me.com', 'x')
     await auth.createSession('b@me.com')`
