@@ -108,7 +108,7 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
 const REASONS = new Map(Object.entries(STATUS_CODES).map(([status, text = '']) => [Number(status), text.toUpperCase()]))
 
 /** Writes a reply, its head and body in one piece; returns the number of bytes in its body. */
-function writeReply(response: ServerResponse, { status, body, headers = {} }: Reply): number {
+function writeReply(response: ServerResponse, { status, body, headers }: Reply): number {
   const isPage = typeof body === 'string'
   const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
   const length = Buffer.byteLength(text)
@@ -116,7 +116,9 @@ function writeReply(response: ServerResponse, { status, body, headers = {} }: Re
   const head: (string | string[])[] = body === undefined ? [] : ['Content-Type', type]
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
-  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', ...Object.entries(headers).flat())
+  head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
+  // A tenth of a reply's CPU, if done without a look whether there are any.
+  if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
   response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length
 }

@@ -2,7 +2,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { User } from '../../auth.ts'
 import type { Config } from './config.ts'
-import { cut } from './head.ts'
 import { HttpError, type ReplyHeaders, type Service } from './service.ts'
 
 /** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
@@ -19,15 +18,24 @@ export function sessionCookie(
 /** Of cookies with the session's name no more count: each costs a search. */
 const MOST_COOKIES = 8
 
+/** A pattern for each name in use: one, but for programs with several services. */
+const patterns = new Map<string, RegExp>()
+
+/** Finds the cookies of a name, with nothing but spaces and tabs around it: `\u2000__Host-id` is another, which any page can set. */
+function patternOf(name: string): RegExp {
+  const pattern = patterns.get(name) ?? new RegExp(`(?:^|;)[ \\t]*${name.replace(/\W/g, '\\$&')}[ \\t]*=([^;]*)`, 'g')
+  patterns.set(name, pattern)
+  return pattern
+}
+
 /** The values, without quotes, of the cookies that have the session's name (RFC 6265, sections 4.1.1 and 5.4). */
 export function sessionIdsOf({ cookieName }: Config, { headers: { cookie = '' } }: IncomingMessage): string[] {
   const ids: string[] = []
-  for (const pair of cookie.split(';')) {
-    const [name, value] = cut(pair, '=').map((text) => text.trim())
-    // Nothing but spaces and tabs comes before a name: browsers let any page set one behind other blanks, `__Host-` or not.
-    if (value === undefined || name !== cookieName || !/^[ \t]*[!-~]/.test(pair)) continue
+  const pattern = patternOf(cookieName)
+  pattern.lastIndex = 0
+  for (let found; ids.length < MOST_COOKIES && (found = pattern.exec(cookie)) !== null;) {
+    const value = found[1]?.trim() ?? ''
     ids.push(value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value)
-    if (ids.length === MOST_COOKIES) break
   }
   return ids
 }

@@ -148,6 +148,7 @@ t.test("the server asks Auth for Auth's options", async (t) => {
   for (const [sent, status] of [
     [`auth.sid=${id}`, 200],
     [`authxsid=${id}`, 403],
+    [`\u00a0auth.sid=${id}`, 403],
     [`session_id=${id}`, 403],
   ] as const) {
     const answered = await request(`${url}/profile`, 'GET', undefined, { cookie: sent })
