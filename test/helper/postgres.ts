@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { LIMITS } from '../../lib/db/pool.ts'
+import { Postgres } from '../../lib/db/postgres.ts'
 
 /** The server for the tests that need PostgreSQL; they make databases of their own on it. */
 const POSTGRES = process.env['TEST_DATABASE_URL'] ?? 'postgres://root@127.0.0.1:5432/root'
@@ -43,4 +45,22 @@ export async function createDatabase(t: Test): Promise<{ url: string; name: stri
   const url = new URL(POSTGRES)
   url.pathname = name
   return { url: url.href, name, admin }
+}
+
+/** What comes of opening a database: 'open', or the message of the error. */
+export async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
+  try {
+    const engine = await Postgres.at(url, limits)()
+    await engine.check()
+    await engine.close()
+    return 'open'
+  } catch (error) {
+    return error instanceof Error ? error.message : ''
+  }
+}
+
+/** Ends the connections to a database that wait for a lock, when there are some. */
+export async function endWaiting(admin: pg.Client, name: string): Promise<void> {
+  const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'`
+  while ((await admin.query(end, [name])).rowCount === 0);
 }

@@ -7,9 +7,9 @@ import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
 import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
-import { LIMITS, openPool, readUrl, transaction } from '../../../lib/db/pool.ts'
-import { Postgres } from '../../../lib/db/postgres.ts'
-import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { LIMITS, transaction } from '../../../lib/db/pool.ts'
+import { poolAt } from '../../../lib/db/postgres.ts'
+import { createDatabase, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 
 /** Starts a server that does one thing with each connection; resolves with its port. */
@@ -25,18 +25,6 @@ async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<
   })
   await once(server, 'listening')
   return Number(Object(server.address()).port)
-}
-
-/** What comes of opening a database: 'open', or why not. */
-async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
-  try {
-    const engine = await Postgres.at(url, limits)()
-    await engine.check()
-    await engine.close()
-    return 'open'
-  } catch (error) {
-    return error instanceof Error ? error.message : ''
-  }
 }
 
 t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
@@ -67,21 +55,20 @@ t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
 })
 
 t.test('URLs that are refused, in a line without the password', async (t) => {
-  const EXPECTED = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  const expected = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  const encode = 'write a % in a password as %25'
   for (const [url, shown, reason] of [
-    ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', EXPECTED],
-    ['postgres://me:secret@h/x?max=', 'postgres://me:***@h/x?max=', EXPECTED],
-    ['postgres://me:secret@h/x?max=ten', 'postgres://me:***@h/x?max=ten', EXPECTED],
-    ['postgres://me@corp:secret@h/x?max=0', 'postgres://me@corp:***@h/x?max=0', EXPECTED],
-    ['postgres://us/er:secret@h/x?max=0', 'postgres://us/er:***@h/x?max=0', EXPECTED],
-    ['postgres://h/x?user=me&password=secret&max=0', 'postgres://h/x?user=me&password=***&max=0', EXPECTED],
-    ['postgres://me:secret@h1,h2/x', 'postgres://me:***@h1,h2/x', EXPECTED],
-    ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', EXPECTED],
-    ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', EXPECTED],
-    ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', EXPECTED],
-    ['postgres://me:100%secret@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
-    ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
-    ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', 'write a % in a password as %25'],
+    ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', expected],
+    ['postgres://me:secret@h/x?max=ten', 'postgres://me:***@h/x?max=ten', expected],
+    ['postgres://me@corp:secret@h/x?max=0', 'postgres://me@corp:***@h/x?max=0', expected],
+    ['postgres://us/er:secret@h/x?max=0', 'postgres://us/er:***@h/x?max=0', expected],
+    ['postgres://h/x?user=me&password=secret&max=0', 'postgres://h/x?user=me&password=***&max=0', expected],
+    ['postgres://me:secret@h1,h2/x', 'postgres://me:***@h1,h2/x', expected],
+    ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', expected],
+    ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', expected],
+    ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', expected],
+    ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', encode],
+    ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', encode],
   ] as const) {
     const error = { name: 'ValueError', message: `databaseUrl='${shown}': ${reason}` }
     t.throws(() => new Auth({ databaseUrl: url }), error, url)
@@ -139,34 +126,25 @@ t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
   }
 })
 
-t.test('a server without TLS', async (t) => {
-  const port = await listen(t, (socket) => socket.on('data', () => socket.write('N')))
-  for (const mode of ['require', 'verify-full', 'verify-full&sslrootcert=system']) {
-    t.equal(
-      await outcomeOf(`postgres://me:secret@127.0.0.1:${port}/x?sslmode=${mode}`),
-      'cannot open the database: The server does not support SSL connections; ' +
-        'turn it on there, or leave sslmode out of the URL',
-    )
-  }
-})
-
-t.test('a server that hangs up, says nothing, or is another one', async (t) => {
+t.test('a server without TLS, that hangs up, says nothing, or is another one', async (t) => {
+  const withoutTls = 'The server does not support SSL connections; turn it on there, or leave sslmode out of the URL'
+  const answerNo = (socket: Socket) => socket.on('data', () => socket.write('N'))
   const limits = { ...LIMITS, connectMs: 200, hangMs: 200 }
-  for (const [onConnection, outcome] of [
+  for (const [onConnection, outcome, settings = ''] of [
+    [answerNo, withoutTls, 'sslmode=require'],
+    [answerNo, withoutTls, 'sslmode=verify-full&sslrootcert=system'],
     [(socket: Socket) => socket.end(), 'Connection terminated unexpectedly'],
     [(socket: Socket) => socket.resume(), 'Connection terminated due to connection timeout'],
-    [(socket: Socket) => socket.end('x'), 'Connection terminated unexpectedly'],
     [(socket: Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 'Connection terminated unexpectedly'],
   ] as const) {
-    const port = await listen(t, onConnection)
-    const url = `postgres://me@127.0.0.1:${port}/x`
-    t.equal(await outcomeOf(url, limits), `cannot open the database: ${outcome}`, String(onConnection))
+    const url = `postgres://me:secret@127.0.0.1:${await listen(t, onConnection)}/x?${settings}`
+    t.equal(await outcomeOf(url, limits), `cannot open the database: ${outcome}`, `${onConnection} ${settings}`)
   }
 })
 
 t.test('a connection that is cut between two statements of a transaction', NEEDS_POSTGRES, async (t) => {
   const { url, admin } = await createDatabase(t)
-  const pool = await openPool(readUrl(url), LIMITS)
+  const pool = await poolAt(url)()
   const cut = transaction(pool, async (client) => {
     const { rows } = await client.query('select pg_backend_pid() as pid')
     const ended = new Promise<void>((resolve) => client.once('end', resolve))
@@ -189,9 +167,8 @@ t.test('a script that never closes its DB ends by itself, and has lost nothing',
     void db.addUser('late@b', 'x')`
   const program = runScript(script)
   await program.exited
-  const { stdout, stderr } = program
-  t.equal(stderr, '')
-  t.ok(Number(stdout) < 2000, `${stdout} ms`)
+  t.equal(program.stderr, '')
+  t.ok(Number(program.stdout) < 2000, `${program.stdout} ms`)
   const db = new DB(url)
   t.teardown(() => db.close())
   t.equal(await db.countUsers(), 2)

@@ -2,14 +2,14 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
 import { BOB, request, sessionOf } from '../../helper/http.ts'
-import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 import { row, table } from '../../helper/store.ts'
@@ -71,12 +71,10 @@ t.test('connections that are cut, and a database that is away and comes back', N
   await until(() => insert('f'))
   await admin.query(`alter database ${name} allow_connections false`)
   await admin.query(CUT, [name])
-  const away = {
-    name: 'StoreError',
-    message: `the database: database "${name}" is not currently accepting connections`,
-  }
+  const message = `the database: database "${name}" is not currently accepting connections`
+  const away = { name: 'StoreError', message }
   // A connection may be found to be cut only when it is used.
-  await until(async () => String(await insert('g').catch((error) => error)).includes(away.message) || undefined)
+  await until(async () => String(await insert('g').catch((error) => error)).includes(message) || undefined)
   await t.rejects(engine.find({ id: 1 }), away)
   await t.rejects(engine.check(), away)
   await admin.query(`alter database ${name} allow_connections true`)
@@ -98,7 +96,7 @@ t.test('a statement that hangs harms itself alone', NEEDS_POSTGRES, async (t) =>
   await slow
 
   const lost = t.rejects(update(), { message: /terminating connection .*; the change may have been made$/ })
-  while ((await admin.query(WAITING.replace('pid', 'pg_terminate_backend(pid)'), [name])).rowCount === 0);
+  await endWaiting(admin, name)
   await lost
 
   const silent = t.rejects(update(), { message: 'the database: Query read timeout; the change may have been made' })
@@ -146,11 +144,7 @@ t.test('transactions that the database gives up for others are tried again', NEE
     const emails = Array.from({ length: 40 }, (_, i) => `${i}@b`)
     await Promise.all(emails.map((email) => engine.insert({ ...NEW, email })))
     const updates = emails.map((email, i) => engine.update(1 + (i % 2), { session_id: email }, {}))
-    t.strictSame(
-      await Promise.all(updates),
-      emails.map(() => true),
-      isolation,
-    )
+    t.notOk((await Promise.all(updates)).includes(false), isolation)
   }
 })
 
@@ -158,7 +152,7 @@ t.test('checks that come together are one; close() waits for what was asked', NE
   const { url } = await createDatabase(t)
   const { hostname, port } = new URL(url)
   let checks = 0
-  const proxy = createServer((socket: Socket) => {
+  const proxy = createServer((socket) => {
     const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
     socket.on('error', () => {})
     socket.on('data', (data) => (checks += data.toString().split('transaction_read_only').length - 1))
@@ -187,9 +181,6 @@ t.test('no database, no driver', async (t) => {
   const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
   t.match(await driverless.exited, { code: 1 })
   t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
-  const bad = new Program('server.ts', { ...env, DATABASE_URL: 'postgres://root:50%secret@127.0.0.1/root' })
-  t.match(await bad.exited, { code: 1 })
-  t.equal(bad.stderr, 'DATABASE_URL=postgres://root:***@127.0.0.1/root: write a % in a password as %25\n')
 })
 
 t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) => {
@@ -205,26 +196,15 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
   await t.rejects(moveUsers(path, url.replace(name, 'no_such')), {
     message: /^cannot open .* "no_such" does not exist$/,
   })
+  t.equal(await outcomeOf(url), 'open')
   const other = await connectTo(t, url)
-  const locked = async (
-    statement: string,
-    limits: typeof LIMITS,
-    outcome: { message: RegExp | string },
-    meanwhile = async () => {},
-  ) => {
-    await other.query(`begin; ${statement}`)
-    const moving = t.rejects(moveUsers(path, url, limits), outcome)
-    await meanwhile()
-    await moving
-    await other.query('rollback')
-  }
-  await (await Postgres.at(url)()).close()
+  await other.query('begin; lock table users in share mode')
   const holds = /^the database's process \d+ holds a lock on users; end it, or try again when it has ended$/
-  await locked('lock table users in share mode', { ...LIMITS, lockMs: 50 }, { message: holds })
-  const ended = { message: 'terminating connection due to administrator command' }
-  await locked('lock table users in share mode', LIMITS, ended, async () => {
-    while ((await admin.query(WAITING.replace('pid', 'pg_terminate_backend(pid)'), [name])).rowCount === 0);
-  })
+  await t.rejects(moveUsers(path, url, { ...LIMITS, lockMs: 50 }), { message: holds })
+  const moving = t.rejects(moveUsers(path, url), { message: 'terminating connection due to administrator command' })
+  await endWaiting(admin, name)
+  await moving
+  await other.query('rollback')
 
   const command = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
   t.match(await command.exited, { code: 0 })

@@ -4,8 +4,7 @@ import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
-import { Postgres } from '../../../lib/db/postgres.ts'
-import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 
 /** The table as SQLAlchemy makes it for the exercise. */
 const ORIGINAL = `create table users (id serial not null, email varchar(250) not null, hashed_password varchar(250) not null,
@@ -35,15 +34,9 @@ async function describe(sql: Client): Promise<string[]> {
   return rows.map(({ line }) => line).sort()
 }
 
-/** Why a database is refused. */
-async function refusalOf(url: string, limits = LIMITS): Promise<string> {
-  try {
-    await (await Postgres.at(url, limits)()).close()
-    return 'none'
-  } catch (error) {
-    return error instanceof Error ? error.message.replace('cannot open the database: ', '') : ''
-  }
-}
+/** Why a database is refused; 'open' if it is not. */
+const refusalOf = async (url: string, limits = LIMITS) =>
+  (await outcomeOf(url, limits)).replace('cannot open the database: ', '')
 
 t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
@@ -56,32 +49,30 @@ t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   const completed = await describe(sql)
   t.match(
     completed.join(),
-    /CREATE UNIQUE INDEX .* \(lower.*reset_expires_at bigint false,.*session_expires_at bigint false/,
+    /CREATE UNIQUE INDEX .* \(lower.*,reset_expires_at bigint false,.*,session_expires_at bigint/,
   )
   await sql.query('set enable_seqscan = off')
   const plan = await sql.query(`explain select * from users where lower(email collate "C") = 'x'`)
   t.match(JSON.stringify(plan.rows), /Index Cond: \(lower/, 'the index serves the search')
-  t.equal(await refusalOf(url), 'none')
+  t.equal(await refusalOf(url), 'open')
   t.strictSame(await describe(sql), completed, 'once is enough')
 })
 
-t.test('a unique column of the original also means that an email is taken', NEEDS_POSTGRES, async (t) => {
-  const { url } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
-  const db = dbAt(t, url)
-  await db.addUser('a@b', 'x')
-  await db.addUser('c@d', 'x')
-  await t.rejects(db.addUser('a@b', 'x'), { name: 'EmailTaken' })
-  await t.rejects(db.updateUser(2, { email: 'a@b' }), { name: 'EmailTaken' })
-})
-
-t.test('only an email means that an email is taken', NEEDS_POSTGRES, async (t) => {
-  const { url, sql } = await prepare(t)
-  const db = dbAt(t, url)
-  await db.addUser('a@b', 'x')
-  // As after a restore that forgot the sequence.
-  await sql.query("select setval('users_id_seq', 1, false)")
-  await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
-})
+t.test(
+  'a unique column of the original means that an email is taken, and no other index does',
+  NEEDS_POSTGRES,
+  async (t) => {
+    const { url, sql } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
+    const db = dbAt(t, url)
+    await db.addUser('a@b', 'x')
+    await db.addUser('c@d', 'x')
+    await t.rejects(db.addUser('a@b', 'x'), { name: 'EmailTaken' })
+    await t.rejects(db.updateUser(2, { email: 'a@b' }), { name: 'EmailTaken' })
+    // As after a restore that forgot the sequence.
+    await sql.query("select setval('users_id_seq', 1, false)")
+    await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
+  },
+)
 
 t.test('tables that are completed', NEEDS_POSTGRES, async (t) => {
   const REST = 'email text not null, hashed_password varchar(100)'
@@ -147,7 +138,7 @@ t.test('two users with one email: the line says which, and nothing is changed', 
   t.equal(await refusalOf(url), 'users 2 and 3 have the same email, bob@me.com; change or delete all but one')
   t.strictSame(await describe(sql), before)
   await sql.query('delete from users where id = 3')
-  t.equal(await refusalOf(url), 'none')
+  t.equal(await refusalOf(url), 'open')
 })
 
 t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (t) => {
@@ -159,12 +150,11 @@ t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (
     await admin.query(`drop role ${role}`)
   })
   const limited = Object.assign(new URL(url), { username: role, password: '' }).href
-  const statements = 'create table users \\(id serial primary key, .*; create unique index on users .*'
   t.match(
     await refusalOf(limited),
-    new RegExp(`^permission denied for schema public; let a role with the rights run: ${statements}$`),
+    /^permission denied .* public; let a role with the rights run: create table users \(id .*; create unique index on users/,
   )
-  t.equal(await refusalOf(url), 'none')
+  t.equal(await refusalOf(url), 'open')
   t.equal(
     await refusalOf(limited),
     `the role ${role} lacks rights; grant select, insert, update on users to ${role}; ` +
@@ -192,7 +182,7 @@ t.test('one process makes the table, and the others wait for as long as it takes
   const opening = [refusalOf(url, limits), refusalOf(url, limits)]
   await sql.query('select pg_sleep(0.5)')
   await sql.query('commit')
-  t.strictSame(await Promise.all(opening), ['none', 'none'])
+  t.strictSame(await Promise.all(opening), ['open', 'open'])
 })
 
 t.test('what the database does while the table is made is one line', NEEDS_POSTGRES, async (t) => {
@@ -202,11 +192,10 @@ t.test('what the database does while the table is made is one line', NEEDS_POSTG
   const holder = `the database's process ${rows[0].pid} holds a lock on users; end it, or try again when it has ended`
   t.equal(await refusalOf(url, limits), holder)
   const opening = refusalOf(url)
-  const waiting = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = $1`
-  while ((await admin.query(waiting, [new URL(url).pathname.slice(1)])).rowCount === 0);
+  await endWaiting(admin, new URL(url).pathname.slice(1))
   t.equal(await opening, 'terminating connection due to administrator command')
   await sql.query('rollback')
-  t.equal(await refusalOf(url), 'none')
+  t.equal(await refusalOf(url), 'open')
 })
 
 t.test('a database of another encoding', NEEDS_POSTGRES, async (t) => {
