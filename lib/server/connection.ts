@@ -36,12 +36,16 @@ export class Connection {
     return (socket[CONNECTION] ??= new Connection(socket))
   }
 
+  /** Counts on a reply that the client is to get, behind all others. */
+  owe(response: ServerResponse): void {
+    if (!this.#isClosing) this.#last = response
+  }
+
   /** Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor reject. */
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
     // Without a socket it is behind another response.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
-    this.#last = response
     if (response.req.headers.upgrade !== undefined) this.#endWith(response)
     if (this.#isBusy) this.#waiting.push(response)
     else this.#start(response, answer)
@@ -156,5 +160,14 @@ export class Connection {
     this.#socket.resume()
     this.#socket.end()
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
+  }
+}
+
+/** A response that its connection knows of, also where node writes it without asking (no Host, an unknown Expect). */
+export class OwedResponse extends ServerResponse {
+  /** Called by node with what it passes to `ServerResponse`. */
+  constructor(...parameters: ConstructorParameters<typeof ServerResponse>) {
+    super(...parameters)
+    Connection.of(this.req.socket).owe(this)
   }
 }

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { HttpError } from '../../../lib/server/service.ts'
 import { readConfig } from '../../../server.ts'
-import { listen, raw, request } from '../../helper/http.ts'
+import { get, listen, raw, request, statuses } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
@@ -64,6 +64,16 @@ t.test('what node answers itself: no Host, an unknown Expect, CONNECT', async (t
     /^HTTP\/1.1 417 /,
   )
   t.equal(await raw(port, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'), '')
+  const unknown = get('/', 'Expect: wonders\r\n')
+  const login = `${HEAD.replace('/users', '/sessions')}Content-Length: 20\r\n\r\nemail=a@b&password=c`
+  for (const [before, expected] of [
+    [unknown, [417, 400]],
+    [get('/') + unknown, [200, 417, 400]],
+    [login + unknown, [401, 417, 400]],
+    [login + 'GET / HTTP/1.1\r\n\r\n', [401, 400]],
+  ] as const) {
+    t.strictSame(statuses(await raw(port, `${before}rubbish\r\n\r\n`)), expected, 'and what is no HTTP behind it')
+  }
 })
 
 t.test('a handler that throws, immediately or later', async (t) => {
