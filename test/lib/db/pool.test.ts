@@ -1,6 +1,5 @@
 /** Connections to PostgreSQL: the URLs that people have, TLS, servers that do not answer, and scripts that never close. */
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
@@ -9,22 +8,22 @@ import { Auth } from '../../../auth.ts'
 import { DB } from '../../../db.ts'
 import { LIMITS, transaction } from '../../../lib/db/pool.ts'
 import { poolAt } from '../../../lib/db/postgres.ts'
+import { listen } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 
 /** Starts a server that does one thing with each connection; resolves with its port. */
-async function listen(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
+async function serve(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket.on('error', () => {}))
     onConnection(socket)
-  }).listen(0, '127.0.0.1')
+  })
   t.teardown(() => {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  await once(server, 'listening')
-  return Number(Object(server.address()).port)
+  return listen(server)
 }
 
 t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
@@ -83,7 +82,7 @@ async function startTls(t: Test, url: string) {
   execFileSync('openssl', ['req', '-x509', ...keys, '-out', `${at}/certificate`, ...names], { stdio: 'pipe' })
   const { hostname, port } = new URL(url)
   const tls = { port: 0, certificate: `${at}/certificate`, connections: 0 }
-  tls.port = await listen(t, (socket) => {
+  tls.port = await serve(t, (socket) => {
     // The request for TLS has eight bytes (PostgreSQL, Message Flow, SSL).
     socket.once('data', (bytes) => {
       const upstream = connect(Number(port || 5432), hostname).on('error', () => socket.destroy())
@@ -137,7 +136,7 @@ t.test('a server without TLS, that hangs up, says nothing, or is another one', a
     [(socket: Socket) => socket.resume(), 'Connection terminated due to connection timeout'],
     [(socket: Socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 'Connection terminated unexpectedly'],
   ] as const) {
-    const url = `postgres://me:secret@127.0.0.1:${await listen(t, onConnection)}/x?${settings}`
+    const url = `postgres://me:secret@127.0.0.1:${await serve(t, onConnection)}/x?${settings}`
     t.equal(await outcomeOf(url, limits), `cannot open the database: ${outcome}`, `${onConnection} ${settings}`)
   }
 })

@@ -1,6 +1,5 @@
 /** The service over a real PostgreSQL: several processes, races, and a database that goes away, hangs or turns read-only. */
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
@@ -8,7 +7,7 @@ import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
-import { BOB, request, sessionOf } from '../../helper/http.ts'
+import { BOB, listen, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
@@ -157,10 +156,9 @@ t.test('checks that come together are one; close() waits for what was asked', NE
     socket.on('error', () => {})
     socket.on('data', (data) => (checks += data.toString().split('transaction_read_only').length - 1))
     socket.pipe(upstream).pipe(socket)
-  }).listen(0, '127.0.0.1')
+  })
   t.teardown(() => proxy.close())
-  await once(proxy, 'listening')
-  const through = Object.assign(new URL(url), { host: `127.0.0.1:${Object(proxy.address()).port}`, search: '?max=1' })
+  const through = Object.assign(new URL(url), { host: `127.0.0.1:${await listen(proxy)}`, search: '?max=1' })
   const engine = await Postgres.at(through.href)()
   await Promise.all(Array.from({ length: 20 }, () => engine.check()))
   t.equal(checks, 1)
