@@ -108,8 +108,10 @@ export class Connection {
 
   /** Calls back when every reply has been sent; never, when the client disconnects before. */
   #afterReplies(callback: () => void): void {
-    if (this.#last === null || this.#last.writableFinished) callback()
-    else this.#last.once('finish', callback)
+    const last = this.#last
+    // A reply that has been written keeps the socket until its `finish`, one turn later.
+    if (last === null || (last.writableFinished && last.socket === null)) callback()
+    else last.once('finish', callback)
   }
 
   /**
