@@ -10,7 +10,12 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || String(error) : String(error)
 }
 
-/** A URL, or a text with one in it, as it may be shown: with `***` in place of a password. */
+/**
+ * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. One with a slip in it, such as
+ * `http:/USER:PASSWORD@HOST`, shows less still.
+ */
 export function withoutPassword(url: string): string {
-  return url.replace(/(:\/\/[^:]*):.*@/s, '$1:***@').replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
+  return url
+    .replace(/(:\/\/[^:]*|^(?!.*(?:\bfile:|:\/\/))[^:]*):.*@/s, '$1:***@')
+    .replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
 }

@@ -62,6 +62,8 @@ t.test('what is not, with one line that says why', async (t) => {
     [{ REGISTRATION: 'closed' }, 'REGISTRATION=closed: expected open or local'],
     [{ DATABASE_URL: 'mysql://me:secret@x' }, /^DATABASE_URL=mysql:\/\/me:\*\*\*@x: expected file:PATH/],
     [{ RESET_WEBHOOK: 'ftp://me:secret@x' }, 'RESET_WEBHOOK=ftp://me:***@x: expected http://… or https://…'],
+    [{ RESET_WEBHOOK: 'http:/me:secret@x' }, 'RESET_WEBHOOK=http:***@x: expected http://… or https://…'],
+    [{ RESET_WEBHOOK: 'me:secret@x' }, 'RESET_WEBHOOK=me:***@x: expected http://… or https://…'],
     [{ PUBLIC_URL: 'https://me:secret@x' }, /^PUBLIC_URL=https:\/\/me:\*\*\*@x: expected https:\/\/HOST/],
     [{ PUBLIC_URL: 'auth.example.com' }, /^PUBLIC_URL=auth\.example\.com: expected https:\/\/HOST/],
     [{ PUBLIC_URL: 'ftp://auth.example.com' }, /expected https/],
