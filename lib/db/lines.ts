@@ -6,21 +6,23 @@ import { StoreError } from './engine.ts'
 
 /** Bytes read at a time. */
 const READ_BYTES = 64 * 1024
+/** Reads from one call of `keep` to the next: a MiB, which no disk takes seconds for. */
+const KEEP_READS = 16
 
 const LINE_END = 10
 
 /**
  * The bytes of a file in blocks of whole lines; what is behind the last line end comes last. However long a line is, each byte
  * is copied once.
- * @param keep called before each read, as reading a long file must not cost its reader the lock
+ * @param keep called again and again, as reading a long file must not cost its reader the lock; may throw to give up
  * @throws {StoreError} names the file
  */
 export function* readBlocks(path: string, keep: () => void): Generator<Buffer> {
   const file = openSync(path, 'r')
   try {
     let line: Buffer[] = []
-    for (;;) {
-      keep()
+    for (let reads = 0; ; reads++) {
+      if (reads % KEEP_READS === 0) keep()
       const piece = readPiece(path, file)
       if (piece.length === 0) break
       const end = piece.lastIndexOf(LINE_END) + 1
