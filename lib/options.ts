@@ -26,13 +26,12 @@ export function readOptions<Table extends Options>(table: Table, given: Partial<
   }
   const values: Record<string, unknown> = { ...given }
   const show = (name: string) => `${name}=${inspect(values[name], { breakLength: Infinity })}`
-  for (const name of Object.keys(values)) {
-    if (Object.hasOwn(table, name)) continue
+  const unknown = Object.keys(values).find((name) => !Object.hasOwn(table, name))
+  if (unknown !== undefined) {
     const names = Object.keys(table).join(', ')
-    throw new ValueError(`unknown option ${withoutPassword(show(name))}: expected one of ${names}`)
+    throw new ValueError(`unknown option ${withoutPassword(show(unknown))}: expected one of ${names}`)
   }
-  for (const [name, option] of Object.entries(table)) if (values[name] === undefined) values[name] = option.default
-  checkValues(table, values, show)
+  complete(table, values, show)
   return values
 }
 
@@ -48,29 +47,23 @@ export function readEnvironment<Table extends Options>(
   for (const [name, option] of Object.entries(table)) {
     const text = env[option.env]
     if (text === '') throw new ValueError(`${option.env} is empty: set it or unset it`)
-    if (text === undefined) values[name] = option.default
-    else if (typeof option.default === 'boolean') values[name] = FLAGS.get(text) ?? text
-    else values[name] = 'min' in option && /^\d{1,10}$/.test(text) ? Number(text) : text
+    if (typeof option.default === 'boolean') values[name] = text === '1' || (text === '0' ? false : text)
+    else values[name] = 'min' in option && /^\d{1,10}$/.test(text ?? '') ? Number(text) : text
   }
-  checkValues(table, values, (_name, option) => `${option.env}=${env[option.env]}`)
+  complete(table, values, (_name, option) => `${option.env}=${env[option.env]}`)
   return values
 }
 
-/** The values of a flag in the environment. */
-const FLAGS = new Map([
-  ['0', false],
-  ['1', true],
-])
-
-/** Throws unless each option has a value that it may have; `show` names an option with its value, for people. */
-function checkValues<Table extends Options>(
+/** Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for people. */
+function complete<Table extends Options>(
   table: Table,
-  values: object,
+  values: Record<string, unknown>,
   show: (name: string, option: Option) => string,
 ): asserts values is Values<Table> {
   for (const [name, option] of Object.entries(table)) {
     try {
-      checkValue(option, Reflect.get(values, name))
+      if (values[name] === undefined) values[name] = option.default
+      else checkValue(option, values[name])
     } catch (error) {
       const shown = withoutPassword(show(name, option)).replace(CONTROL, (character) => {
         return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
