@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { emailKey } from '../../user.ts'
 import { TooManyFailures } from './errors.ts'
-import { networkOf } from './network.ts'
+import { networkOf } from './input.ts'
 
 const MINUTE_MS = 60_000
 /** How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys. */

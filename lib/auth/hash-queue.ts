@@ -1,8 +1,7 @@
 /** As many hashes simultaneously as there are cores, and a bounded queue that is fair between networks. */
 import { availableParallelism } from 'node:os'
 import { Overloaded } from './errors.ts'
-import type { Client } from './input.ts'
-import { networkOf } from './network.ts'
+import { type Client, networkOf } from './input.ts'
 
 /** How long a password may have to wait for its turn. */
 const MAX_WAIT_MS = 10_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { networkOf } from '../../../lib/auth/network.ts'
+import { networkOf } from '../../../lib/auth/input.ts'
 
 t.test('the network of an address', async (t) => {
   for (const [address, network] of [
