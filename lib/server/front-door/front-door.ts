@@ -3,6 +3,7 @@
  * as the contract's paths, and on nothing of theirs. README.md in this folder tells how to put it in front of an app.
  */
 import type { IncomingMessage } from 'node:http'
+import { type Form, readForm } from '../form.ts'
 import { pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import * as handlers from './handlers.ts'
@@ -10,8 +11,8 @@ import { type Page, showError } from './page.ts'
 import * as pages from './pages.ts'
 import { healthz, verify } from './verify.ts'
 
-/** The pages' paths: what answers each method, and the form that comes back when a POST fails before it is read. */
-const PATHS = new Map<string, { GET?: Handler; POST: Handler; form?: Page }>([
+/** The pages' paths: what answers each method, and the form that comes back when a POST fails. */
+const PATHS = new Map<string, { GET?: handlers.PageHandler; POST: handlers.PageHandler; form?: Page }>([
   ['/login', { GET: handlers.showLogin, POST: handlers.logIn, form: pages.login }],
   ['/register', { GET: handlers.showRegister, POST: handlers.register, form: pages.register }],
   ['/logout', { POST: handlers.logOut }],
@@ -38,29 +39,34 @@ export function frontDoor(service: Service): FrontDoor {
   ])
   return {
     routes: new Map([...paths, ...others]),
-    replyToError: (error, request) =>
-      paths.has(pathOf(request.url ?? '')) ? toPage(service, error, request) : toJson(error),
+    replyToError(error, request) {
+      if (!paths.has(pathOf(request.url ?? ''))) return toJson(error)
+      // With PUBLIC_URL, a form that comes over http looks like another site's.
+      const isRefused = error instanceof HttpError && error.status === 403
+      const reason = isRefused && handlers.isOverHttp(service.config, request) ? handlers.NEEDS_HTTPS : error
+      return toPage(service, reason, request)
+    },
   }
 }
 
 /** A handler whose failures are pages. */
-function asPage(handler: Handler): Handler {
+function asPage(handler: handlers.PageHandler): Handler {
   return async (service, request) => {
+    let form: Form = new Map()
     try {
-      return await handler(service, request)
+      if (request.method === 'POST') form = await readForm(request)
+      return await handler(service, request, form)
     } catch (error) {
       // A client that has disconnected sees no page.
       if (request.socket.destroyed) throw error
-      return toPage(service, error, request)
+      return toPage(service, error, request, form)
     }
   }
 }
 
-/** A failure as a page: its form again, or where a form would be of no use, a page without one. */
-function toPage(service: Service, error: unknown, request: IncomingMessage): Reply {
-  const form = request.method === 'POST' ? PATHS.get(pathOf(request.url ?? ''))?.form : undefined
-  // With PUBLIC_URL, a form that comes over http looks like another site's.
-  const isRefused = error instanceof HttpError && error.status === 403
-  const reason = isRefused && handlers.isOverHttp(service.config, request) ? handlers.NEEDS_HTTPS : error
-  return showError(service, form ?? pages.failed, reason)
+/** A failure as a page: its form again, filled in as it was, or where a form would be of no use, a page without one. */
+function toPage(service: Service, error: unknown, request: IncomingMessage, form: Form = new Map()): Reply {
+  const page = request.method === 'POST' ? PATHS.get(pathOf(request.url ?? ''))?.form : undefined
+  if (page === undefined) return showError(service, pages.failed, error)
+  return showError(service, page, error, handlers.filledIn(service, request, form))
 }

@@ -2,14 +2,16 @@
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken, UnknownToken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
-import { field, type Form, readForm } from '../form.ts'
-import { clientOf, cut } from '../head.ts'
-import { checkRegistration } from '../registration.ts'
+import { field, type Form } from '../form.ts'
+import { checkRegistration, clientOf, cut } from '../head.ts'
 import { failAs, HttpError, type Reply, type ReplyHeaders, type Service } from '../service.ts'
 import { endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
-import { type Page, show, showError } from './page.ts'
+import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
 import { ACCOUNT, returnTo } from './return-to.ts'
+
+/** Answers one method of a page. Of a POST, the form comes back with what it throws. */
+export type PageHandler = (service: Service, request: IncomingMessage, form: Form) => Promise<Reply> | Reply
 
 /** `GET /login`. */
 export function showLogin(service: Service, request: IncomingMessage): Promise<Reply> {
@@ -17,14 +19,12 @@ export function showLogin(service: Service, request: IncomingMessage): Promise<R
 }
 
 /** `POST /login`: begins a session. */
-export function logIn(service: Service, request: IncomingMessage): Promise<Reply> {
+export async function logIn(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
   const { auth, config } = service
-  return submit(service, request, pages.login, async (form) => {
-    if (isOverHttp(config, request)) throw NEEDS_HTTPS
-    const email = field(form, 'email', 401).trim()
-    const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
-    return returnWith(sessionId, service, request, form)
-  })
+  if (isOverHttp(config, request)) throw NEEDS_HTTPS
+  const email = field(form, 'email', 401).trim()
+  const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
+  return returnWith(sessionId, service, request, form)
 }
 
 /** `GET /register`. */
@@ -37,22 +37,20 @@ export function showRegister(service: Service, request: IncomingMessage): Promis
  * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever knows the
  * password is logged in, and a wrong one counts as a failed login.
  */
-export function register(service: Service, request: IncomingMessage): Promise<Reply> {
+export async function register(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
   const { auth, config } = service
-  return submit(service, request, pages.register, async (form) => {
-    checkRegistration(config, request)
-    if (isOverHttp(config, request)) throw NEEDS_HTTPS
-    const [email, password] = [emailIn(form), field(form, 'password', 400)]
-    const client = clientOf(config, request)
-    try {
-      await auth.registerUser(email, password, client)
-    } catch (error) {
-      const sessionId = error instanceof EmailTaken ? await auth.logIn(email, password, client) : null
-      if (sessionId !== null) return returnWith(sessionId, service, request, form)
-      return failAs(EmailTaken, 400, 'this email is registered already: log in, or take another')(error)
-    }
-    return returnWith(await auth.createSession(email), service, request, form)
-  })
+  checkRegistration(config, request)
+  if (isOverHttp(config, request)) throw NEEDS_HTTPS
+  const [email, password] = [emailIn(form), field(form, 'password', 400)]
+  const client = clientOf(config, request)
+  try {
+    await auth.registerUser(email, password, client)
+  } catch (error) {
+    const sessionId = error instanceof EmailTaken ? await auth.logIn(email, password, client) : null
+    if (sessionId !== null) return returnWith(sessionId, service, request, form)
+    return failAs(EmailTaken, 400, 'this email is registered already: log in, or take another')(error)
+  }
+  return returnWith(await auth.createSession(email), service, request, form)
 }
 
 /** `POST /logout`: ends the session, if there is one. */
@@ -73,18 +71,21 @@ export async function showAccount(service: Service, request: IncomingMessage): P
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
-export async function changePassword(service: Service, request: IncomingMessage): Promise<Reply> {
+export async function changePassword(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
   const { auth, config } = service
   const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
-  const work = async (form: Form) => {
+  try {
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
     const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))
     if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
     const cookie = sessionCookie(config, sessionId, auth.options.sessionTtl)
-    return seeOther('/account', [cookie, noticeCookie(config, 'password-changed')])
+    return { ...seeOther('/account', [cookie, noticeCookie(config, 'password-changed')]), userId: user.id }
+  } catch (error) {
+    if (request.socket.destroyed) throw error
+    // Only here it is known whose account it is, which the page shows.
+    return { ...showError(service, pages.account, error, { email: user.email }), userId: user.id }
   }
-  return { ...(await submit(service, request, pages.account, work, user.email)), userId: user.id }
 }
 
 /** `GET /forgot`. */
@@ -93,12 +94,10 @@ export function showForgot(service: Service): Reply {
 }
 
 /** `POST /forgot`: has a link sent; the page says nothing of whether the email is known. */
-export function forgot(service: Service, request: IncomingMessage): Promise<Reply> {
-  return submit(service, request, pages.forgot, async (form) => {
-    const email = field(form, 'email', 400).trim()
-    service.webhook?.send(email)
-    return show(service, pages.sent, 200, { email })
-  })
+export function forgot(service: Service, _request: IncomingMessage, form: Form): Reply {
+  const email = field(form, 'email', 400).trim()
+  service.webhook?.send(email)
+  return show(service, pages.sent, 200, { email })
 }
 
 /** `GET /reset`: where the link in the mail leads. The token is in the form that comes back, not in a cookie. */
@@ -113,20 +112,17 @@ export function showReset(service: Service, request: IncomingMessage): Reply {
  * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used: where the
  * password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
  */
-export function reset(service: Service, request: IncomingMessage): Promise<Reply> {
-  const { auth, config } = service
-  return submit(service, request, pages.reset, async (form) => {
-    const email = field(form, 'email', 403).trim()
-    const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
-    const client = clientOf(config, request)
-    try {
-      await auth.updatePassword(token, password, email, client)
-    } catch (error) {
-      const isSet = error instanceof UnknownToken && (await auth.validLogin(email, password, client))
-      if (!isSet) return failAs(UnknownToken, 403, 'this link has been used or has expired')(error)
-    }
-    return seeOther('/login', noticeCookie(config, 'password-reset'))
-  })
+export async function reset({ auth, config }: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+  const email = field(form, 'email', 403).trim()
+  const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
+  const client = clientOf(config, request)
+  try {
+    await auth.updatePassword(token, password, email, client)
+  } catch (error) {
+    const isSet = error instanceof UnknownToken && (await auth.validLogin(email, password, client))
+    if (!isSet) return failAs(UnknownToken, 403, 'this link has been used or has expired')(error)
+  }
+  return seeOther('/login', noticeCookie(config, 'password-reset'))
 }
 
 /**
@@ -142,27 +138,6 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
   }
   const { notice, headers } = takeNotice('/login', service, request)
   return show(service, page, 200, { returnTo: carried(address), notice }, headers)
-}
-
-/** Lets a form do its work. On a failure its page comes back with the reason, and with what was filled in except passwords. */
-async function submit(
-  service: Service,
-  request: IncomingMessage,
-  page: Page,
-  work: (form: Form) => Promise<Reply>,
-  email?: string,
-): Promise<Reply> {
-  let form: Form = new Map()
-  try {
-    form = await readForm(request)
-    return await work(form)
-  } catch (error) {
-    // A client that has disconnected sees no page.
-    if (request.socket.destroyed) throw error
-    const address = carried(returnAddress(service, request, form))
-    const filledIn = { email: email ?? emailIn(form), token: form.get('token') ?? '', returnTo: address }
-    return showError(service, page, error, filledIn)
-  }
 }
 
 /** Sends a browser to where the login was to lead, with the new session. */
@@ -205,6 +180,12 @@ function carried(address: string): string {
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(cut(url, '?')[1])
+}
+
+/** What a page shows again of a form that failed: all except passwords. */
+export function filledIn(service: Service, request: IncomingMessage, form: Form): Partial<State> {
+  const address = carried(returnAddress(service, request, form))
+  return { email: emailIn(form), token: form.get('token') ?? '', returnTo: address }
 }
 
 /** The email in a form, without the space that phones put behind a word. */
