@@ -231,7 +231,6 @@ export class Auth {
     return sessionId ?? this.changePassword(userId, password, newPassword, client)
   }
 
-  /** The user whose email and password these are, or `null`. */
   async #authenticate(email: string, password: string, client: Client): Promise<User | null> {
     checkString('password', password)
     checkClient(client)
@@ -279,7 +278,6 @@ export class Auth {
     return (await this.#update(id, { ...changes, ...session }, expected)) ? sessionId : null
   }
 
-  /** A new reset token, and what the store keeps of it. */
   #newResetToken() {
     const resetToken = _generateUuid()
     const columns = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
@@ -309,7 +307,6 @@ function ifNone<T>(value: T): (error: unknown) => T {
   }
 }
 
-/** The columns of a user without a session. */
 const NO_SESSION = { session_id: null, session_expires_at: null }
 /** A used reset token's expiry stays: it tells when the last mail was sent. */
 const NO_TOKEN = { reset_token: null }
@@ -341,7 +338,6 @@ function isLive(expiresAt: number | null | undefined): boolean {
   return typeof expiresAt === 'number' && expiresAt > now()
 }
 
-/** The time in Unix seconds. */
 function now(): number {
   return Math.floor(Date.now() / 1000)
 }

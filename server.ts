@@ -103,7 +103,6 @@ async function registeredEmail(auth: Auth, email: string): Promise<string> {
   return (await auth.findUser(email))?.email ?? email
 }
 
-/** Lets the right handler answer a request. */
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
   if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
@@ -158,7 +157,6 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
   return server
 }
 
-/** Sends reset tokens where the configuration says so. */
 function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
   return resetWebhook === null ? null : new Webhook(auth, resetWebhook)
 }

@@ -47,7 +47,6 @@ export class FailedLogins {
   }
 }
 
-/** Throws if there are milliseconds to wait. */
 function refuseUntil(waitMs: number, message: string): void {
   if (waitMs > 0) throw new TooManyFailures(message, Math.ceil(waitMs / 1000))
 }

@@ -57,7 +57,6 @@ export class HashQueue {
     }
   }
 
-  /** Resolves when it is the turn of a password from this network. */
   async #wait(network: string, signal: AbortSignal | undefined): Promise<void> {
     this.#refuseIfFull(network)
     let abort = () => {}
@@ -91,7 +90,6 @@ export class HashQueue {
     newest.refuse(overloaded)
   }
 
-  /** Takes out the one whose turn has come. */
   #next(): Waiting | undefined {
     const [[network, lane] = []] = this.#lanes
     const [next] = lane ?? []

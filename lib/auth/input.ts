@@ -48,7 +48,6 @@ export function checkNewPassword(name: string, password: unknown, min: number): 
   if ([...toNfc(password)].length < min) throw new InvalidInput(`${name} is shorter than ${min} characters`)
 }
 
-/** Throws unless the value is a string and not empty. */
 function checkNotMissing(name: string, value: unknown): asserts value is string {
   if (value === undefined || value === null || value === '') throw new InvalidInput(`${name} is missing`)
   checkString(name, value)

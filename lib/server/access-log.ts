@@ -11,7 +11,6 @@ const MAX_UNREAD_CHARACTERS = 1024 * 1024
 /** A request and its reply, as the log shows them. */
 export type LogEntry = {
   address: string
-  /** The user of its session. */
   userId: number | undefined
   method: string
   target: string
@@ -56,7 +55,6 @@ export class AccessLog {
   }
 }
 
-/** The lines of requests that ended just now. */
 function linesOf(entries: LogEntry[]): string {
   const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
   const lines = entries.map(({ address, userId, method, target, version, status, bytes }) => {

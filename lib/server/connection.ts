@@ -6,7 +6,6 @@ import type { Socket } from 'node:net'
 const MOST_WAITING = 100
 /** Bytes that node's parser gets at a time from a client that pipelines. */
 const PARSE_BYTES = 4096
-/** A client may take this long to read the last reply on its connection. */
 const LINGER_MS = 1000
 
 type Answer = (response: ServerResponse) => Promise<void> | void

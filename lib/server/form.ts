@@ -32,7 +32,6 @@ export function emailField(form: Form, status: number): string {
 /** The names and values in a body of one media type; throws when the body is malformed. */
 type Parser = (body: Buffer, contentType: string) => [string, unknown][]
 
-/** The media types that a body may have. */
 const PARSERS = new Map<string, Parser>([
   ['application/x-www-form-urlencoded', parseUrlencoded],
   ['multipart/form-data', parseMultipart],
@@ -43,12 +42,14 @@ const PARSERS = new Map<string, Parser>([
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
+  const { 'transfer-encoding': transfer = 'chunked' } = request.headers
   const parse = PARSERS.get(cut(contentType, ';')[0].trim().toLowerCase())
-  const transfer = request.headers['transfer-encoding'] ?? 'chunked'
-  if (parse === undefined || encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
-    if (parse !== undefined) throw new HttpError(415, 'a compressed body is not supported; send it uncompressed')
+  if (parse === undefined) {
     const sent = contentType === '' ? 'a body without Content-Type' : `Content-Type ${contentType}`
     throw new HttpError(415, `${sent} is not supported; use one of ${[...PARSERS.keys()].join(', ')}`)
+  }
+  if (encoding.toLowerCase() !== 'identity' || transfer.toLowerCase() !== 'chunked') {
+    throw new HttpError(415, 'a compressed body is not supported; send it uncompressed')
   }
   const body = await readBody(request)
   const form = new Map<string, string>()
@@ -80,7 +81,6 @@ function parseUrlencoded(body: Buffer): [string, string][] {
   })
 }
 
-/** Decodes percent-encoding; `what` it is stands in the message. */
 function decode(text: string, what: string): string {
   try {
     return decodeURIComponent(text)
@@ -117,7 +117,6 @@ function parseMultipart(body: Buffer, contentType: string): [string, string][] {
 const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
 const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 
-/** The name and value of a part of a multipart form, or nothing. */
 function fieldOf(part: string): [string, string][] {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)

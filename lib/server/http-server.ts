@@ -54,7 +54,6 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
     if (!response.headersSent && !response.req.socket.destroyed) batch.add(response, replyToError(error))
   }
 
-  /** Writes the reply to a request, or to what made it fail. */
   function answer(response: ServerResponse): Promise<void> | void {
     try {
       const reply = replyTo(response.req)

@@ -7,9 +7,7 @@ import { messageOf } from '../errors.ts'
 
 /** A mail is made and sent at a random moment of this time after the answer. */
 const SPREAD_MS = 1000
-/** How many times a mail is sent before the service gives up. */
 const MAX_TRIES = 4
-/** How long the receiver may take to answer. */
 const TIMEOUT_MS = 5000
 /** How long after the first failure the next try comes; the pause doubles each time. */
 const PAUSE_MS = 500
@@ -82,7 +80,6 @@ export class Webhook {
     this.#sending--
   }
 
-  /** Makes a token and sends it until it was received. Throws after the last try. */
   async #mail(user: User): Promise<void> {
     const made = await this.#auth.createMailToken(user)
     if (made === null) return
