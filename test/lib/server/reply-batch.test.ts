@@ -23,17 +23,3 @@ t.test('a reply is written at the end of its turn, or at once behind another one
   server.close()
   await once(server, 'close')
 })
-
-t.test('a request that gets a reply and turns out to be malformed in one turn is answered once', async (t) => {
-  const replyTo = (): Reply => ({ status: 404, body: { message: 'no such path' } })
-  const server = createHttpServer({ replyTo, isStopping: () => false }, config)
-  const received = await raw(
-    await listen(server),
-    'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n',
-  )
-  t.match(received, /^HTTP\/1.1 404 NOT FOUND\r\n/)
-  t.match(received, /\r\nConnection: close\r\n/)
-  t.equal(received.split('HTTP/1.1').length - 1, 1)
-  server.close()
-  await once(server, 'close')
-})
