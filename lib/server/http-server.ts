@@ -57,16 +57,8 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
   function answer(response: ServerResponse): Promise<void> | void {
     try {
       const reply = replyTo(response.req)
-      if (reply instanceof Promise) return answerLater(response, reply)
-      batch.add(response, reply)
-    } catch (error) {
-      writeError(response, error)
-    }
-  }
-
-  async function answerLater(response: ServerResponse, reply: Promise<Reply>): Promise<void> {
-    try {
-      batch.add(response, await reply)
+      if (!(reply instanceof Promise)) return batch.add(response, reply)
+      return reply.then((late) => batch.add(response, late)).catch((error) => writeError(response, error))
     } catch (error) {
       writeError(response, error)
     }

@@ -34,7 +34,6 @@ export function showError(service: Service, page: Page, error: unknown, state: P
   return show(service, page, status, { ...state, error: `${sentence(message)}${wait}` }, headers)
 }
 
-/** A message as a sentence. */
 function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.!?]$/.test(message) ? '' : '.'}`
 }
@@ -52,7 +51,6 @@ export function duration(seconds: number): string {
   return `${count} ${unit}${count === 1 ? '' : 's'}`
 }
 
-/** The whole document. */
 function frame(title: string, { error, notice, returnTo }: State, content: Html): Html {
   // A screen reader that does not announce an alert on a new page still reads "Error:" in the title first (GOV.UK Design
   // System, Error message), and the message again with each field that it describes.
@@ -87,7 +85,6 @@ const PADLOCK = html`<svg width="35" height="40" viewBox="6 4 28 32" fill="none"
 <path d="M13 18v-5a7 7 0 0 1 14 0v5M20 25v3" stroke-linecap="round"/>
 </svg>`
 
-/** The headers of every page. */
 function headersOf({ publicUrl, cookieDomain }: Config): ReplyHeaders {
   // Browsers apply form-action also to where a form's answer redirects, which may be an app below the domain.
   const { protocol, port } = new URL(publicUrl ?? 'http://localhost')
