@@ -10,8 +10,8 @@ import { HttpError } from './service.ts'
  * written; where that is no address, it is the proxy's.
  */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
-  const list = trustProxy ? String(headers['x-forwarded-for']) : ''
-  const forwarded = parseAddress(list.slice(list.lastIndexOf(',') + 1).trim())
+  const list = String(headers['x-forwarded-for'])
+  const forwarded = trustProxy ? parseAddress(list.slice(list.lastIndexOf(',') + 1).trim()) : null
   return forwarded ?? plainAddress(socket.remoteAddress ?? '-')
 }
 
