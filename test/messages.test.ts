@@ -10,6 +10,7 @@ import { startService } from './helper/service.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
 const TYPES = 'application/x-www-form-urlencoded, multipart/form-data, application/json'
+const PLUS = 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)'
 
 /** Method and path, headers, body; status, message. */
 const REQUESTS = [
@@ -43,20 +44,8 @@ const REQUESTS = [
     400,
     'malformed body: it looks like JSON; send it with Content-Type: application/json',
   ],
-  [
-    'POST /users',
-    FORM,
-    'email=a+tag@c.d&password=x',
-    400,
-    'email contains a space; in a form, write + as %2B (curl: --data-urlencode)',
-  ],
-  [
-    'POST /sessions',
-    FORM,
-    'email=a+tag@c.d&password=x',
-    401,
-    'email contains a space; in a form, write + as %2B (curl: --data-urlencode)',
-  ],
+  ['POST /users', FORM, 'email=a+tag@c.d&password=x', 400, PLUS],
+  ['POST /sessions', FORM, 'email=a+tag@c.d&password=x', 401, PLUS],
   [
     'POST /users',
     FORM,
