@@ -23,7 +23,8 @@ export function* readBlocks(path: string, keep: () => void): Generator<Buffer> {
     let line: Buffer[] = []
     for (let reads = 0; ; reads++) {
       if (reads % KEEP_READS === 0) keep()
-      const piece = readPiece(path, file)
+      const buffer = Buffer.allocUnsafe(READ_BYTES)
+      const piece = buffer.subarray(0, readSync(file, buffer))
       if (piece.length === 0) break
       const end = piece.lastIndexOf(LINE_END) + 1
       if (end > 0) {
@@ -34,17 +35,10 @@ export function* readBlocks(path: string, keep: () => void): Generator<Buffer> {
       if (end < piece.length) line.push(piece.subarray(end))
     }
     if (line.length > 0) yield Buffer.concat(line)
+  } catch (error) {
+    throw error instanceof StoreError ? error : new StoreError(`cannot read ${path}: ${messageOf(error)}`)
   } finally {
     closeSync(file)
-  }
-}
-
-function readPiece(path: string, file: number): Buffer {
-  const piece = Buffer.allocUnsafe(READ_BYTES)
-  try {
-    return piece.subarray(0, readSync(file, piece))
-  } catch (error) {
-    throw new StoreError(`cannot read ${path}: ${messageOf(error)}`)
   }
 }
 

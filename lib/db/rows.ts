@@ -2,6 +2,9 @@
 import { emailKey, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
+/** The columns that find a row, and need not be unique: a hand-made table may have a value twice. */
+const INDEXED = ['session_id', 'reset_token'] as const
+
 /**
  * All rows, in the order of their ids. Rows are found by id, email, session or reset token immediately, by anything else one
  * after the other.
@@ -12,9 +15,7 @@ import type { Attributes } from './engine.ts'
 export class Rows {
   readonly all: User[] = []
   readonly #byEmail = new Map<string, User>()
-  readonly #bySession: Index = new Map()
-  readonly #byToken: Index = new Map()
-
+  readonly #indexes: Record<(typeof INDEXED)[number], Index> = { session_id: new Map(), reset_token: new Map() }
   #lastId: number
 
   /** `lastId` is the highest id that was ever given, 0 if that is not known: ids do not come back. */
@@ -35,8 +36,7 @@ export class Rows {
     if (this.#byEmail.size === emails) return false
     this.all.push(user)
     this.#lastId = Math.max(this.#lastId, user.id)
-    if (user.session_id !== null) link(this.#bySession, user.session_id, user)
-    if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
+    for (const name of INDEXED) link(this.#indexes[name], user[name], user)
     return true
   }
 
@@ -46,25 +46,21 @@ export class Rows {
     if (user === undefined) return
     this.#lastId = user.id - 1
     this.#byEmail.delete(emailKey(user.email))
-    if (user.session_id !== null) unlink(this.#bySession, user.session_id, user)
-    if (user.reset_token !== null) unlink(this.#byToken, user.reset_token, user)
+    for (const name of INDEXED) unlink(this.#indexes[name], user[name], user)
   }
 
   /** Changes a row, and how it is found. A changed email must be new. */
   change(user: User, attributes: Attributes): void {
-    const { email, session_id, reset_token } = user
+    const { email, ...before } = user
     Object.assign(user, attributes)
     if (user.email !== email) {
       this.#byEmail.delete(emailKey(email))
       this.#byEmail.set(emailKey(user.email), user)
     }
-    if (user.session_id !== session_id) {
-      if (session_id !== null) unlink(this.#bySession, session_id, user)
-      if (user.session_id !== null) link(this.#bySession, user.session_id, user)
-    }
-    if (user.reset_token !== reset_token) {
-      if (reset_token !== null) unlink(this.#byToken, reset_token, user)
-      if (user.reset_token !== null) link(this.#byToken, user.reset_token, user)
+    for (const name of INDEXED) {
+      if (user[name] === before[name]) continue
+      unlink(this.#indexes[name], before[name], user)
+      link(this.#indexes[name], user[name], user)
     }
   }
 
@@ -75,11 +71,13 @@ export class Rows {
   }
 
   /** The rows that may have the attributes, in the order of their ids. */
-  #candidates({ id, email, session_id, reset_token }: Attributes): readonly User[] {
+  #candidates({ id, email, ...others }: Attributes): readonly User[] {
     if (id !== undefined) return toArray(this.#byId(id))
     if (email !== undefined) return toArray(this.#byEmail.get(emailKey(email)))
-    if (typeof session_id === 'string') return toArray(this.#bySession.get(session_id))
-    if (typeof reset_token === 'string') return toArray(this.#byToken.get(reset_token))
+    for (const name of INDEXED) {
+      const value = others[name]
+      if (typeof value === 'string') return toArray(this.#indexes[name].get(value))
+    }
     return this.all
   }
 
@@ -97,31 +95,29 @@ export class Rows {
   }
 }
 
-/** From a value to its row, or, for a value that a hand-made table has more than once, to its rows. */
+/** From a value to its row, or to its rows. */
 type Index = Map<string, User | Set<User>>
 
-/** Lets a row be found by a value. */
-function link(index: Index, value: string, user: User): void {
+function link(index: Index, value: string | null, user: User): void {
+  if (value === null) return
   const others = index.get(value)
   if (others === undefined) index.set(value, user)
   else if (others instanceof Set) others.add(user)
   else index.set(value, new Set([others, user]))
 }
 
-/** Lets a row be found by a value no more. */
-function unlink(index: Index, value: string, user: User): void {
+function unlink(index: Index, value: string | null, user: User): void {
+  if (value === null) return
   const users = index.get(value)
   if (users instanceof Set && users.size > 1) users.delete(user)
   else index.delete(value)
 }
 
-/** Rows in the order of their ids. */
 function toArray(rows: User | Set<User> | undefined): readonly User[] {
   if (rows === undefined) return []
   return rows instanceof Set ? [...rows].sort((a, b) => a.id - b.id) : [rows]
 }
 
-/** True if a row has all of the attributes. */
 function hasAll(user: User, attributes: Attributes): boolean {
   for (const name in attributes) {
     if (!isColumn(name)) return false

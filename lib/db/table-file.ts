@@ -72,12 +72,9 @@ function readLines(path: string, keep: () => void, stored: Stored): string | und
 
 /** The table in any layout; `place` is where it differs from the one that is written. */
 function readWhole(path: string, place: string): Stored {
-  const data = parseWhole(path, place)
-  const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(data)
+  const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(parseWhole(path, place))
   if (!Array.isArray(rows) || Object.keys(others).length > 0) {
-    throw new StoreError(
-      `${path}: expected {"${TABLE}":[…]}, a list of rows, and no other key but "last_id"; found ${describe(data)}`,
-    )
+    throw new StoreError(`${path}: expected {"${TABLE}":[…]}, a list of rows, and no other key but "last_id"`)
   }
   if (typeof lastId !== 'number' || !Number.isSafeInteger(lastId) || lastId < 0) {
     throw new StoreError(`${path}: last_id must be the highest id that was ever given, or missing`)
@@ -104,16 +101,6 @@ function parseWhole(path: string, place: string): unknown {
   }
 }
 
-/** What a value is, for people. */
-function describe(value: unknown): string {
-  if (Array.isArray(value)) return 'a list'
-  if (typeof value !== 'object' || value === null) return value === null ? 'null' : `a ${typeof value}`
-  const keys = Object.keys(value).map((key) => JSON.stringify(key))
-  if (keys.length === 0) return '{}'
-  return keys.join() === `"${TABLE}"` ? `no list under "${TABLE}"` : `the keys ${keys.slice(0, 5).join(', ')}`
-}
-
-/** Checks rows and adds them. */
 function addAll({ users, placeOf }: Stored, rows: unknown[]): void {
   for (const row of rows) {
     try {
