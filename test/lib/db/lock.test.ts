@@ -20,7 +20,7 @@ import { Lock } from '../../../lib/db/lock.ts'
 import { LIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
-import { Program, ROOT, runScript, RUNTIME, tempDir } from '../../helper/program.ts'
+import { commandOf, commandOfScript, Program, ROOT, runScript, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
@@ -130,7 +130,7 @@ t.test(
     const path = `${tempDir(t)}/lock`
     const lock = take(t, path)
     // Not spawnSync: this process has to show meanwhile that it is alive.
-    const other = new Program(CHILD, {}, [], ['hold', path], ['unshare', ...OTHER_TIME, ...RUNTIME])
+    const other = new Program(CHILD, {}, [], ['hold', path], ['unshare', ...OTHER_TIME])
     t.match(await other.exited, { code: 1 })
     const held = `^${path} is held by process ${process.pid} in another container or on another machine`
     t.match(other.stderr, new RegExp(held))
@@ -392,13 +392,18 @@ t.test(
   async (t) => {
     const path = `${tempDir(t)}/users.json`
     const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
-    const node = [process.execPath, '--import', import.meta.resolve('tsx'), 'server.ts']
-    const outer = spawn('unshare', [...CONTAINER, ...node], { cwd: ROOT, env: { ...process.env, ...env } })
+    const outer = spawn('unshare', [...CONTAINER, ...commandOf('server.ts')], {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+    })
     t.teardown(() => outer.kill('SIGKILL'))
     const exited = once(outer, 'exit')
     let printed = ''
     for (const stream of [outer.stdout, outer.stderr]) stream.on('data', (data) => (printed += data))
-    while (!/listening on/i.test(printed)) await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data')])
+    while (!/listening on/i.test(printed)) {
+      await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data'), exited])
+      if (outer.exitCode !== null) throw new Error(printed)
+    }
     const url = /http:\/\/\S+/.exec(printed)?.[0] ?? ''
     const register = (url: string, email: string) => request(`${url}/users`, 'POST', { email, password: 'p' })
     t.match(await register(url, 'before@me.com'), { status: 200 })
@@ -408,6 +413,7 @@ t.test(
     // However long the next one takes to start, the owner has shown a sign of life just before.
     const beat = setInterval(() => utimesSync(`${path}-lock`, new Date(), new Date()), 100)
     const next = new Program('server.ts', env)
+    t.teardown(() => next.stop('SIGKILL'))
     t.match(await next.exited, { code: 1 }, 'not yet overtaken')
     clearInterval(beat)
     t.match(next.stderr, /users.json-lock is held by process 1 in another container or on another machine \(\S+\);/)
@@ -465,8 +471,7 @@ t.test(
         await db.addUser('before@me.com', 'x')
         isArmed = true
         setInterval(() => {}, 1000)`
-      const node = [process.execPath, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script]
-      const outer = spawn('unshare', [...CONTAINER, ...node], { cwd: ROOT })
+      const outer = spawn('unshare', [...CONTAINER, ...commandOfScript(script)], { cwd: ROOT })
       t.teardown(() => outer.kill('SIGKILL'))
       const exited = once(outer, 'exit')
       let printed = ''

@@ -9,10 +9,10 @@ import t from 'tap'
 import { Auth } from '../../../auth.ts'
 import { listen, summary } from '../../../lib/server/start.ts'
 import { readConfig } from '../../../server.ts'
-import { Program, ROOT, RUNTIME, tempDir } from '../../helper/program.ts'
+import { Program, ROOT, tempDir } from '../../helper/program.ts'
 
 /** Root may listen on port 80 too, unless it gives up the capability. */
-const UNPRIVILEGED = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-net_bind_service', ...RUNTIME] : RUNTIME
+const UNPRIVILEGED = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-net_bind_service'] : []
 /** The first port that anybody may listen on; in containers it is often 0. */
 const PORT_START = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
 const IS_PORT_FOR_ALL = existsSync(PORT_START) && Number(readFileSync(PORT_START, 'utf8')) <= 80
