@@ -1,13 +1,18 @@
 /**
- * A process of its own for lock.test.ts. `hold PATH` takes a lock and keeps it; `race DIRECTORY ROUNDS START` tries to take
- * `DIRECTORY/0`, `1` …, each at the same moment as its rivals, and prints which ones it got.
+ * A process of its own for lock.test.ts. `hold PATH` takes a lock and keeps it; `race DIRECTORY ROUNDS` waits for
+ * `DIRECTORY/start`, which has the moment when all begin, and tries to take `DIRECTORY/0`, `1` …, each at the same moment as
+ * its rivals; it prints which ones it got.
  */
+import { existsSync, readFileSync } from 'node:fs'
 import { Lock } from '../../../lib/db/lock.ts'
 
 /** From the start of one round to the next, in milliseconds. */
 const ROUND = 8
 
-const [mode, path = '', rounds = '0', start = '0'] = process.argv.slice(2)
+/** Sleeps: all of them awake would keep the cores busy. */
+const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, ms))
+
+const [mode, path = '', rounds = '0'] = process.argv.slice(2)
 if (mode === 'hold') {
   try {
     Lock.take(path, ({ message }) => {
@@ -22,12 +27,13 @@ if (mode === 'hold') {
   }
 } else {
   console.log('ready')
-  // Asleep until shortly before: all of them awake would keep the cores busy for seconds.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, Number(start) - Date.now() - 2 * ROUND))
+  while (!existsSync(`${path}/start`)) sleep(5)
+  const start = Number(readFileSync(`${path}/start`, 'utf8'))
+  sleep(start - Date.now() - 2 * ROUND)
   const won: number[] = []
   const locks: Lock[] = []
   for (let round = 0; round < Number(rounds); round++) {
-    while (Date.now() < Number(start) + round * ROUND);
+    while (Date.now() < start + round * ROUND);
     try {
       locks.push(Lock.take(`${path}/${round}`, () => {}))
       won.push(round)
