@@ -100,10 +100,10 @@ t.test('an owner that has lost its lock, log or directory says so and ends; nobo
     await t.rejects(register(server, 'lost@me.com'))
     t.match(await server.exited, { code: 1 })
     t.match(server.stderr, message)
-    t.equal(server.stderr.split('\n').length, 2, 'one line')
-    t.notMatch(server.stderr, /\n +at /)
+    t.match(server.stderr, /^[^\n]+\n$/, 'one line')
     const left = existsSync(path) || existsSync(`${path}-wal`) ? path : `${directory}-gone/users.json`
-    if (lose.toString().includes('-wal')) continue
+    // Without its log, nothing tells that somebody was registered.
+    if (message.source.includes('-wal')) continue
     const again = await startServer(t, { DATABASE_URL: `file:${left}` })
     t.match(await register(again, 'kept@me.com'), { status: 400 })
     await again.stop()
