@@ -54,6 +54,8 @@ export function isAsLeft({ path, table }: Files): boolean {
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
 export async function fold(files: Files, rows: Rows): Promise<void> {
+  // An owner that was overtaken would leave files behind, and take its successor's table for an edit.
+  mustOwn(files)
   // All changes before this offset are in rows, so the new table will have them.
   const start = files.log.length
   await replaceTable(files, rows)
@@ -71,9 +73,12 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
     await commits.drained()
     if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
-    if (statFile(path) !== undefined && !isAsLeft(files)) await keepEdited(files)
-    // Whoever has taken over by now has removed the temporary file: it was there before the last look at the lock.
     mustOwn(files)
+    if (statFile(path) !== undefined && !isAsLeft(files)) {
+      await keepEdited(files)
+      mustOwn(files)
+    }
+    // Whoever takes over from here on removes the temporary file: it was there before the last look at the lock.
     await rename(temporary, path)
   } catch (error) {
     await next?.file.close()
