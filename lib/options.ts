@@ -22,10 +22,10 @@ export type Values<Table extends Options> = { readonly [Name in keyof Table]: Va
  */
 export function readOptions<Table extends Options>(table: Table, given: Partial<Values<Table>>): Values<Table> {
   if (typeof given !== 'object' || given === null) {
-    throw new ValueError(`expected an object with options, got ${inspect(given)}`)
+    throw new ValueError(`expected an object with options, got ${withoutPassword(shown(given))}`)
   }
   const values: Record<string, unknown> = { ...given }
-  const show = (name: string) => `${name}=${inspect(values[name], { breakLength: Infinity })}`
+  const show = (name: string) => `${name}=${shown(values[name])}`
   const unknown = Object.keys(values).find((name) => !Object.hasOwn(table, name))
   if (unknown !== undefined) {
     const names = Object.keys(table).join(', ')
@@ -54,6 +54,11 @@ export function readEnvironment<Table extends Options>(
   return values
 }
 
+/** A value for people. Of an object it is the type alone: a password may be anywhere in it. */
+function shown(value: unknown): string {
+  return Object(value) === value ? Object.prototype.toString.call(value) : inspect(value, { breakLength: Infinity })
+}
+
 /** Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for people. */
 function complete<Table extends Options>(
   table: Table,
@@ -65,10 +70,10 @@ function complete<Table extends Options>(
       if (values[name] === undefined) values[name] = option.default
       else checkValue(option, values[name])
     } catch (error) {
-      const shown = withoutPassword(show(name, option)).replace(CONTROL, (character) => {
+      const text = withoutPassword(show(name, option)).replace(CONTROL, (character) => {
         return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
       })
-      throw new ValueError(`${shown}: ${messageOf(error)}`)
+      throw new ValueError(`${text}: ${messageOf(error)}`)
     }
   }
 }

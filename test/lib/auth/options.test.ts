@@ -42,8 +42,13 @@ t.test('a wrong option is named, with its value and what is allowed', async (t) 
     [{ databaseUrl: 5 }, 'databaseUrl=5: expected a text'],
     [{ databaseUrl: null }, 'databaseUrl=null: expected a text'],
     ['file:users.json', "expected an object with options, got 'file:users.json'"],
+    ['postgres://me:secret@host/x', "expected an object with options, got 'postgres://me:***@host/x'"],
     [null, 'expected an object with options, got null'],
+    [{ databaseUrl: new URL('postgres://me:secret@host') }, 'databaseUrl=[object URL]: expected a text'],
+    [{ databaseUrl: [['secret']] }, 'databaseUrl=[object Array]: expected a text'],
+    [{ database: { password: 'secret' } }, `unknown option database=[object Object]: expected one of ${all}`],
   ] as const) {
-    t.throws(() => new Auth(JSON.parse(JSON.stringify(options))), { name: 'ValueError', message })
+    // As a program in JavaScript may pass it.
+    t.throws(() => Reflect.construct(Auth, [options]), { name: 'ValueError', message })
   }
 })
