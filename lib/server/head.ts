@@ -34,7 +34,8 @@ function disconnectSignal(socket: Socket): AbortSignal {
   let signal = signals.get(socket)
   if (signal === undefined) {
     const controller = new AbortController()
-    socket.once('close', () => controller.abort())
+    if (socket.destroyed) controller.abort()
+    else socket.once('close', () => controller.abort())
     signals.set(socket, (signal = controller.signal))
   }
   return signal

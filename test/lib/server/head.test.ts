@@ -1,9 +1,11 @@
 /** Cookies, addresses, origins, and REGISTRATION=local. */
+import { once } from 'node:events'
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { hostname } from 'node:os'
 import t from 'tap'
-import { checkRegistration } from '../../../lib/server/head.ts'
+import { checkRegistration, clientOf } from '../../../lib/server/head.ts'
+import { readConfig } from '../../../server.ts'
 import { BOB, raw, request, sessionOf, statuses } from '../../helper/http.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
@@ -52,6 +54,12 @@ t.test('addresses behind a proxy, as proxies write them', async (t) => {
     cases.map(([forwarded], i) => [forwarded, logged[i]]),
     cases,
   )
+})
+
+t.test('a client that disconnected before it was asked about is seen to have', async (t) => {
+  const socket = new Socket().destroy()
+  await once(socket, 'close')
+  t.ok(clientOf(readConfig({}), new IncomingMessage(socket)).signal.aborted)
 })
 
 t.test('the same origin, with or without its port, and what the operator is told once of another', async (t) => {
