@@ -209,7 +209,8 @@ function exit(auth: Auth): void {
   process.kill(process.pid, 'SIGTERM')
 }
 
-// node takes the name of a script without its ending too; pm2's own script imports the one that it starts.
+// With tsx a script may be named without its ending, or with .js; pm2's own script imports the one that it starts.
 const [, script = ''] = process.argv
-const started = [script, `${script}.ts`, process.env['pm_exec_path'] ?? '']
+const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
+const started = [named, process.env['pm_exec_path'] ?? '']
 if (started.some((path) => existsSync(path) && realpathSync(path) === fileURLToPath(import.meta.url))) void main()

@@ -18,14 +18,14 @@ t.test('it prints nothing on success; BASE_URL and PORT name the server', async 
   }
 })
 
-t.test('started by a name without its ending, or by the script of a process manager, it runs', async (t) => {
+t.test('started by a name without its ending, as .js, or by the script of a process manager, it runs', async (t) => {
   const manager = `${tempDir(t)}/manager.mjs`
   // As pm2 does.
   writeFileSync(manager, "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n")
   const [runtime = '', ...options] = RUNTIME
   const starts = [
     { script: manager, variables: { pm_exec_path: `${ROOT}main.ts` } },
-    ...(runtime.includes('deno') ? [] : [{ script: './main', variables: {} }]),
+    ...(runtime.includes('deno') ? [] : ['./main', './main.js'].map((script) => ({ script, variables: {} }))),
   ]
   for (const { script, variables } of starts) {
     const env = { ...process.env, BASE_URL: 'nonsense', ...variables }

@@ -83,7 +83,7 @@ t.test('users who cannot log in are counted at the start, where there are some',
   t.notMatch(summary(options, readConfig({}), 5, 0), /bcrypt's/)
 })
 
-t.test('started without its ending, or by the script of a process manager, it starts', async (t) => {
+t.test('started without its ending, as .js, or by the script of a process manager, it starts', async (t) => {
   const manager = `${tempDir(t)}/manager.mjs`
   await writeFile(
     manager,
@@ -91,12 +91,13 @@ t.test('started without its ending, or by the script of a process manager, it st
   )
   for (const [script, variables] of [
     ['server', {}],
+    ['./server.js', {}],
     [manager, { pm_exec_path: `${ROOT}server.ts` }],
   ] as const) {
     const env = { ...process.env, ...variables, HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:' }
     const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), script], { cwd: ROOT, env })
     t.teardown(() => child.kill())
-    const [line] = await once(child.stdout, 'data')
+    const [line] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
     t.match(`${line}`, /^Listening on /, script)
   }
 })
