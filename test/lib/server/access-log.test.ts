@@ -15,7 +15,7 @@ t.test('the access log', async (t) => {
   t.match(lines, [/"GET \/\?\?x HTTP\/1\.1" 404 \d+$/, /"-" 400 \d+$/])
   t.match(
     server.stdout,
-    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n127/,
+    /^Listening on \S+\nTo log in with a browser: http:\/\/127\.0\.0\.1:\d+\/login\nUsers: 0 in memory:; bcrypt cost 4, .*\nReset tokens are handed .*\n/,
   )
   t.match(server.stdout, /\nstopping\n(127.*\n)*stopped\n$/)
 })
