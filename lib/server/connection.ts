@@ -78,17 +78,24 @@ export class Connection {
     // While it waited it was found broken, and the client has been told so.
     if (response.headersSent) return
     const done = answer(response)
-    if (done === undefined) return
+    if (done === undefined) return this.#endIfLast(response)
     this.#isBusy = true
     void done.then(() => {
       this.#isBusy = false
-      if (this.#socket.destroyed) this.#waiting.length = 0
+      this.#endIfLast(response)
       while (!this.#isBusy) {
         const next = this.#waiting.shift()
         if (next === undefined) return
         this.#start(next, answer)
       }
     })
+  }
+
+  /** Carries out nothing whose reply would never come: behind a connection's last reply, and for a client that has gone. */
+  #endIfLast(response: ServerResponse): void {
+    if (response.shouldKeepAlive && !this.#socket.destroyed) return
+    this.#waiting.length = 0
+    if (!this.#isClosing) this.#endWith(response)
   }
 
   /**

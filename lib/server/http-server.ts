@@ -40,7 +40,6 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
   /** Writes a reply and logs it. A request that gets one, and is then found to be broken, gets no second one. */
   function write(response: ServerResponse, reply: Reply): void {
     if (response.headersSent) return
-    if (isStopping()) response.shouldKeepAlive = false
     const bytes = writeReply(response, reply)
     if (log === null || reply.isLogged === false) return
     const { method, url, httpVersion: version } = response.req
@@ -49,16 +48,22 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
     log.add({ address, userId, method: method ?? '', target: url ?? '', version, status, bytes })
   }
 
+  /** Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out. */
+  function handOver(response: ServerResponse, reply: Reply): void {
+    if (isStopping()) response.shouldKeepAlive = false
+    batch.add(response, reply)
+  }
+
   /** A client that has disconnected, or knows already that its request is broken, gets no reply. */
   function writeError(response: ServerResponse, error: unknown): void {
-    if (!response.headersSent && !response.req.socket.destroyed) batch.add(response, replyToError(error))
+    if (!response.headersSent && !response.req.socket.destroyed) handOver(response, replyToError(error))
   }
 
   function answer(response: ServerResponse): Promise<void> | void {
     try {
       const reply = replyTo(response.req)
-      if (!(reply instanceof Promise)) return batch.add(response, reply)
-      return reply.then((late) => batch.add(response, late)).catch((error) => writeError(response, error))
+      if (!(reply instanceof Promise)) return handOver(response, reply)
+      return reply.then((late) => handOver(response, late)).catch((error) => writeError(response, error))
     } catch (error) {
       writeError(response, error)
     }

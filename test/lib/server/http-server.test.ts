@@ -85,6 +85,31 @@ t.test('a handler that throws, immediately or later', async (t) => {
   }
 })
 
+t.test('a stop: what is carried out is answered, and nothing is carried out behind the last reply', async (t) => {
+  for (const first of ['/later', '/now']) {
+    let isStopping = false
+    const carriedOut: string[] = []
+    const server = createHttpServer(
+      {
+        replyTo({ url = '' }) {
+          carriedOut.push(url)
+          // Before or between two of them, when some have their replies, though these are not written yet.
+          if (url === first) isStopping = true
+          return url === '/later' ? new Promise((resolve) => setImmediate(resolve, { status: 204 })) : { status: 204 }
+        },
+        isStopping: () => isStopping,
+      },
+      readConfig({ ACCESS_LOG: '0' }),
+    )
+    const port = await listen(server)
+    t.teardown(() => server.close().closeAllConnections())
+    const received = await raw(port, get('/') + get(first) + get('/later') + get('/now').repeat(2000))
+    t.strictSame(carriedOut, ['/', first])
+    t.strictSame(statuses(received), [204, 204])
+    t.match(received, /keep-alive.*close/s)
+  }
+})
+
 t.test('a client that hangs up or stalls', async (t) => {
   const { server, port } = await startService(t)
   server.requestTimeout = server.headersTimeout = 100
