@@ -13,18 +13,22 @@ const TIMEOUT_MS = 5000
 const PAUSE_MS = 500
 /** How many mails are sent simultaneously; those of other users wait. */
 const MAX_SENDING = 100
-/** How many requests, and how many mails, may wait: some megabytes. */
-const MAX_WAITING = 10_000
+/** How many emails may wait: those of 60,000 requests a second, more than a server takes. 50 MB, if all are as long as may be. */
+const MAX_ASKED = 30_000
+/** How many mails may wait: some megabytes. */
+const MAX_DUE = 10_000
 
 /**
  * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done that
- * depends on whether its email is known, so the time of an answer tells nothing. What could fill up holds known users only,
- * and each once: whoever asks for other emails, or often, keeps nobody's mail from being sent.
+ * depends on whether its email is known, so the time of an answer tells nothing. An email waits for that once, however often it
+ * is asked for, and what takes longer holds known users only: whoever asks for other emails keeps nobody's mail from being sent.
  */
 export class Webhook {
   readonly #auth: Auth
   readonly #url: URL
   readonly #headers: Record<string, string> = { 'Content-Type': 'application/json' }
+  /** The emails that have been asked for, until it is known whose they are. */
+  readonly #asked = new Set<string>()
   /** The users whose mails are next, by id. */
   readonly #due = new Map<number, User>()
   #sending = 0
@@ -44,8 +48,8 @@ export class Webhook {
 
   /** Mails a token to the user with this email, if there is one, and if the last mail was sent over a minute ago. */
   send(email: string): void {
-    if (isTooLong(email)) return
-    if (this.#work.size >= MAX_WAITING) return warn(`dropped a request, as ${MAX_WAITING} are waiting already`)
+    if (isTooLong(email) || this.#asked.has(email)) return
+    if (this.#asked.size >= MAX_ASKED) return warn(`dropped a request, as ${MAX_ASKED} are waiting already`)
     // A copy: part of a string keeps all of it in memory, here the whole form.
     this.#run(this.#ask(Buffer.from(email).toString()))
   }
@@ -61,10 +65,11 @@ export class Webhook {
   }
 
   async #ask(email: string): Promise<void> {
+    this.#asked.add(email)
     await delay(Math.random() * SPREAD_MS)
-    const user = await this.#auth.findUser(email)
+    const user = await this.#auth.findUser(email).finally(() => this.#asked.delete(email))
     if (user === null) return
-    if (this.#due.size >= MAX_WAITING) return warn(`dropped a mail, as ${MAX_WAITING} are waiting already`)
+    if (this.#due.size >= MAX_DUE) return warn(`dropped a mail, as ${MAX_DUE} are waiting already`)
     this.#due.set(user.id, user)
     if (this.#sending < MAX_SENDING) this.#run(this.#sendDue())
   }

@@ -65,6 +65,15 @@ for (const engine of ['memory', 'PostgreSQL']) {
   )
 }
 
+t.test('requests for 20,000 unknown emails in one second, and as many for one, keep nobody from a mail', async (t) => {
+  const mailer = await startMailer(t)
+  const { webhook } = await startWebhook(t, mailer.url)
+  for (let i = 0; i < 20_000; i++) for (const email of [`nobody${i}@me.com`, 'nobody@me.com']) webhook.send(email)
+  webhook.send(BOB.email)
+  await webhook.settled()
+  t.match(mailer.received, [{ email: BOB.email }])
+})
+
 // One after the other, as they look at what is written meanwhile.
 t.test('a receiver in trouble', { jobs: 1 }, async (t) => {
   t.test('a receiver that fails is tried again, with the same token, until it gives up', async (t) => {
