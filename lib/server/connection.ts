@@ -171,7 +171,7 @@ export class Connection {
   }
 }
 
-/** A response that its connection knows of, also where node writes it without asking (no Host, an unknown Expect). */
+/** A response that its connection knows of, also where node writes it without asking (an unknown Expect). */
 export class OwedResponse extends ServerResponse {
   /** Called by node with what it passes to `ServerResponse`. */
   constructor(...parameters: ConstructorParameters<typeof ServerResponse>) {

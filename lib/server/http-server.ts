@@ -61,6 +61,11 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
 
   function answer(response: ServerResponse): Promise<void> | void {
     try {
+      const { headers, httpVersion } = response.req
+      if (headers.host === undefined && httpVersion !== '1.0') {
+        response.shouldKeepAlive = false
+        throw new HttpError(400, 'the Host header is missing')
+      }
       const reply = replyTo(response.req)
       if (!(reply instanceof Promise)) return handOver(response, reply)
       return reply.then((late) => handOver(response, late)).catch((error) => writeError(response, error))
@@ -77,6 +82,8 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
     requestTimeout: REQUEST_TIMEOUT_MS,
     headersTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: 1000,
+    // node's own answer would be the connection's last, and yet requests behind it would be carried out.
+    requireHostHeader: false,
     // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
     highWaterMark: 16_384,
     // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.

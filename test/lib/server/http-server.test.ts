@@ -47,7 +47,7 @@ t.test('what is too large, too slow or no HTTP', async (t) => {
   t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
 
-t.test('what node answers itself: no Host, an unknown Expect, CONNECT', async (t) => {
+t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', async (t) => {
   const { port } = await startService(t)
   t.match(await raw(port, 'GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1.1 400 /)
   t.match(
@@ -83,6 +83,18 @@ t.test('a handler that throws, immediately or later', async (t) => {
   for (const message of ['now', 'later']) {
     t.match(await request(`http://127.0.0.1:${port}/${message}`, 'GET'), { status: 403, body: { message } })
   }
+})
+
+t.test('behind a request without Host nothing is carried out, as its reply is the last', async (t) => {
+  const carriedOut: string[] = []
+  const server = createHttpServer(
+    { replyTo: ({ url = '' }) => ({ status: 200 + 4 * carriedOut.push(url) }), isStopping: () => false },
+    readConfig({ ACCESS_LOG: '0' }),
+  )
+  const port = await listen(server)
+  t.teardown(() => server.close().closeAllConnections())
+  t.strictSame(statuses(await raw(port, `${get('/')}GET / HTTP/1.1\r\n\r\n${get('/behind')}`)), [204, 400])
+  t.strictSame(carriedOut, ['/'])
 })
 
 t.test('a stop: what is carried out is answered, and nothing is carried out behind the last reply', async (t) => {
