@@ -92,7 +92,7 @@ export class Auth {
   /**
    * Adds a user (task 5).
    * @throws {InvalidInput} when the email or the password breaks a rule
-   * @throws {EmailTaken} of two registrations of one email at the same time, one gets it
+   * @throws {EmailTaken} when another user has the email; of two simultaneous registrations, one wins
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
@@ -135,7 +135,8 @@ export class Auth {
     const user = await this.#authenticate(email, password, client)
     if (user === null) return null
     const sessionId = await this.#beginSession(user.id, {}, { hashed_password: user.hashed_password })
-    // Check again where the hash has changed: a reset shuts out whoever knew the old password, a rehash nobody.
+    // If the hash has changed meanwhile, check again: after a reset the old password is wrong, after a rehash it is
+    // still right.
     return sessionId === null ? this.startSession(email, password, client) : { sessionId, user }
   }
 
@@ -173,8 +174,9 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last one: the link in that mail stays
-   * good, and nobody can flood a mailbox. As the store knows when that was, it holds for several processes, and restarts.
+   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last one: the link in that mail
+   * stays good, and nobody can flood a mailbox. The store records when that was, so the limit also holds across
+   * processes and restarts.
    */
   async createMailToken(user: User): Promise<{ resetToken: string; expiresAt: number } | null> {
     const { reset_token, reset_expires_at } = user
@@ -212,7 +214,8 @@ export class Auth {
    * Sets a new password for a user who knows the current one. It ends the older session and the reset token, as either may be
    * a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a failed login.
    * @throws {InvalidInput} when the new password breaks a rule
-   * @throws {TooManyFailures} @throws {Overloaded} as `validLogin` does
+   * @throws {TooManyFailures} as `validLogin` does
+   * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async changePassword(
     userId: number,
@@ -310,13 +313,13 @@ function ifNone<T>(value: T): (error: unknown) => T {
 const NO_SESSION = { session_id: null, session_expires_at: null }
 /** A used reset token's expiry stays: it tells when the last mail was sent. */
 const NO_TOKEN = { reset_token: null }
-/** After a mail with a reset token, the same user gets the next one at the earliest in so many seconds. */
+/** The least time between two mails with a reset token to one user, in seconds. */
 const MAIL_PAUSE_S = 60
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
  * @param cost as the option `bcryptCost`
- * @throws {ValueError} when bcrypt would take the password for another one, as it does beyond 72 bytes
+ * @throws {ValueError} when bcrypt would confuse the password with another, as it does beyond 72 bytes
  */
 export async function _hashPassword(password: string, cost: number = AUTH_OPTIONS.bcryptCost.default): Promise<string> {
   checkNewPassword('password', password, AUTH_OPTIONS.passwordMin.min)

@@ -25,7 +25,7 @@ The server is at BASE_URL, or on localhost at PORT (now ${BASE_URL}).`
 /** A step that got something other than it expected; the message is one line. */
 class StepFailed extends Error {}
 
-/** A request to the server at `url`, with a form and a session's cookie or without. */
+/** Where to send a request; a form and a session's cookie are optional. */
 type Sent = { url: string; form?: Record<string, string>; sessionId?: string }
 
 /** Sends a request; a redirect is not followed, because logOut checks it. */
@@ -42,7 +42,7 @@ async function send(method: string, path: string, { url, form, sessionId }: Sent
   }
 }
 
-/** What is at the bottom of an error of fetch, such as a refused connection or what a proxy answered. */
+/** The root cause of an error of fetch, such as a refused connection. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.cause instanceof Error) return reasonOf(error.cause)
@@ -137,7 +137,7 @@ export async function updatePassword(
 
 /**
  * Takes the exercise's user through all steps, in the exercise's order.
- * @throws {Error} at the first step that got something else than it expected; the message is one line for people
+ * @throws {Error} at the first step that got something other than it expected; the message is one line for people
  */
 export async function run(url = BASE_URL): Promise<void> {
   await registerUser(EMAIL, PASSWD, url)

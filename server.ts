@@ -57,8 +57,8 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
 }
 
 /**
- * `DELETE /sessions` (task 14): ends the session. 302, as the exercise's clients expect; but a browser, which sends
- * Sec-Fetch-Site, would repeat the DELETE on `/` after that.
+ * `DELETE /sessions` (task 14): ends the session. The exercise's clients expect 302. After that a browser would repeat
+ * the DELETE on `/`, so it gets 303; it is known by Sec-Fetch-Site.
  */
 async function logout(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
@@ -128,13 +128,13 @@ export type ServiceOptions = {
   config?: Partial<Config>
   /** Where reset tokens are sent; by default, to `config.resetWebhook` where that is set. */
   webhook?: Webhook | null
-  /** Aborts some time before `close`: clients are told from then on to send no more on their connections. */
+  /** Aborts some time before `close`: from then on each reply tells its client to close the connection. */
   stopping?: AbortSignal
 }
 
 /**
- * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Nothing of it is left once it is
- * closed.
+ * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Once closed, it leaves
+ * nothing running.
  */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
@@ -202,7 +202,10 @@ async function main(): Promise<void> {
   }
 }
 
-/** Ends the process. A hash cannot be stopped, and node would wait for it: then SIGTERM ends the process as it does any other. */
+/**
+ * Ends the process. A running hash cannot be stopped, and process.exit() would wait for it; SIGTERM without a handler
+ * does not.
+ */
 function exit(auth: Auth): void {
   if (!auth.isHashing) process.exit(0)
   process.removeAllListeners('SIGTERM')

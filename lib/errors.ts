@@ -1,4 +1,4 @@
-/** What the files of every layer need to fail in words for people. */
+/** What every layer needs for errors that people can read. */
 
 /** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 17, 18). */
 export class ValueError extends Error {
@@ -11,8 +11,8 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. One with a slip in it, such as
- * `http:/USER:PASSWORD@HOST`, shows less still.
+ * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. A malformed one, such as
+ * `http:/USER:PASSWORD@HOST`, may lose more.
  */
 export function withoutPassword(url: string): string {
   return url

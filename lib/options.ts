@@ -1,4 +1,4 @@
-/** Options: from a table of them follow the check of what a program passes, the environment variables and the messages. */
+/** Options: one table defines what a program may pass, the environment variables, and the messages for wrong values. */
 import { inspect } from 'node:util'
 import { messageOf, ValueError, withoutPassword } from './errors.ts'
 
@@ -78,7 +78,10 @@ function complete<Table extends Options>(
   }
 }
 
-/** A carriage return at the end of a file's name, from a `.env` file of Windows, would make another, empty table. */
+/**
+ * A carriage return from a Windows `.env` file, for example, would become part of a file's name, and open a new, empty
+ * table.
+ */
 const CONTROL = /\p{Cc}/gu
 
 function checkValue(option: Option, value: unknown): void {

@@ -1,4 +1,4 @@
-/** As many hashes simultaneously as there are cores, and a bounded queue that is fair between networks. */
+/** Limits how many passwords are hashed simultaneously, and queues the others fairly. */
 import { availableParallelism } from 'node:os'
 import { Overloaded } from './errors.ts'
 import { type Client, networkOf } from './input.ts'

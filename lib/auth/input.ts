@@ -1,4 +1,7 @@
-/** What Auth is given: the rules for it, with the messages that an HTTP client gets, and which calls come from one client. */
+/**
+ * Checks of what callers pass to Auth, with messages that HTTP clients see too, and the network that an address belongs
+ * to.
+ */
 import { isIPv6 } from 'node:net'
 import { isTooLong, MAX_LENGTH } from '../../user.ts'
 import { ValueError } from '../errors.ts'

@@ -1,4 +1,4 @@
-/** The options of Auth: a table of what stands nowhere else. */
+/** The options of Auth: the one place that has their names, defaults and bounds. */
 import { DB } from '../../db.ts'
 import { DEFAULT_URL } from '../../user.ts'
 import { type Options, type Values } from '../options.ts'

@@ -1,6 +1,6 @@
 /**
- * All that calls bcrypt. Another algorithm changes this file, and gives the option `bcryptCost` another meaning and other
- * bounds (options.ts).
+ * The only file that calls bcrypt. Another algorithm changes this file, and gives the option `bcryptCost` another
+ * meaning and other bounds (options.ts).
  */
 import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 
@@ -34,10 +34,10 @@ export class Passwords {
   }
 
   /**
-   * Compares a password with a hash; `outdated` is right too, but `hash` would make a better one now. Older hashes are of
-   * passwords as they were typed, so that is tried as well where it differs. Without a hash, as for an unknown email, the
-   * answer is `wrong` and takes as long, so that its time does not tell who is registered (OWASP, Authentication Cheat Sheet,
-   * "Authentication Responses").
+   * Compares a password with a hash; `outdated` is right too, but its cost or its form of the password is not what
+   * `hash` uses now. Older hashes are of passwords as they were typed, so that is tried as well where it differs.
+   * Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not tell who
+   * is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
@@ -56,8 +56,8 @@ export function flawOf(password: string): string | null {
 }
 
 /**
- * The form in which a password is hashed, as keyboards send the same letter in several ways, macOS others than Windows
- * (RFC 8265, section 4.2.2). NFC shortens a text to a third at most, and takes quadratic time for some: what would be too
+ * The form in which a password is hashed, as systems encode the same letter in different ways, macOS unlike Windows (RFC
+ * 8265, section 4.2.2). NFC shortens a text to a third at most, and takes quadratic time for some: what would be too
  * long in any form stays as it is.
  */
 export function toNfc(password: string): string {
@@ -65,8 +65,8 @@ export function toNfc(password: string): string {
 }
 
 /**
- * Why bcrypt would take a text for another one: it reads 72 bytes (OWASP, Password Storage Cheat Sheet), repeats a shorter
- * text with a NUL in between, so that "x" is "x\0x" as well, and takes each lone surrogate for U+FFFD.
+ * Why bcrypt would confuse a text with another: it reads only 72 bytes (OWASP, Password Storage Cheat Sheet), repeats a
+ * shorter text with a NUL in between, so that "x" is "x\0x" as well, and takes each lone surrogate for U+FFFD.
  */
 function flawIn(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`

@@ -43,7 +43,7 @@ export function isAlive({ pid, thread, started, place }: Claim, touchedAt: numbe
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
   }
   const start = startOf(`${pid}/task/${thread}`)
-  // Where not even the process is to be seen (no /proc, or mounted with hidepid), it is there all the same.
+  // Where not even the process is visible (no /proc, or hidepid), the signal alone has shown that it is alive.
   return start === started || (start === '' && startOf(`${pid}`) === '')
 }
 

@@ -22,8 +22,8 @@ export class EmailTaken extends ValueError {
 }
 
 /**
- * The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed, unless it
- * says that the change may have been made: a database that goes away takes its answer along.
+ * The store cannot be opened, or cannot read or write now. The message is one line for people. Nothing was changed,
+ * unless it says that the change may have been made: when the connection fails, the database's answer may be lost.
  */
 export class StoreError extends Error {
   override name = 'StoreError'
@@ -49,6 +49,6 @@ export interface Engine {
   insert(columns: NewUser): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
-  /** Resolves with whether a row with this id and the expected values was there. Throws `EmailTaken`. */
+  /** Resolves to true if there was a row with this id and the expected values. Throws `EmailTaken`. */
   update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
 }

@@ -31,7 +31,7 @@ const IDLE_MS = 1000
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 60_000
 
-/** How long a disk that is well may take to answer. */
+/** How long a healthy disk may take to answer. */
 const CHECK_MS = 1500
 
 /** Keeps the files of a DB that nobody closes from the garbage collector, which would close them under their owner. */
@@ -122,7 +122,7 @@ export class FileAdapter implements Adapter<Rows> {
     await this.#folds
   }
 
-  /** Gives the table back. If the log could not be folded it stays, and the next start replays it. */
+  /** Closes the files and releases the lock. A log that could not be folded stays, and the next start replays it. */
   async close(): Promise<void> {
     await this.#folds
     const { commits, directory, lock, table } = this.#files
@@ -146,7 +146,8 @@ export class FileAdapter implements Adapter<Rows> {
 
   async #append(line: string): Promise<void> {
     await this.#files.log.append(line)
-    // Not before: what an owner that was overtaken appends is in a file that nobody reads any more, or is read as well.
+    // Checked after the append: if another process took over in between, it has read this line, or the line is in a file
+    // that nobody reads.
     mustOwn(this.#files)
     this.#schedule()
   }

@@ -74,7 +74,7 @@ export function checkPlace(path: string): void {
 
 /** True if something is mounted right at a path, where the system says so. */
 function isMounted(path: string): boolean {
-  // See proc(5); what would separate fields is octal there.
+  // Characters that separate fields are escaped in octal (proc(5)).
   const escaped = path.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
   try {
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
@@ -89,7 +89,7 @@ export function missingDirectory(path: string): StoreError {
   return new StoreError(`the directory ${dirname(path)} is missing: create it, or correct the path`)
 }
 
-/** Where a path leads, even when there is no file yet: every path to a table has to meet the same lock. */
+/** The file that a path leads to, even if it does not exist yet: all paths to one table must share one lock. */
 export function followLinks(path: string): string {
   // Throws when links form a circle.
   statSync(path, { throwIfNoEntry: false })

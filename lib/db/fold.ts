@@ -42,7 +42,7 @@ export function mustOwn(files: Files): void {
   }
 }
 
-/** True if the table's file is as this process has left it. One that cannot be looked at is not. */
+/** True if the table's file is as this process left it. A file that cannot be examined counts as changed. */
 export function isAsLeft({ path, table }: Files): boolean {
   try {
     const now = statFile(path)
@@ -62,7 +62,10 @@ export async function fold(files: Files, rows: Rows): Promise<void> {
   await replaceLog(files, start)
 }
 
-/** Puts all rows in place of the table. One that somebody else has changed gets another name, one that was deleted is back. */
+/**
+ * Replaces the table with a new one of all rows. A table that another program has changed is kept under another name;
+ * one that was deleted is written again.
+ */
 async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const { commits, directory, path } = files
   const temporary = temporaryName(path)
@@ -82,7 +85,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     await rename(temporary, path)
   } catch (error) {
     await next?.file.close()
-    // On a full disk others could use the room.
+    // To free its space, as the disk may be full.
     await unlink(temporary).catch(() => {})
     throw error
   }
@@ -131,6 +134,6 @@ async function replaceLog(files: Files, start: number): Promise<void> {
     await next.discard()
     throw error
   }
-  // Nobody reads it any more, so that it cannot be closed says nothing about the fold.
+  // Nobody reads it any more, so a failure to close it does not fail the fold.
   await log.close().catch(() => {})
 }

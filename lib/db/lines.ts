@@ -6,14 +6,14 @@ import { StoreError } from './engine.ts'
 
 /** Bytes read at a time. */
 const READ_BYTES = 64 * 1024
-/** Reads from one call of `keep` to the next: a MiB, which no disk takes seconds for. */
+/** How many reads there are between two calls of `keep`: 1 MiB, which takes no disk seconds. */
 const KEEP_READS = 16
 
 const LINE_END = 10
 
 /**
- * The bytes of a file in blocks of whole lines; what is behind the last line end comes last. However long a line is, each byte
- * is copied once.
+ * The bytes of a file in blocks of whole lines; an unfinished last line comes last. However long a line is, each byte is
+ * copied once.
  * @param keep called again and again, as reading a long file must not cost its reader the lock; may throw to give up
  * @throws {StoreError} names the file
  */
@@ -42,7 +42,7 @@ export function* readBlocks(path: string, keep: () => void): Generator<Buffer> {
   }
 }
 
-/** What is on some lines: the values; or none, on one line that cannot be read. */
+/** The values on some lines; `undefined` for a single line that cannot be read. */
 export type Lines = { values: unknown[] | undefined; bytes: number }
 
 /**

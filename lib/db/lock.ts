@@ -19,11 +19,11 @@ import { isSameFile, missingDirectory } from './files.ts'
 /**
  * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
  *
- * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner behind the
- * claims of the dead removes the file and starts over with a new one. So nobody owns a file that somebody else has owned,
- * and an owner that was stopped for long finds another file under the name, or none. What remains: a process that stops
- * for ten seconds within the microseconds between a look and the step after it may remove the lock of its successor, which
- * notices at its next `check`.
+ * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner whose claim
+ * follows those of dead processes removes the file and starts over with a new one. So nobody owns a file that another
+ * process has owned, and an owner that was stopped for long finds another file under the name, or none. What remains: a
+ * process that stops for ten seconds within the microseconds between a check and the next step may remove the lock of
+ * its successor, which notices at its next `check`.
  */
 export class Lock {
   readonly #path: string
@@ -68,8 +68,8 @@ export class Lock {
   }
 
   /**
-   * Shows the owners of other places that this process is alive. The heartbeat does that, which whatever is synchronous and
-   * takes seconds has to do by itself.
+   * Shows processes in other places that this one is alive. The heartbeat calls it; synchronous work that takes seconds
+   * has to call it as well.
    * @throws {StoreError} when the lock is lost, or cannot be kept
    */
   keep(): void {
@@ -120,15 +120,15 @@ export class Lock {
 }
 
 /**
- * Adds a claim of this process to the lock file. Returns what `own` makes of it when it has won the table, and nothing when a
- * file of the dead was removed, by this process or another: then the next election decides.
+ * Adds a claim of this process to the lock file. Returns what `own` returns if this process has won; `undefined` if the
+ * file had claims of dead processes and was removed, by this process or another: then the next election decides.
  * @throws {StoreError} when somebody alive came first
  */
 function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | undefined {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
-    // Claims before the time: one that is added in between touches the file. This process adds its own after both.
+    // Read the claims before the time: a claim added in between updates the time. This process adds its own after both.
     const claims = readClaims(file)
     const { mtimeMs } = fstatSync(file)
     const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))
@@ -139,7 +139,7 @@ function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | unde
     append(file, mine)
     const first = findFirst()
     if (first !== undefined && first.id !== mine.id) throw isTaken(path, first)
-    // Some mounts let anybody write, and nobody touch: better now than at the first heartbeat.
+    // Some mounts allow writing but not setting times: better to fail now than at the first heartbeat.
     futimesSync(file, new Date(), new Date())
     const isInPlace = isAt(path, file)
     if (isInPlace && dead.size === 0) return own(file, mine)
@@ -147,7 +147,7 @@ function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | unde
     closeSync(file)
     return undefined
   } catch (error) {
-    // Or the claim of this process would win when the owner ends, or stand for an owner that there is not.
+    // Otherwise this claim would win when the owner ends, or pass for an owner that does not exist.
     if (mine !== undefined) withdraw(file, mine.id)
     closeSync(file)
     throw error
@@ -158,8 +158,8 @@ function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | unde
 type Line = Claim & { withdrawn: string }
 
 /**
- * Appends a line, behind a line end of its own: a line that a full disk has torn must not swallow it. It ends with its last
- * brace, so that what is torn off never leaves a claim that counts.
+ * Appends a line. It begins with a line break, so that it does not continue a line that a full disk has torn, and ends
+ * with its brace, so that a torn line is never a valid claim.
  */
 function append(file: number, line: Partial<Line>): void {
   appendFileSync(file, `\n${JSON.stringify(line)}`)
@@ -219,7 +219,7 @@ function adviceFor(path: string, code: unknown): string {
   return `let this user create files in ${dirname(resolve(path))}`
 }
 
-/** Whose file there is, if it can be looked at. */
+/** The user ID of a file's owner; `undefined` if the file cannot be examined. */
 function uidOf(path: string): number | undefined {
   try {
     return statSync(path).uid

@@ -18,7 +18,7 @@ export class LogFile {
   readonly #file: FileHandle
   readonly #stats: BigIntStats
   #length = 0
-  /** Something may be in the file behind its durable part. */
+  /** True while bytes of an unfinished write may follow the durable part. */
   #isTorn = false
 
   private constructor(path: string, temporary: string, file: FileHandle, stats: BigIntStats) {
@@ -40,7 +40,7 @@ export class LogFile {
     }
   }
 
-  /** How long the log is as far as it is durable, in bytes. */
+  /** How long the durable part is, in bytes. */
   get length(): number {
     return this.#length
   }
@@ -55,7 +55,7 @@ export class LogFile {
     }
   }
 
-  /** Copies what another log has from `start` on, as far as it is durable, without a sync. */
+  /** Copies the durable part of another log from `start` on, without a sync. */
   async copyEnd(other: LogFile, start: number): Promise<void> {
     await naming(this.#temporary, this.#copy(other.#file, start, other.#length))
   }
@@ -88,7 +88,8 @@ export class LogFile {
 
   /**
    * Appends text and syncs it; resolves when it is durable.
-   * @throws {StoreError} when there is no room for it; what is there of it is cut off, now or before the next append
+   * @throws {StoreError} when there is no room for it; whatever was written of it is cut off, now or before the next
+   * append
    */
   async append(text: string): Promise<void> {
     const bytes = Buffer.from(text)
@@ -101,7 +102,7 @@ export class LogFile {
       await this.#file.datasync()
     } catch (error) {
       if (isWritten && !isFull(error)) exitWith(`cannot sync ${this.path}: ${messageOf(error)}; ${START_AGAIN}`)
-      // On a full btrfs not even that works. Until it does, nothing is behind what the next append cuts off.
+      // On a full btrfs even that can fail. The next append then cuts back before it writes.
       await this.cutBack().catch((undoError) => {
         if (!isFull(undoError)) exitWith(`cannot undo a write to ${this.path}: ${messageOf(undoError)}; ${START_AGAIN}`)
       })
@@ -120,8 +121,8 @@ export class LogFile {
   }
 
   /**
-   * Removes the log's name; synchronously, as its caller has just seen that it still leads to this log. An empty log that cannot be
-   * removed does no harm.
+   * Deletes the log. Synchronous, because the caller has just checked that the name still leads to it. An empty log that
+   * cannot be deleted does no harm.
    */
   remove(): void {
     try {

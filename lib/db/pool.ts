@@ -1,4 +1,4 @@
-/** Connections to PostgreSQL, by pg: how they are opened, used, and said to have failed. */
+/** Connections to PostgreSQL through pg: opening and using them, and explaining their failures. */
 import type { Pool, PoolClient } from 'pg'
 import { messageOf, ValueError } from '../errors.ts'
 import { StoreError } from './engine.ts'
@@ -23,7 +23,7 @@ export function readUrl(text: string): { url: URL; max: number } {
   try {
     decodeURIComponent(text)
   } catch {
-    // pg would take another password without a word.
+    // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
   // URL wants a host after a user, which libpq does not.
@@ -75,8 +75,8 @@ type Task<T> = (client: PoolClient) => Promise<T>
 
 /**
  * Does a task on one connection. If it fails the connection is closed: the database may be busy with what was asked, or
- * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it is done
- * again, in a transaction that waits for the other, which every statement here is written for.
+ * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it
+ * is done again, in a transaction that waits for the other; every statement here is written for that.
  */
 export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, tries = 5): Promise<T> {
   const client = await pool.connect()
@@ -106,7 +106,7 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   try {
     return (await client.query<Row>(text, values)).rows
   } catch (error) {
-    // The database answered, other than that it goes away (connection_exception, shutdown).
+    // The database answered, and not that it is going away (connection_exception, shutdown): nothing was changed.
     const { severity, code } = Object(error)
     if (severity !== undefined && !/^(08|57P)/.test(code)) throw error
     throw new Error(`${messageOf(error)}; the change may have been made`)
@@ -115,7 +115,7 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
 
 /** An error of the driver, the database or PgBouncer in one line for people, with what to do about it. */
 export function explain(error: unknown): string {
-  // A name with several addresses, of which none could be reached.
+  // A host name has several addresses, and none could be reached.
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')
     .replace(/does not support SSL connections/, '$&; turn it on there, or leave sslmode out of the URL')

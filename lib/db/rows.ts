@@ -2,7 +2,7 @@
 import { emailKey, isColumn, type User } from '../../user.ts'
 import type { Attributes } from './engine.ts'
 
-/** The columns that find a row, and need not be unique: a hand-made table may have a value twice. */
+/** Indexed columns that need not be unique: a hand-made table may have a value twice. */
 const INDEXED = ['session_id', 'reset_token'] as const
 
 /**
@@ -28,9 +28,11 @@ export class Rows {
     return this.#lastId
   }
 
-  /** Adds a row whose id is higher than all others. Returns false if its email is another's: these rows are then of no use. */
+  /**
+   * Adds a row whose id is higher than all others. Returns false if another row has its email: then discard these rows.
+   */
   add(user: User): boolean {
-    // A look before would make a start longer by a fifteenth.
+    // A lookup before it would make a start 7 % longer.
     const emails = this.#byEmail.size
     this.#byEmail.set(emailKey(user.email), user)
     if (this.#byEmail.size === emails) return false
@@ -81,7 +83,7 @@ export class Rows {
     return this.all
   }
 
-  /** The row with an id: at the place of its id if no id was left out before it. */
+  /** The row with an id: at index `id - 1` unless a lower id is missing; then by binary search. */
   #byId(id: number): User | undefined {
     const user = this.all[id - 1]
     if (user?.id === id) return user

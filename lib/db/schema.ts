@@ -9,8 +9,8 @@ import { hasCode, type LIMITS, transaction } from './pool.ts'
 export const EMAIL_KEY = 'lower(email COLLATE "C")'
 
 /**
- * The indexes, written as the database shows them, each under a name that it chooses. That of the emails decides who has
- * one.
+ * The indexes, written as the database shows them, each under a name that it chooses. The unique one decides which user
+ * gets an email.
  */
 const INDEXES = [
   `unique index on ${TABLE} (${EMAIL_KEY})`,

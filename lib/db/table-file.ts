@@ -13,7 +13,7 @@ import type { Rows } from './rows.ts'
 
 /** The first line of the layout that is written. */
 const HEAD = `{"${TABLE}":[\n`
-/** Its last line, where a line begins: users come while a table is written, so only its end knows the last id. */
+/** Its last line. The last id is there because users may be added while the table is written. */
 const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,16}))?\}\n$/
 /** Bytes that hold the last line. */
 const TAIL_BYTES = 64
@@ -111,7 +111,7 @@ function addAll({ users, placeOf }: Stored, rows: unknown[]): void {
   }
 }
 
-/** A table's file, and what the file system has said about it. Open, so that its inode number stays its own everywhere. */
+/** A table's open file and its stats. While it is open, no other file can get its inode number. */
 export type TableFile = { file: FileHandle; stats: BigIntStats }
 
 /**

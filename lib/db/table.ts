@@ -28,7 +28,7 @@ export class Table implements Engine {
     return new Table(low, file)
   }
 
-  /** Folds the log into the table and gives it back. */
+  /** Folds the log into the table, closes the files and releases the lock. */
   async close(): Promise<void> {
     await this.#low.write()
     await this.#file?.close()

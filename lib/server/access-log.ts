@@ -3,7 +3,7 @@ import { cut, printable } from './head.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** As many lines are written without waiting for more. */
+/** This many lines are written without waiting for more. */
 const FLUSH_LINES = 512
 /** While more characters wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARACTERS = 1024 * 1024
@@ -34,7 +34,7 @@ export class AccessLog {
     else if (waiting === FLUSH_LINES) this.#flush()
   }
 
-  /** Writes what has come together; the last that is called. */
+  /** Writes what has been collected; nothing may be added afterwards. */
   close(): void {
     this.#flush()
     this.#reportDropped()

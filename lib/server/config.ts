@@ -1,4 +1,4 @@
-/** The server's options, and which of them go together. What it needs of Auth's options it asks Auth (`auth.options`). */
+/** The server's options, and the rules between them. Those of Auth are in `auth.options`. */
 import { ValueError } from '../errors.ts'
 import { type Options, readEnvironment, readOptions, type Values } from '../options.ts'
 
@@ -65,7 +65,7 @@ function together(config: Config): Config {
   const publicUrl = config.publicUrl === null ? null : new URL(config.publicUrl).origin
   const cookieDomain = config.cookieDomain === null ? null : config.cookieDomain.toLowerCase()
   const name = `COOKIE_NAME=${cookieName}`
-  // Browsers drop such a cookie without a word (RFC 6265bis, section 4.1.3), in any case of the prefix.
+  // Browsers silently drop such a cookie (RFC 6265bis, section 4.1.3), in any case of the prefix.
   if (/^__(?:host|secure|http)-/i.test(cookieName)) check(cookieSecure, `${name}: this prefix needs COOKIE_SECURE=1`)
   if (/^__host-/i.test(cookieName)) check(cookieDomain === null, `${name}: this prefix allows no COOKIE_DOMAIN`)
   if (publicUrl?.startsWith('https:')) check(cookieSecure, `PUBLIC_URL=${publicUrl}: https needs COOKIE_SECURE=1`)
@@ -86,7 +86,7 @@ function checkCookieName(name: string): void {
   check(name.toLowerCase() !== 'notice', 'the pages have a cookie of this name: take another')
 }
 
-/** What an origin leaves out (a path, a password) would be dropped in silence. */
+/** What an origin leaves out (a path, a password) would be silently dropped. */
 function checkPublicUrl(value: string): void {
   const url = URL.canParse(value) ? new URL(value) : null
   const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`

@@ -30,12 +30,12 @@ export class Connection {
     this.#socket = socket
   }
 
-  /** The one of a socket, made at its first request. */
+  /** The connection of a socket, made at its first request. */
   static of(socket: Tagged): Connection {
     return (socket[CONNECTION] ??= new Connection(socket))
   }
 
-  /** Counts on a reply that the client is to get, behind all others. */
+  /** Notes that the client is owed this reply, after all others. */
   owe(response: ServerResponse): void {
     if (!this.#isClosing) this.#last = response
   }
@@ -43,7 +43,7 @@ export class Connection {
   /** Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor reject. */
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
-    // Without a socket it is behind another response.
+    // A response without a socket waits for another one.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
     if (response.req.headers.upgrade !== undefined) this.#endWith(response)
     if (this.#isBusy) this.#waiting.push(response)
@@ -171,7 +171,7 @@ export class Connection {
   }
 }
 
-/** A response that its connection knows of, also where node writes it without asking (an unknown Expect). */
+/** A response that its connection knows of, even if node answers by itself (an unknown Expect). */
 export class OwedResponse extends ServerResponse {
   /** Called by node with what it passes to `ServerResponse`. */
   constructor(...parameters: ConstructorParameters<typeof ServerResponse>) {

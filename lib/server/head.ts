@@ -90,7 +90,7 @@ export function isCrossOrigin({ publicUrl }: Config, request: IncomingMessage): 
   return ![from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
 }
 
-/** Configurations of which the operator has been told. */
+/** Configurations whose operator has been told. */
 const told = new WeakSet<Config>()
 
 /** Tells the operator, once, what may be wrong where requests are refused by their Origin: a proxy that changes Host. */
@@ -113,10 +113,10 @@ const FORWARDED =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original|envoy|amzn)-.*|(?:.*-)?(?:client|connecting|real|remote|source|user|viewer)-?(?:ip|addr|address))$/
 
 /**
- * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a proxy
- * on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So does its Host,
- * as it does a page of another site whose name leads to this machine by now (DNS rebinding). A proxy that adds no header and
- * sends its own name for Host cannot be told from this machine.
+ * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a
+ * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So does
+ * its Host, which also gives away a page of another site whose name now leads to this machine (DNS rebinding). A proxy
+ * that adds no header and sends its own name for Host cannot be told from this machine.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

@@ -121,7 +121,7 @@ function writeReply(response: ServerResponse, { status, body, headers }: Reply):
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
-  // A tenth of a reply's CPU, if done without a look whether there are any.
+  // Without this check, a reply that has none would cost a tenth more CPU.
   if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
   response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length

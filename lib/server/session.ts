@@ -15,10 +15,10 @@ export function sessionCookie(
   return `${cookieName}=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
 }
 
-/** Of cookies with the session's name no more count: each costs a search. */
+/** At most this many cookies with the session's name are tried: each costs a search. */
 const MOST_COOKIES = 8
 
-/** A pattern for each name in use: one, but for programs with several services. */
+/** A pattern for each name in use: just one, unless a program has several services. */
 const patterns = new Map<string, RegExp>()
 
 /** Finds the cookies of a name, with nothing but spaces and tabs around it: `\u2000__Host-id` is another, which any page can set. */

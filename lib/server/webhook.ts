@@ -32,7 +32,7 @@ export class Webhook {
   /** The users whose mails are next, by id. */
   readonly #due = new Map<number, User>()
   #sending = 0
-  /** All that is going on. None of it rejects. */
+  /** What is being done. None of these promises rejects. */
   readonly #work = new Set<Promise<void>>()
 
   /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
@@ -108,7 +108,7 @@ export class Webhook {
       signal,
       redirect: 'manual',
     })
-    // Otherwise the connection stays open for what nobody reads.
+    // Otherwise the connection stays open for a body that nobody reads.
     await response.body?.cancel()
     return response.ok ? null : `the receiver answered ${response.status}`
   }

@@ -1,6 +1,6 @@
 /**
- * The front door: pages on which people with a browser log in, and what proxies and balancers ask. It is built on the same Auth
- * as the contract's paths, and on nothing of theirs. README.md in this folder tells how to put it in front of an app.
+ * The front door: pages on which people with a browser log in, and what proxies and balancers ask. It shares Auth with
+ * the API, but none of its handlers. README.md in this folder says how to put it in front of an app.
  */
 import type { IncomingMessage } from 'node:http'
 import { type Form, readForm } from '../form.ts'

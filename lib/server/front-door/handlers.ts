@@ -83,7 +83,7 @@ export async function changePassword(service: Service, request: IncomingMessage,
     return { ...seeOther('/account', [cookie, noticeCookie(config, 'password-changed')]), userId: user.id }
   } catch (error) {
     if (request.socket.destroyed) throw error
-    // Only here it is known whose account it is, which the page shows.
+    // Caught here, where it is known whose account the page shows.
     return { ...showError(service, pages.account, error, { email: user.email }), userId: user.id }
   }
 }
@@ -126,8 +126,9 @@ export async function reset({ auth, config }: Service, request: IncomingMessage,
 }
 
 /**
- * Shows a form that begins a session; a user who has one already returns immediately. With the session's cookie again, as it is to
- * be now: one from before COOKIE_DOMAIN reaches no app, which would send the browser here for ever.
+ * Shows a form that begins a session; a user who has one already returns immediately. The cookie is set again with the
+ * current settings: one from before COOKIE_DOMAIN was set reaches no app, and the app would send the browser back here
+ * for ever.
  */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)
@@ -159,7 +160,7 @@ export const NEEDS_HTTPS = new HttpError(
   'over http your browser does not keep the cookie of a login: open this page with https',
 )
 
-/** True if a form of ours comes over plain http, where a browser drops a Secure cookie without a word. */
+/** True if a form of ours comes over plain http, where a browser silently drops a Secure cookie. */
 export function isOverHttp(
   { cookieSecure, publicUrl }: Config,
   { headers: { origin = '', host } }: IncomingMessage,

@@ -57,8 +57,8 @@ function originalOf(
 }
 
 /**
- * An address as the login takes it: printable ASCII, of a limited length; without its query, or empty, where it is too long. In a
- * header node gives each byte as a character: those of UTF-8 are percent-encoded.
+ * An address as the login takes it: printable ASCII, of a limited length; without its query, or empty, where it is too
+ * long. node reads each byte of a header as one character: those of UTF-8 are percent-encoded here.
  */
 function withinLimit(address: string): string {
   for (const part of [address, cut(address, '?')[0]]) {
