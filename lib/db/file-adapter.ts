@@ -34,7 +34,9 @@ const LAST_RETRY_MS = 60_000
 /** How long a healthy disk may take to answer. */
 const CHECK_MS = 1500
 
-/** Keeps the files of a DB that nobody closes from the garbage collector, which would close them under their owner. */
+/**
+ * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in use.
+ */
 const OPEN = new Set<FileAdapter>()
 
 /** lowdb's adapter for a table of any size, which exists only while the table is open. */

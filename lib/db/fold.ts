@@ -54,7 +54,7 @@ export function isAsLeft({ path, table }: Files): boolean {
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
 export async function fold(files: Files, rows: Rows): Promise<void> {
-  // An owner that was overtaken would leave files behind, and take its successor's table for an edit.
+  // Otherwise a process that has lost its table would leave files behind, and take its successor's table for an edit.
   mustOwn(files)
   // All changes before this offset are in rows, so the new table will have them.
   const start = files.log.length
@@ -81,7 +81,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
       await keepEdited(files)
       mustOwn(files)
     }
-    // Whoever takes over from here on removes the temporary file: it was there before the last look at the lock.
+    // A process that takes over after this check removes the temporary file, and the rename fails.
     await rename(temporary, path)
   } catch (error) {
     await next?.file.close()

@@ -117,7 +117,7 @@ export class Postgres implements Engine {
     return { ids, found }
   }
 
-  /** Changes a row in one statement, so that the condition still holds when it does. */
+  /** Changes a row in one statement, so that the condition still holds when the row changes. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const values: unknown[] = []
     const { id, ...changes } = attributes

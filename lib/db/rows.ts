@@ -6,8 +6,8 @@ import type { Attributes } from './engine.ts'
 const INDEXED = ['session_id', 'reset_token'] as const
 
 /**
- * All rows, in the order of their ids. Rows are found by id, email, session or reset token immediately, by anything else one
- * after the other.
+ * All rows, in the order of their ids. A search by id, email, session or reset token takes constant time (an id:
+ * logarithmic at most); any other looks at every row.
  *
  * An index is one Map. When a Map of a million entries doubles, the event loop may pause for about a tenth of a second;
  * that happens once per doubling.
@@ -42,7 +42,7 @@ export class Rows {
     return true
   }
 
-  /** Takes back the row that was added last, and its id, which nobody has been told. */
+  /** Removes the row that was added last, and makes its id free again: no caller has seen it. */
   removeLast(): void {
     const user = this.all.pop()
     if (user === undefined) return

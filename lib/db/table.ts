@@ -65,7 +65,7 @@ export class Table implements Engine {
     return user && copyOf(user)
   }
 
-  /** Changes a row immediately, so that whoever comes next sees it, and waits for the disk. */
+  /** Changes a row immediately, so that the next call sees it, then waits for the disk. */
   async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
     const rows = this.#low.data
     const user = rows.find({ id: userId, ...expected })

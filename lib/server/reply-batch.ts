@@ -19,8 +19,8 @@ export class ReplyBatch {
   /** Has a reply written at the end of this turn. */
   add(response: ServerResponse, reply: Reply): void {
     if (response.socket === null) {
-      // It is behind another reply of its connection. Until both are written, node reads more requests from the client, and
-      // does not know how much waits for it.
+      // It waits for another reply of its connection. Write both now: until then node does not count their bytes, and
+      // reads more requests from the client.
       this.#writeAll()
       this.#write(response, reply)
     } else if (this.#replies.push([response, reply]) === 1) setImmediate(() => this.#writeAll())

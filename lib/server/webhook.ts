@@ -20,14 +20,15 @@ const MAX_DUE = 10_000
 
 /**
  * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done that
- * depends on whether its email is known, so the time of an answer tells nothing. An email waits for that once, however often it
- * is asked for, and what takes longer holds known users only: whoever asks for other emails keeps nobody's mail from being sent.
+ * depends on whether its email is known, so the time of an answer tells nothing. An email waits for its lookup once,
+ * however often it is asked for, and only known users' mails are queued after that: so requests for other emails hold up
+ * nobody's mail.
  */
 export class Webhook {
   readonly #auth: Auth
   readonly #url: URL
   readonly #headers: Record<string, string> = { 'Content-Type': 'application/json' }
-  /** The emails that have been asked for, until it is known whose they are. */
+  /** The emails that wait for their lookup. */
   readonly #asked = new Set<string>()
   /** The users whose mails are next, by id. */
   readonly #due = new Map<number, User>()

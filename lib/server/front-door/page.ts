@@ -86,7 +86,7 @@ const PADLOCK = html`<svg width="35" height="40" viewBox="6 4 28 32" fill="none"
 </svg>`
 
 function headersOf({ publicUrl, cookieDomain }: Config): ReplyHeaders {
-  // Browsers apply form-action also to where a form's answer redirects, which may be an app below the domain.
+  // Browsers apply form-action to redirects after a form too, and those may lead to an app below the domain.
   const { protocol, port } = new URL(publicUrl ?? 'http://localhost')
   const at = port && `:${port}`
   const apps = cookieDomain && ` ${protocol}//${cookieDomain}${at} ${protocol}//*.${cookieDomain}${at}`

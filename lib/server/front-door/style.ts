@@ -1,4 +1,4 @@
-/** How the pages look: one small style sheet, inside each page, that the Content-Security-Policy allows by its hash. */
+/** The pages' style sheet: it is inside each page, and the Content-Security-Policy allows it by its hash. */
 import { createHash } from 'node:crypto'
 import { html } from './html.ts'
 
