@@ -93,7 +93,7 @@ function checkValue(option: Option, value: unknown): void {
   if (typeof option.default === 'boolean') {
     if (typeof value !== 'boolean') throw new ValueError('expected 1 (true) or 0 (false)')
   } else if (value !== null || option.default !== null) {
-    if (typeof value !== 'string' || value === '') throw new ValueError('expected a text')
+    if (typeof value !== 'string' || value === '') throw new ValueError('expected a non-empty string')
     if (value.search(CONTROL) >= 0) throw new ValueError('remove the control character, such as a carriage return')
     if ('check' in option) option.check?.(value)
   }

@@ -69,7 +69,9 @@ export function checkPlace(path: string): void {
     )
   }
   if (!isMounted(path)) return
-  throw new StoreError(`${path} is mounted as a file, which no newer table can replace: mount its directory instead`)
+  throw new StoreError(
+    `${path} is mounted as a file, which cannot be replaced by a newer table: mount its directory instead`,
+  )
 }
 
 /** True if something is mounted right at a path, where the system says so. */

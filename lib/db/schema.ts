@@ -34,7 +34,7 @@ function define(name: ColumnName): string {
 
 /**
  * Makes the table unless it is there; to one that the Python original made, it adds what is missing. It looks first: on a
- * complete table no right to change it is needed, and somebody else's stays as it is.
+ * complete table no right to change it is needed, and one that another program made stays as it is.
  * @throws {StoreError} says what is in the way, and what to do
  */
 export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {
@@ -63,7 +63,7 @@ async function complete(client: PoolClient, lockMs: number): Promise<void> {
 
 /**
  * The statements that the table lacks.
- * @throws {StoreError} when the table is somebody else's
+ * @throws {StoreError} when another program made the table
  */
 async function findMissing(client: Pool | PoolClient): Promise<string[]> {
   const { rows: columns } = await client.query<Found>(`
@@ -73,7 +73,10 @@ async function findMissing(client: Pool | PoolClient): Promise<string[]> {
     from pg_attribute join pg_class on pg_class.oid = attrelid
     where attrelid = to_regclass('${TABLE}') and attnum > 0 and not attisdropped`)
   const reason = findForeign(columns)
-  if (reason !== undefined) throw new StoreError(`its ${TABLE} is somebody else's: ${reason}; use another database`)
+  if (reason !== undefined)
+    throw new StoreError(
+      `its table ${TABLE} was not made by this service or the original: ${reason}; use another database`,
+    )
   const { rows: indexes } = await client.query<{ index: string }>(`
     select case when indisunique then 'unique ' else '' end
       || format('index on ${TABLE} (%s)', replace(pg_get_indexdef(indexrelid, 1, true), '::text', '')) as index

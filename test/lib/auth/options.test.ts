@@ -39,13 +39,13 @@ t.test('a wrong option is named, with its value and what is allowed', async (t) 
     [{ databaseUrl: 'nonsense' }, new RegExp(`^databaseUrl='nonsense': ${urls.source}`)],
     [{ databaseUrl: 'mysql://me:secret@host' }, new RegExp(`^databaseUrl='mysql://me:\\*\\*\\*@host': ${urls.source}`)],
     [{ databaseUrl: 'postgres://h/?user=me&password=secret&max=x' }, /^databaseUrl=.*\?user=me&password=\*\*\*&max=x'/],
-    [{ databaseUrl: 5 }, 'databaseUrl=5: expected a text'],
-    [{ databaseUrl: null }, 'databaseUrl=null: expected a text'],
+    [{ databaseUrl: 5 }, 'databaseUrl=5: expected a non-empty string'],
+    [{ databaseUrl: null }, 'databaseUrl=null: expected a non-empty string'],
     ['file:users.json', "expected an object with options, got 'file:users.json'"],
     ['postgres://me:secret@host/x', "expected an object with options, got 'postgres://me:***@host/x'"],
     [null, 'expected an object with options, got null'],
-    [{ databaseUrl: new URL('postgres://me:secret@host') }, 'databaseUrl=[object URL]: expected a text'],
-    [{ databaseUrl: [['secret']] }, 'databaseUrl=[object Array]: expected a text'],
+    [{ databaseUrl: new URL('postgres://me:secret@host') }, 'databaseUrl=[object URL]: expected a non-empty string'],
+    [{ databaseUrl: [['secret']] }, 'databaseUrl=[object Array]: expected a non-empty string'],
     [{ database: { password: 'secret' } }, `unknown option database=[object Object]: expected one of ${all}`],
   ] as const) {
     // As a program in JavaScript may pass it.

@@ -324,7 +324,7 @@ t.test(
   async (t) => {
     await t.rejects(new DB(`file:${file}`).open(), {
       name: 'StoreError',
-      message: `${file} is mounted as a file, which no newer table can replace: mount its directory instead`,
+      message: `${file} is mounted as a file, which cannot be replaced by a newer table: mount its directory instead`,
     })
     t.strictSame(readdirSync(mounts), ['a table\\.json', 'source'])
   },

@@ -92,10 +92,13 @@ t.test('tables that are completed', NEEDS_POSTGRES, async (t) => {
   }
 })
 
-t.test("somebody else's tables are refused, and stay as they are", NEEDS_POSTGRES, async (t) => {
+t.test("other programs' tables are refused, and stay as they are", NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t)
   const REST = 'email text not null, hashed_password text not null'
-  const [foreign, default_] = ["its users is somebody else's: ", '; use another database']
+  const [foreign, default_] = [
+    'its table users was not made by this service or the original: ',
+    '; use another database',
+  ]
   for (const [statement, reason] of [
     ['create table users (id uuid, name text not null)', 'it has no column email'],
     [`create table users (id uuid default gen_random_uuid(), ${REST})`, 'its column id is of type uuid'],
