@@ -170,7 +170,7 @@ export function requireFromCommonJs(t: Test, file: string): { exports: string[];
   const tsx = import.meta.resolve('tsx')
   const { stdout, stderr } = spawnSync(process.execPath, ['--import', tsx, script, 'no-such-file'], {
     encoding: 'utf8',
-    env: { ...process.env, BASE_URL: 'http://127.0.0.1:1', NODE_OPTIONS: '', NODE_V8_COVERAGE: '' },
+    env: { ...process.env, BASE_URL: 'http://127.0.0.1:1', _TAPJS_PROCESSINFO_COVERAGE_: '0' },
   })
   return { exports: JSON.parse(stdout).sort(), stderr }
 }
