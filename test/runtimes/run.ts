@@ -102,7 +102,7 @@ async function stop({ child, ended }: Awaited<ReturnType<typeof start>>, directo
   equal(code, 0, `exit code ${code} at the stop: ${stderr}`)
   deepEqual(readdirSync(directory), ['users.json'], `left behind: ${readdirSync(directory).join(' ')}`)
   const [, row = '', end] = readFileSync(join(directory, 'users.json'), 'utf8').split('\n')
-  equal(end, ']}', 'more or less than one user')
+  equal(end, '],"last_id":1}', 'more or less than one user')
   equal(JSON.parse(row).email, USER.email)
 }
 
