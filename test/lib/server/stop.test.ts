@@ -47,22 +47,27 @@ t.test('under load, every registration that is carried out is answered', async (
 })
 
 t.test('a request that is on its way on an idle connection is answered, with Connection: close', async (t) => {
-  const server = await startServer(t)
-  const socket = connect({ port: server.port, host: '127.0.0.1' })
   const get = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
-  socket.write(get)
-  let received = ''
-  socket.on('data', (data) => (received += data))
-  await once(socket, 'data')
-  t.match(received, /Connection: keep-alive/)
-  server.child.kill('SIGTERM')
-  await server.printed(/^stopping\n/m)
-  received = ''
-  socket.write(get)
-  await once(socket, 'close')
-  t.match(received, /^HTTP\/1.1 200 .*Connection: close.*Bienvenue/s)
-  t.match(await server.exited, { code: 0 })
-  t.match(server.stdout, /\nstopped\n$/)
+  for (let isLate = true; isLate;) {
+    const server = await startServer(t)
+    const socket = connect({ port: server.port, host: '127.0.0.1' })
+    socket.write(get)
+    let received = ''
+    socket.on('data', (data) => (received += data))
+    await once(socket, 'data')
+    t.match(received, /Connection: keep-alive/)
+    const stopped = performance.now()
+    server.child.kill('SIGTERM')
+    await server.printed(/^stopping\n/m)
+    received = ''
+    await new Promise((sent) => socket.write(get, sent))
+    // Where this process did not get its turn in time, the request was not on its way: again.
+    isLate = performance.now() - stopped > 200
+    await once(socket, 'close')
+    t.ok(isLate || /^HTTP\/1.1 200 .*Connection: close.*Bienvenue/s.test(received), 'it is answered')
+    t.match(await server.exited, { code: 0 })
+    t.match(server.stdout, /\nstopped\n$/)
+  }
 })
 
 t.test('more signals change nothing', async (t) => {
