@@ -19,7 +19,7 @@ type Tagged = Socket & { [CONNECTION]?: Connection }
  */
 export class Connection {
   readonly #socket: Socket
-  readonly #waiting: ServerResponse[] = []
+  readonly #waiting: [ServerResponse, Answer][] = []
   #last: ServerResponse | null = null
   #isBusy = false
   #isInPieces = false
@@ -35,18 +35,14 @@ export class Connection {
     return (socket[CONNECTION] ??= new Connection(socket))
   }
 
-  /** Notes that the client is owed this reply, after all others. */
-  owe(response: ServerResponse): void {
-    if (!this.#isClosing) this.#last = response
-  }
-
   /** Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor reject. */
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
+    this.#last = response
     // A response without a socket waits for another one.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
     if (response.req.headers.upgrade !== undefined) this.#endWith(response)
-    if (this.#isBusy) this.#waiting.push(response)
+    if (this.#isBusy) this.#waiting.push([response, answer])
     else this.#start(response, answer)
   }
 
@@ -86,7 +82,7 @@ export class Connection {
       while (!this.#isBusy) {
         const next = this.#waiting.shift()
         if (next === undefined) return
-        this.#start(next, answer)
+        this.#start(...next)
       }
     })
   }
@@ -168,14 +164,5 @@ export class Connection {
     this.#socket.resume()
     this.#socket.end()
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
-  }
-}
-
-/** A response that its connection knows of, even if node answers by itself (an unknown Expect). */
-export class OwedResponse extends ServerResponse {
-  /** Called by node with what it passes to `ServerResponse`. */
-  constructor(...parameters: ConstructorParameters<typeof ServerResponse>) {
-    super(...parameters)
-    Connection.of(this.req.socket).owe(this)
   }
 }
