@@ -4,6 +4,7 @@ import type { Server } from 'node:http'
 import type { Test } from 'tap'
 import { Auth, AUTH_OPTIONS } from '../../auth.ts'
 import { readEnvironment } from '../../lib/options.ts'
+import { Webhook } from '../../lib/server/webhook.ts'
 import { createService, readConfig } from '../../server.ts'
 import { listen } from './http.ts'
 
@@ -14,11 +15,15 @@ export type RunningService = { auth: Auth; server: Server; url: string; port: nu
 export async function startService(t: Test, env: Record<string, string> = {}): Promise<RunningService> {
   const auth = new Auth(readEnvironment(AUTH_OPTIONS, { DATABASE_URL: 'memory:', BCRYPT_COST: '4', ...env }))
   await auth.open()
-  const server = createService({ auth, config: readConfig({ ACCESS_LOG: '0', ...env }) })
+  const config = readConfig({ ACCESS_LOG: '0', ...env })
+  const webhook = config.resetWebhook === null ? null : new Webhook(auth, config.resetWebhook)
+  const server = createService({ auth, config, webhook })
   const port = await listen(server)
-  t.teardown(() => {
+  t.teardown(async () => {
     server.close().closeAllConnections()
-    return auth.close()
+    // A mail that comes later would be in the way of the next test.
+    await webhook?.settled()
+    await auth.close()
   })
   return { auth, server, url: `http://127.0.0.1:${port}`, port }
 }
