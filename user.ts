@@ -2,7 +2,6 @@
  * The `users` table (task 0): its name, its columns, and what makes a row valid. Column names keep their snake_case, so
  * that the file, the database and the code use the same names.
  */
-
 import { ValueError } from './lib/errors.ts'
 
 export { ValueError } from './lib/errors.ts'

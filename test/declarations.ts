@@ -11,7 +11,10 @@ function linesWithAny(lines: string[]): string[] {
   return lines.filter((line) => !/^\s*(\/\*)?\*/.test(line) && /\bany\b/.test(line))
 }
 
-/** What a declaration file exports, and the members of its classes, without a comment on the line before. A class speaks for its constructor. */
+/**
+ * What a declaration file exports, and the members of its classes, without a comment on the line before. A class speaks for
+ * its constructor.
+ */
 function undocumented(lines: string[]): string[] {
   const isName = /^export (?!\{|type \{)|^ {4}(?!#private|name: |private |constructor\()[\w<[]/
   const documented = new Set<string>()

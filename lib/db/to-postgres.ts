@@ -56,7 +56,7 @@ async function fill(client: PoolClient, users: User[], lastId: number, { lockMs 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
     const [path = '', url = ''] = process.argv.slice(2)
-    console.log(`${await moveUsers(path, url)} users moved from ${path} into the database`)
+    console.log(`users moved from ${path} into the database: ${await moveUsers(path, url)}`)
   } catch (error) {
     console.error(messageOf(error))
     process.exitCode = 1

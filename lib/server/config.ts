@@ -48,7 +48,7 @@ export interface Config extends Values<typeof SERVER_OPTIONS> {}
  */
 export function readConfig(env: Record<string, string | undefined>): Config {
   readEnvironment(PROCESS_OPTIONS, env)
-  return together(readEnvironment(SERVER_OPTIONS, env))
+  return checkTogether(readEnvironment(SERVER_OPTIONS, env))
 }
 
 /**
@@ -56,11 +56,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
  * @throws {ValueError} names the first option that is wrong or unknown, and its value
  */
 export function completeConfig(given: Partial<Config>): Config {
-  return together(readOptions(SERVER_OPTIONS, given))
+  return checkTogether(readOptions(SERVER_OPTIONS, given))
 }
 
 /** Checks the options that depend on others; an origin and a domain are then as browsers write them. */
-function together(config: Config): Config {
+function checkTogether(config: Config): Config {
   const { cookieName, cookieSecure } = config
   const publicUrl = config.publicUrl === null ? null : new URL(config.publicUrl).origin
   const cookieDomain = config.cookieDomain === null ? null : config.cookieDomain.toLowerCase()

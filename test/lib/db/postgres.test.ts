@@ -206,7 +206,7 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
 
   const command = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
   t.match(await command.exited, { code: 0 })
-  t.equal(command.stdout + command.stderr, `2500 users moved from ${path} into the database\n`)
+  t.equal(command.stdout + command.stderr, `users moved from ${path} into the database: 2500\n`)
   t.equal(readFileSync(path, 'utf8'), before)
   const db = new DB(url)
   t.teardown(() => db.close())
