@@ -52,7 +52,6 @@ t.test('a function that no test calls fails the coverage', async (t) => {
   const { code, stdout } = await ended
   t.equal(code, 1)
   t.match(stdout, /code\.ts .* [56]-7 /)
-  t.match(stdout, /\n1 passed, 0 failed\n/)
 })
 
 t.test('an interrupted run leaves no process behind', async (t) => {
@@ -84,9 +83,9 @@ t.test('an interrupted run leaves no process behind', async (t) => {
 })
 
 t.test('without the development packages it says how to install them', async (t) => {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), join(ROOT, 'test/run.ts')], {
-    cwd: tempDir(t),
-  })
+  const project = tempDir(t)
+  for (const name of ['package.json', 'test/run.ts']) await cp(join(ROOT, name), join(project, name))
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), join(project, 'test/run.ts')])
   const [[code], stderr] = await Promise.all([once(child, 'exit'), text(child.stderr)])
   t.equal(code, 1)
   t.equal(stderr, 'npm test needs the development packages: run npm ci without --omit=dev\n')

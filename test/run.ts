@@ -1,10 +1,10 @@
 /**
- * `npm test`, or `npm test -- FILE…` for some of them: runs tap, prints a line for each test file or group of them and, at
- * the end, what failed and where. Stopping it stops every process that a test has started.
+ * `npm test`, or `npm test -- FILE…` for some of them: runs the groups of tests, two at a time, prints a line for
+ * each and, at the end, what failed and where. Stopping it stops every process that a test has started.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Result } from 'tap-parser'
 
@@ -16,45 +16,60 @@ type Diagnosis = {
   diff?: string
 }
 
-const TAP = 'node_modules/.bin/tap'
-if (!existsSync(TAP)) {
+const { Parser } = await import('tap-parser').catch(() => {
   console.error('npm test needs the development packages: run npm ci without --omit=dev')
   process.exit(1)
-}
-// npm installs tap built with all of its plug-ins; that for TypeScript cannot load the compiler that this project uses.
-if (readFileSync('node_modules/@tapjs/test/test-built/dist/esm/index.js', 'utf8').includes('@tapjs/typescript')) {
-  spawnSync(process.execPath, [TAP, 'build'], { stdio: ['ignore', 'ignore', 'inherit'] })
-}
-// tap, the tests and all that they start are one process group of their own: a signal reaches every one of them.
-const tap = spawn(process.execPath, [TAP, '--reporter=tap', ...process.argv.slice(2)], {
-  detached: true,
-  stdio: ['ignore', 'pipe', 'inherit'],
 })
-const ended = once(tap, 'exit')
+const given = process.argv.slice(2)
+const files = given.length > 0 ? given : readdirSync('test/groups').map((name) => `test/groups/${name}`)
+const seconds = Number(process.env.TAP_TIMEOUT ?? 600)
+const running = new Set<ChildProcess>()
+let [passed, skipped] = [0, 0]
+const failed: Result[] = []
+
+// Each file is a process of its own, without tap's runner, which would cost as much again as the tests in it. With all that
+// it starts it is one process group, so that a signal reaches every one of them.
+async function run(file: string): Promise<void> {
+  const started = performance.now()
+  const child = spawn(process.execPath, ['--import', 'tsx', file], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TAP_TIMEOUT: String(seconds) },
+  })
+  running.add(child)
+  const stuck = setTimeout(() => kill(child), (seconds + 30) * 1000)
+  const parser = new Parser({ name: file })
+  parser.on('pass', () => passed++)
+  parser.on('skip', () => skipped++)
+  parser.on('fail', (result: Result) => failed.push(result))
+  parser.on('extra', (line: string) => process.stdout.write(line))
+  const [[code], [{ ok }]] = await Promise.all([once(child, 'exit'), once(child.stdout.pipe(parser), 'complete')])
+  clearTimeout(stuck)
+  running.delete(child)
+  const isGood = code === 0 && ok
+  if (!isGood) process.exitCode = 1
+  console.log(`${isGood ? 'ok    ' : 'FAILED'} ${file} (${((performance.now() - started) / 1000).toFixed(1)} s)`)
+}
+
+function kill(child: ChildProcess): void {
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+}
+
 for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 })) {
   process.on(signal, () => {
-    if (tap.pid !== undefined) process.kill(-tap.pid, 'SIGKILL')
+    for (const child of running) kill(child)
     process.exit(128 + number)
   })
 }
 
-const { Parser } = await import('tap-parser')
-const parser = new Parser()
-let [passed, skipped] = [0, 0]
-const failed: Result[] = []
-parser.on('pass', () => passed++)
-parser.on('skip', () => skipped++)
-parser.on('fail', (result: Result) => failed.push(result))
-parser.on('extra', (line: string) => process.stdout.write(line))
-parser.on('assert', ({ ok, name, time }: Result) => {
-  console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${((time ?? 0) / 1000).toFixed(1)} s)`)
-})
-await once(tap.stdout.pipe(parser), 'complete')
+async function runInTurn(): Promise<void> {
+  for (let file = files.shift(); file !== undefined; file = files.shift()) await run(file)
+}
+await Promise.all([runInTurn(), runInTurn()])
+
 for (const { fullname, diag } of failed) {
   const { at, stack, source, diff, ...rest }: Diagnosis = diag ?? {}
   const place = at === undefined ? '' : `${at.fileName}:${at.lineNumber}:${at.columnNumber} `
   console.log(`\n${place}${fullname}\n${diff ?? inspect(rest)}\n${stack ?? ''}`.trimEnd())
 }
 console.log(`\n${passed} passed, ${failed.length} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`)
-const [code] = await ended
-process.exitCode = code ?? 1
