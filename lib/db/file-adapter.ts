@@ -176,6 +176,8 @@ export class FileAdapter implements Adapter<Rows> {
       this.#failure = undefined
       this.#retryAfter = FIRST_RETRY_MS
     } catch (error) {
+      // Whoever has lost its table, and with that its temporary file, has nothing to try again.
+      mustOwn(files)
       const message = messageOf(error)
       // Each attempt has another temporary file.
       const failure = message.replace(/-tmp-[-0-9a-f]+/g, '')

@@ -168,6 +168,21 @@ t.test('an owner that is overtaken while it closes does not remove the log of it
   t.equal(readFileSync(`${path}-wal`, 'utf8'), 'of another')
 })
 
+t.test('an owner that loses its table in the middle of a fold says only that', async (t) => {
+  const path = writeStore(t, {})
+  const child = runScript(`${REACT}
+    const db = new DB('file:${path}')
+    await db.addUser('a@b', 'x')
+    fs.open = (path, flags, mode) => {
+      if (flags === 'wx') rmSync(dirname(path), { recursive: true })
+      return open(path, flags, mode)
+    }
+    syncBuiltinESMExports()
+    await db.close()`)
+  t.match(await child.exited, { code: 1 })
+  t.match(child.stderr, /^\S+users.json-lock was deleted[^\n]+\n$/)
+})
+
 t.test('an attempt to open that fails and leaves a trace does not keep the next one out', async (t) => {
   const path = writeStore(t, {})
   const child = runScript(`${REACT}
