@@ -1,43 +1,32 @@
-/** The session's cookie, whose session a request carries, and what an app is told of it. */
+/** Cookies, whose session a request carries, and what an app is told of it. */
 import type { IncomingMessage } from 'node:http'
 import type { User } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { HttpError, type ReplyHeaders, type Service } from './service.ts'
 
-/** The session's cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
-export function sessionCookie(
-  { cookieName, cookieSecure, cookieDomain }: Config,
-  sessionId: string,
-  maxAge: number,
-): string {
-  const secure = cookieSecure ? '; Secure' : ''
-  const domain = cookieDomain === null ? '' : `; Domain=${cookieDomain}`
-  return `${cookieName}=${sessionId}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${secure}${domain}`
+/** A cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
+export function cookie({ cookieSecure }: Config, name: string, value: string, maxAge: number): string {
+  return `${name}=${value}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
 }
 
-/** At most this many cookies with the session's name are tried: each costs a search. */
+/** The session's cookie, which apps below the domain get too. */
+export function sessionCookie(config: Config, sessionId: string, maxAge: number): string {
+  const domain = config.cookieDomain === null ? '' : `; Domain=${config.cookieDomain}`
+  return `${cookie(config, config.cookieName, sessionId, maxAge)}${domain}`
+}
+
+/** At most this many cookies of a name count: to try a session ID costs a search. */
 const MOST_COOKIES = 8
+/** A cookie with nothing but spaces and tabs around its name: `\u2000__Host-id` is another one, which any page can set. */
+const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
-/** A pattern for each name in use: just one, unless a program has several services. */
-const patterns = new Map<string, RegExp>()
-
-/** Finds the cookies of a name, with nothing but spaces and tabs around it: `\u2000__Host-id` is another, which any page can set. */
-function patternOf(name: string): RegExp {
-  const pattern = patterns.get(name) ?? new RegExp(`(?:^|;)[ \\t]*${name.replace(/\W/g, '\\$&')}[ \\t]*=([^;]*)`, 'g')
-  patterns.set(name, pattern)
-  return pattern
-}
-
-/** The values, without quotes, of the cookies that have the session's name (RFC 6265, sections 4.1.1 and 5.4). */
-export function sessionIdsOf({ cookieName }: Config, { headers: { cookie = '' } }: IncomingMessage): string[] {
-  const ids: string[] = []
-  const pattern = patternOf(cookieName)
-  pattern.lastIndex = 0
-  for (let found; ids.length < MOST_COOKIES && (found = pattern.exec(cookie)) !== null;) {
-    const value = found[1]?.trim() ?? ''
-    ids.push(value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value)
+/** The values, without quotes, of the cookies of a name (RFC 6265, sections 4.1.1 and 5.4). */
+export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: string): string[] {
+  const values: string[] = []
+  for (const [, found, value = ''] of cookie.matchAll(COOKIE)) {
+    if (found === name) values.push(value.trim().replace(/^"(.*)"$/, '$1'))
   }
-  return ids
+  return values.slice(0, MOST_COOKIES)
 }
 
 /**
@@ -48,7 +37,7 @@ export async function sessionOf(
   { auth, config }: Service,
   request: IncomingMessage,
 ): Promise<{ sessionId: string; user: User } | null> {
-  for (const sessionId of sessionIdsOf(config, request)) {
+  for (const sessionId of cookiesOf(request, config.cookieName)) {
     const user = await auth.getUserFromSessionId(sessionId)
     if (user !== null) return { sessionId, user }
   }
@@ -63,7 +52,7 @@ export async function userOf(service: Service, request: IncomingMessage): Promis
 /** Ends every live session among a request's cookies; returns the user of the first, or `null`. */
 export async function endSessions({ auth, config }: Service, request: IncomingMessage): Promise<User | null> {
   let first: User | null = null
-  for (const sessionId of sessionIdsOf(config, request)) {
+  for (const sessionId of cookiesOf(request, config.cookieName)) {
     const user = await auth.logOut(sessionId)
     first ??= user
   }
@@ -72,7 +61,7 @@ export async function endSessions({ auth, config }: Service, request: IncomingMe
 
 /** The refusal of a request without a live session. */
 export function noSession(config: Config, request: IncomingMessage): HttpError {
-  const hasCookie = sessionIdsOf(config, request).length > 0
+  const hasCookie = cookiesOf(request, config.cookieName).length > 0
   return new HttpError(
     403,
     hasCookie ? 'unknown or expired session: log in again' : `no ${config.cookieName} cookie: log in first`,

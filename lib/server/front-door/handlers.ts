@@ -5,7 +5,7 @@ import type { Config } from '../config.ts'
 import { field, type Form } from '../form.ts'
 import { checkRegistration, clientOf, cut } from '../head.ts'
 import { failAs, HttpError, type Reply, type ReplyHeaders, type Service } from '../service.ts'
-import { endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
+import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
 import { ACCOUNT, returnTo } from './return-to.ts'
@@ -202,18 +202,17 @@ const NOTICES = new Map([
 ])
 
 /** Lives for a minute. Only a form's answer sets it, so that no page of another site can bring a notice about. */
-function noticeCookie({ cookieSecure }: Config, notice: string, maxAge = 60): string {
-  return `notice=${notice}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
+function noticeCookie(config: Config, notice: string, maxAge = 60): string {
+  return cookie(config, 'notice', notice, maxAge)
 }
 
 /** What to tell on a page, and the header that makes sure it is told once. */
 function takeNotice(
   path: string,
   { config }: Service,
-  { headers: { cookie = '' } }: IncomingMessage,
+  request: IncomingMessage,
 ): { notice: string; headers: ReplyHeaders } {
-  const [, value] = /(?:^|;)[ \t]*notice=([a-z-]*)/.exec(cookie) ?? []
-  const notice = NOTICES.get(`${path} ${value}`)
+  const notice = NOTICES.get(`${path} ${cookiesOf(request, 'notice')[0]}`)
   if (notice === undefined) return { notice: '', headers: {} }
   return { notice, headers: { 'Set-Cookie': noticeCookie(config, '', 0) } }
 }
