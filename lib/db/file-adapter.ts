@@ -25,10 +25,13 @@ import type { Rows } from './rows.ts'
 
 /** A table below this length is folded after a quiet second, a longer one when the log has grown as long. */
 const SMALL_BYTES = 1024 * 1024
-/** How long nothing is written before a small table is folded. */
-const IDLE_MS = 1000
-/** How long after a failed fold the next one is tried: twice as long each time, up to a minute. */
-const FIRST_RETRY_MS = 1000
+/** When folds begin, in milliseconds. */
+export const PAUSES = {
+  /** How long nothing is written before a small table is folded. */
+  idleMs: 1000,
+  /** How long after a failed fold the next one is tried: twice as long each time, up to a minute. */
+  firstRetryMs: 1000,
+}
 const LAST_RETRY_MS = 60_000
 
 /** How long a healthy disk may take to answer. */
@@ -44,18 +47,21 @@ export class FileAdapter implements Adapter<Rows> {
   readonly #files: Files
   readonly #rows: Rows
   readonly #onDue: () => void
+  readonly #pauses: typeof PAUSES
   #isClosed = false
   #folds: Promise<void> = Promise.resolve()
   #isFolding = false
   #timer: NodeJS.Timeout | undefined
   /** Why the last fold failed, until one succeeds, and how long the next one waits then. */
   #failure: string | undefined
-  #retryAfter = FIRST_RETRY_MS
+  #retryAfter: number
 
-  private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void) {
+  private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void, pauses: typeof PAUSES) {
     this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
     this.#rows = rows
     this.#onDue = onDue
+    this.#pauses = pauses
+    this.#retryAfter = pauses.firstRetryMs
     OPEN.add(this)
   }
 
@@ -64,7 +70,7 @@ export class FileAdapter implements Adapter<Rows> {
    * @param onDue called when it is time to fold
    * @throws {StoreError} when the table is damaged or not available; nothing is changed then
    */
-  static async open(place: string, onDue: () => void): Promise<FileAdapter> {
+  static async open(place: string, onDue: () => void, pauses = PAUSES): Promise<FileAdapter> {
     const undo: (() => void | Promise<void>)[] = []
     try {
       const path = followLinks(place)
@@ -85,7 +91,7 @@ export class FileAdapter implements Adapter<Rows> {
       lock.check()
       await log.replace()
       await naming(dirname(path), directory.sync())
-      return new FileAdapter({ path, directory, lock, log, table }, rows, onDue)
+      return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
     } catch (error) {
       for (const step of undo.reverse()) {
         // What cannot be undone must not keep the lock from being given back.
@@ -161,7 +167,7 @@ export class FileAdapter implements Adapter<Rows> {
     if (this.#isClosed || this.#isFolding || this.#failure !== undefined || log.length === 0) return
     clearTimeout(this.#timer)
     if (log.length >= Math.max(SMALL_BYTES, tableLength)) this.#onDue()
-    else if (tableLength < SMALL_BYTES) this.#timer = setTimeout(this.#onDue, IDLE_MS).unref()
+    else if (tableLength < SMALL_BYTES) this.#timer = setTimeout(this.#onDue, this.#pauses.idleMs).unref()
   }
 
   async #fold(rows: Rows): Promise<void> {
@@ -174,7 +180,7 @@ export class FileAdapter implements Adapter<Rows> {
     try {
       await fold(files, rows)
       this.#failure = undefined
-      this.#retryAfter = FIRST_RETRY_MS
+      this.#retryAfter = this.#pauses.firstRetryMs
     } catch (error) {
       // Whoever has lost its table, and with that its temporary file, has nothing to try again.
       mustOwn(files)

@@ -16,6 +16,9 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { isSameFile, missingDirectory } from './files.ts'
 
+/** How often the owner shows that it is alive, and looks whether it still has its lock. */
+const HEARTBEAT_MS = STALE_MS / 4
+
 /**
  * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
  *
@@ -34,7 +37,13 @@ export class Lock {
   readonly #heartbeat: NodeJS.Timeout
   #isReleased = false
 
-  private constructor(path: string, file: number, { id }: Claim, onLost: (error: StoreError) => void) {
+  private constructor(
+    path: string,
+    file: number,
+    { id }: Claim,
+    onLost: (error: StoreError) => void,
+    heartbeatMs: number,
+  ) {
     this.#path = path
     this.#file = file
     this.#stats = fstatSync(file, { bigint: true })
@@ -47,7 +56,7 @@ export class Lock {
         clearInterval(this.#heartbeat)
         onLost(error instanceof StoreError ? error : new StoreError(messageOf(error)))
       }
-    }, STALE_MS / 4).unref()
+    }, heartbeatMs).unref()
   }
 
   /**
@@ -56,10 +65,10 @@ export class Lock {
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
    * @throws {StoreError} when a process that is alive has it, or it cannot be written
    */
-  static take(path: string, onLost: (error: StoreError) => void): Lock {
+  static take(path: string, onLost: (error: StoreError) => void, heartbeatMs = HEARTBEAT_MS): Lock {
     try {
       for (;;) {
-        const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost))
+        const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost, heartbeatMs))
         if (lock !== undefined) return lock
       }
     } catch (error) {

@@ -2,7 +2,7 @@
 import { Low, Memory } from 'lowdb'
 import { User } from '../../user.ts'
 import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
-import { FileAdapter } from './file-adapter.ts'
+import { FileAdapter, PAUSES } from './file-adapter.ts'
 import { Rows } from './rows.ts'
 
 /** All rows in lowdb's `Low`, which reads and writes them with an adapter: in a file with a log, or in memory only. */
@@ -19,9 +19,9 @@ export class Table implements Engine {
    * Loads the table; its log is folded into it while the first calls are already being served.
    * @param path where the table is kept; null keeps it in memory only
    */
-  static async open(path: string | null): Promise<Table> {
+  static async open(path: string | null, pauses = PAUSES): Promise<Table> {
     if (path === null) return new Table(new Low(new Memory<Rows>(), new Rows()), null)
-    const file = await FileAdapter.open(path, () => void low.write())
+    const file = await FileAdapter.open(path, () => void low.write(), pauses)
     const low = new Low(file, new Rows())
     await low.read()
     void low.write()

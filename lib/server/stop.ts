@@ -26,8 +26,13 @@ export function connectionsOf(server: Server): ReadonlySet<Socket> {
  * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. The server says
  * `Connection: close` in its replies by then.
  */
-export async function drain(server: Server, connections: ReadonlySet<Socket>, webhook: Webhook | null): Promise<void> {
-  const timeUp = delay(STOP_TIMEOUT_MS).then(() => server.closeAllConnections())
+export async function drain(
+  server: Server,
+  connections: ReadonlySet<Socket>,
+  webhook: Webhook | null,
+  timeoutMs = STOP_TIMEOUT_MS,
+): Promise<void> {
+  const timeUp = delay(timeoutMs).then(() => server.closeAllConnections())
   if (connections.size > 0) await delay(GRACE_MS)
   const closed = new Promise((resolve) => server.close(resolve))
   // A connection on which nothing was ever sent has no request in flight, though node waits for it.

@@ -5,12 +5,16 @@ import type { Auth, User } from '../../auth.ts'
 import { isTooLong } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 
-/** A mail is made and sent at a random moment of this time after the answer. */
-const SPREAD_MS = 1000
+/** How long things may take, in milliseconds. */
+export const LIMITS = {
+  /** A mail is made and sent at a random moment of this time after the answer. */
+  spreadMs: 1000,
+  /** The receiver's answer. */
+  timeoutMs: 5000,
+  /** From the first failure to the next try; the pause doubles each time. */
+  pauseMs: 500,
+}
 const MAX_TRIES = 4
-const TIMEOUT_MS = 5000
-/** How long after the first failure the next try comes; the pause doubles each time. */
-const PAUSE_MS = 500
 /** How many mails are sent simultaneously; those of other users wait. */
 const MAX_SENDING = 100
 /** How many emails may wait: those of 60,000 requests a second, more than a server takes. 50 MB, if all are as long as may be. */
@@ -27,6 +31,7 @@ const MAX_DUE = 10_000
 export class Webhook {
   readonly #auth: Auth
   readonly #url: URL
+  readonly #limits: typeof LIMITS
   readonly #headers: Record<string, string> = { 'Content-Type': 'application/json' }
   /** The emails that wait for their lookup. */
   readonly #asked = new Set<string>()
@@ -37,9 +42,10 @@ export class Webhook {
   readonly #work = new Set<Promise<void>>()
 
   /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
-  constructor(auth: Auth, url: string) {
+  constructor(auth: Auth, url: string, limits = LIMITS) {
     this.#auth = auth
     this.#url = new URL(url)
+    this.#limits = limits
     const { username, password } = this.#url
     if (username === '' && password === '') return
     const credentials = Buffer.from(`${unescape(username)}:${unescape(password)}`).toString('base64')
@@ -67,7 +73,7 @@ export class Webhook {
 
   async #ask(email: string): Promise<void> {
     this.#asked.add(email)
-    await delay(Math.random() * SPREAD_MS)
+    await delay(Math.random() * this.#limits.spreadMs)
     const user = await this.#auth.findUser(email).finally(() => this.#asked.delete(email))
     if (user === null) return
     if (this.#due.size >= MAX_DUE) return warn(`dropped a mail, as ${MAX_DUE} are waiting already`)
@@ -95,13 +101,13 @@ export class Webhook {
       if (reason === null) return
       if (tries === MAX_TRIES) throw new Error(`gave up after ${tries} tries: ${reason}`)
       warn(`try ${tries} of ${MAX_TRIES} failed: ${reason}`)
-      await delay(PAUSE_MS * 2 ** (tries - 1))
+      await delay(this.#limits.pauseMs * 2 ** (tries - 1))
     }
   }
 
   /** Sends a body once. Returns why it was not received, or `null`. */
   async #post(body: string): Promise<string | null> {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const signal = AbortSignal.timeout(this.#limits.timeoutMs)
     const response = await fetch(this.#url, {
       method: 'POST',
       headers: this.#headers,

@@ -13,8 +13,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
+import { Table } from '../../../lib/db/table.ts'
 import { LIMIT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
@@ -37,6 +38,13 @@ async function until(path: string, isSo: () => boolean): Promise<void> {
     const watcher = watch(path.replace('users.json', ''), look)
     look()
   })
+}
+
+/** Opens a table that is folded, or tried again, as soon as nothing is written; the test closes it. */
+async function openEager(t: Test, files: Parameters<typeof writeStore>[1]) {
+  const path = writeStore(t, files)
+  const engine = await Table.open(path, { idleMs: 20, firstRetryMs: 20 })
+  return { engine, path, add: (email: string) => engine.insert({ email, hashed_password: 'x' }) }
 }
 
 // Most of the time goes into waiting for folds.
@@ -98,19 +106,19 @@ t.test('a fold during which a write fails is given up', async (t) => {
 })
 
 t.test('a directory in place of the table: a failed fold, tried again without another write', async (t) => {
-  const { db, path } = await openWith(t, {})
+  const { engine, path, add } = await openEager(t, {})
   mkdirSync(path)
-  await db.addUser('a@b', 'x')
+  await add('a@b')
   await until(path, () => errorsOf(path).length > 0)
   t.match(
     errorsOf(path).at(-1),
     /^cannot fold \S+users.json-wal into the table, trying again later: \S+ is not a regular file/,
   )
-  await db.addUser('c@d', 'x')
+  await add('c@d')
   rmdirSync(path)
   await folded(path)
   t.equal(stored(path).length, 2)
-  await db.close()
+  await engine.close()
   t.equal(errorsOf(path).length, 1, 'one line, however often it was tried')
 })
 
@@ -171,13 +179,13 @@ t.test('an edit while the table is open gets another name, and does not count', 
     },
   ]) {
     for (const isWritten of [true, false]) {
-      const { db, path } = await openWith(t, { '': table(row(1), row(2)) })
-      await db.updateUser(2, { session_id: 's' })
+      const { engine, path, add } = await openEager(t, { '': table(row(1), row(2)) })
+      await engine.update(2, { session_id: 's' }, {})
       await folded(path)
       edit(path)
-      if (isWritten) await db.addUser('new@me.com', 'x')
+      if (isWritten) await add('new@me.com')
       if (isWritten) await until(path, () => editedOf(path).length > 0)
-      await db.close()
+      await engine.close()
       t.strictSame(editedOf(path), [edited])
       t.match(errorsOf(path), [
         /^another program has changed \S+users.json while .*: that version is \S+-edited-\S+ now, and does not count; stop the service to edit the table$/,

@@ -8,17 +8,19 @@ import { Lock } from '../../../lib/db/lock.ts'
 
 /** From the start of one round to the next, in milliseconds. */
 const ROUND = 8
+const HEARTBEAT_MS = 100
 
 /** Sleeps: all of them awake would keep the cores busy. */
 const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, ms))
 
 const [mode, path = '', rounds = '0'] = process.argv.slice(2)
 if (mode === 'hold') {
+  const end = ({ message }: Error) => {
+    console.error(message)
+    process.exit(1)
+  }
   try {
-    Lock.take(path, ({ message }) => {
-      console.error(message)
-      process.exit(1)
-    })
+    Lock.take(path, end, HEARTBEAT_MS)
     console.log('taken')
     setInterval(() => {}, 60_000)
   } catch (error) {
