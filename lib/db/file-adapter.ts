@@ -84,12 +84,8 @@ export class FileAdapter implements Adapter<Rows> {
       const table = stats && { file: await open(path, 'r'), stats }
       undo.push(() => table?.file.close())
       const { rows, logLength } = load(path, () => lock.keep())
-      const log = await LogFile.create(`${path}-wal`)
-      undo.push(() => log.discard())
-      if (logLength > 0) await log.copyFrom(log.path, logLength)
-      await log.sync()
-      lock.check()
-      await log.replace()
+      const log = await LogFile.replace(`${path}-wal`, 0, logLength, () => lock.check())
+      undo.push(() => log.close())
       await naming(dirname(path), directory.sync())
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
     } catch (error) {

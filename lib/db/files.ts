@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import {
   type BigIntStats,
   existsSync,
+  fstatSync,
   lstatSync,
   readdirSync,
   readFileSync,
@@ -29,6 +30,12 @@ export function statFile(path: string): BigIntStats | undefined {
 /** True if both are the same file. Its names may change, its inode does not. */
 export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
   return one?.dev === other.dev && one.ino === other.ino
+}
+
+/** True if a name still leads to an open file. */
+export function leadsTo(path: string, file: number): boolean {
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return isSameFile(named, fstatSync(file, { bigint: true }))
 }
 
 /** True if a file is still the same one, with the same content. */

@@ -118,22 +118,10 @@ async function keepEdited({ path, directory }: Files): Promise<void> {
 /** Begins a new log with what is in the old one from `start` on. */
 async function replaceLog(files: Files, start: number): Promise<void> {
   const { commits, directory, log } = files
-  const next = await LogFile.create(log.path)
-  try {
-    await next.copyEnd(log, start)
-    await commits.inTurn(async () => {
-      // What was appended while we copied.
-      await next.copyEnd(log, start + next.length)
-      await next.sync()
-      mustOwn(files)
-      await next.replace()
-      files.log = next
-      await orExit(directory.sync(), `sync the directory of ${log.path}`)
-    })
-  } catch (error) {
-    await next.discard()
-    throw error
-  }
+  await commits.inTurn(async () => {
+    files.log = await LogFile.replace(log.path, start, log.length, () => mustOwn(files))
+    await orExit(directory.sync(), `sync the directory of ${log.path}`)
+  })
   // Nobody reads it any more, so a failure to close it does not fail the fold.
   await log.close().catch(() => {})
 }

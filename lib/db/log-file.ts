@@ -1,41 +1,43 @@
 /** The log `users.json-wal`: one batch of changed rows per line, appended and synced before anybody is told. */
-import { type BigIntStats, statSync, unlinkSync } from 'node:fs'
+import { createReadStream, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { exitWith, isSameFile, naming, START_AGAIN, temporaryName } from './files.ts'
+import { exitWith, leadsTo, START_AGAIN, temporaryName } from './files.ts'
 
-/** Bytes copied at a time. */
-const COPY_BYTES = 256 * 1024
-
-/**
- * An open log. It is made beside the one that it replaces and takes over its name when it is complete, so that whoever still
- * has the older one open writes to a file that nobody reads any more.
- */
+/** An open log. */
 export class LogFile {
   readonly path: string
-  readonly #temporary: string
   readonly #file: FileHandle
-  readonly #stats: BigIntStats
-  #length = 0
+  #length: number
   /** True while bytes of an unfinished write may follow the durable part. */
   #isTorn = false
 
-  private constructor(path: string, temporary: string, file: FileHandle, stats: BigIntStats) {
+  private constructor(path: string, file: FileHandle, length: number) {
     this.path = path
-    this.#temporary = temporary
     this.#file = file
-    this.#stats = stats
+    this.#length = length
   }
 
-  /** Makes an empty log that will have the name `path` after `replace`. */
-  static async create(path: string): Promise<LogFile> {
+  /**
+   * Replaces the log at a path with a new one, which begins with the bytes of the older one from `start` to `end`. The new one
+   * takes over the name when it is complete, so that whoever still has the older one open writes to a file that nobody reads
+   * any more. Durable when the directory is synced.
+   * @param check throws unless the log may be replaced now
+   */
+  static async replace(path: string, start: number, end: number, check: () => void): Promise<LogFile> {
     const temporary = temporaryName(path)
-    const file = await open(temporary, 'ax+', 0o600)
+    const file = await open(temporary, 'ax', 0o600)
     try {
-      return new LogFile(path, temporary, file, await file.stat({ bigint: true }))
+      await copy(path, start, end, file).catch((error) => {
+        throw new Error(`${temporary}: ${messageOf(error)}`)
+      })
+      check()
+      await rename(temporary, path)
+      return new LogFile(path, file, end - start)
     } catch (error) {
       await file.close()
+      await unlink(temporary).catch(() => {})
       throw error
     }
   }
@@ -45,45 +47,9 @@ export class LogFile {
     return this.#length
   }
 
-  /** Copies the beginning of another log's file to the end of this one, without a sync. */
-  async copyFrom(path: string, length: number): Promise<void> {
-    const file = await open(path, 'r')
-    try {
-      await naming(this.#temporary, this.#copy(file, 0, length))
-    } finally {
-      await file.close()
-    }
-  }
-
-  /** Copies the durable part of another log from `start` on, without a sync. */
-  async copyEnd(other: LogFile, start: number): Promise<void> {
-    await naming(this.#temporary, this.#copy(other.#file, start, other.#length))
-  }
-
-  async #copy(file: FileHandle, start: number, end: number): Promise<void> {
-    const buffer = Buffer.allocUnsafe(COPY_BYTES)
-    for (let at = start; at < end;) {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(COPY_BYTES, end - at), at)
-      if (bytesRead === 0) throw new Error(`${this.path} is shorter than it was`)
-      await this.#file.appendFile(buffer.subarray(0, bytesRead))
-      this.#length += bytesRead
-      at += bytesRead
-    }
-  }
-
-  /** Makes what was copied durable. */
-  async sync(): Promise<void> {
-    await naming(this.#temporary, this.#file.datasync())
-  }
-
-  /** Takes over the name of the log before this one. Durable when the directory is synced. */
-  async replace(): Promise<void> {
-    await rename(this.#temporary, this.path)
-  }
-
   /** True if the log's name leads to this log. */
   isInPlace(): boolean {
-    return isSameFile(statSync(this.path, { bigint: true, throwIfNoEntry: false }), this.#stats)
+    return leadsTo(this.path, this.#file.fd)
   }
 
   /**
@@ -134,12 +100,19 @@ export class LogFile {
   async close(): Promise<void> {
     await this.#file.close()
   }
+}
 
-  /** Closes and removes a log that has not replaced another. */
-  async discard(): Promise<void> {
-    await this.#file.close()
-    await unlink(this.#temporary).catch(() => {})
+/** Copies a part of a file to the end of another one, and syncs that. */
+async function copy(path: string, start: number, end: number, to: FileHandle): Promise<void> {
+  let copied = 0
+  // A stream cannot have an end before its start.
+  const pieces: AsyncIterable<Buffer> | [] = start === end ? [] : createReadStream(path, { start, end: end - 1 })
+  for await (const piece of pieces) {
+    await to.appendFile(piece)
+    copied += piece.length
   }
+  if (copied < end - start) throw new Error(`${path} is shorter than it was`)
+  await to.datasync()
 }
 
 /** True if there is no room. Some file systems look for it only at a sync (btrfs, NFS): then nothing of the write is there. */

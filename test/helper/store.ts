@@ -49,7 +49,7 @@ export const REACT = `
   let react = () => {}
   fs.open = async (path, flags, mode) => {
     const file = await open(path, flags, mode)
-    if (flags === 'ax+') for (const call of ['datasync', 'close']) {
+    if (flags === 'ax') for (const call of ['datasync', 'close']) {
       const method = file[call]
       file[call] = async () => {
         await method.call(file)
