@@ -28,6 +28,9 @@ export type { User } from './user.ts'
 /** A session that has just begun: the ID, which is stored nowhere, and whose it is. */
 export type Session = { sessionId: string; user: User }
 
+/** A reset token, which is stored nowhere either, and when it expires, in Unix seconds. */
+export type ResetToken = { resetToken: string; expiresAt: number }
+
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
  * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now.
@@ -167,10 +170,20 @@ export class Auth {
    */
   async getResetPasswordToken(email: string): Promise<string> {
     const user = await this.findUser(email)
-    if (user === null) throw new UnknownEmail(email)
-    const { resetToken, columns } = this.#newResetToken()
-    if (!(await this.#update(user.id, columns))) throw new UnknownEmail(email)
-    return resetToken
+    const made = user && (await this.createResetToken(user))
+    if (made === null) throw new UnknownEmail(email)
+    return made.resetToken
+  }
+
+  /**
+   * `getResetPasswordToken` for callers that have the user.
+   * @param expected makes none unless the row still has these values
+   */
+  async createResetToken({ id }: User, expected: Partial<User> = {}): Promise<ResetToken | null> {
+    const resetToken = _generateUuid()
+    const expiresAt = now() + this.#options.resetTtl
+    const columns = { reset_token: digest(resetToken), reset_expires_at: expiresAt }
+    return (await this.#update(id, columns, expected)) ? { resetToken, expiresAt } : null
   }
 
   /**
@@ -178,14 +191,12 @@ export class Auth {
    * stays good, and nobody can flood a mailbox. The store records when that was, so the limit also holds across
    * processes and restarts.
    */
-  async createMailToken(user: User): Promise<{ resetToken: string; expiresAt: number } | null> {
+  async createMailToken(user: User): Promise<ResetToken | null> {
     const { reset_token, reset_expires_at } = user
     const age = now() - ((reset_expires_at ?? 0) - this.#options.resetTtl)
     // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for long.
     if (reset_expires_at !== null && Math.abs(age) <= MAIL_PAUSE_S) return null
-    const { resetToken, columns } = this.#newResetToken()
-    const isFirst = await this.#update(user.id, columns, { reset_token })
-    return isFirst ? { resetToken, expiresAt: columns.reset_expires_at } : null
+    return this.createResetToken(user, { reset_token })
   }
 
   /**
@@ -197,17 +208,22 @@ export class Auth {
    * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
+    if ((await this.resetPassword(resetToken, password, email, client)) === null) throw new UnknownToken()
+  }
+
+  /** `updatePassword` for callers that also want the user, as the row was before; `null` for an unknown token. */
+  async resetPassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<User | null> {
     checkNewPassword('new_password', password, this.#options.passwordMin)
     if (email !== undefined) checkString('email', email)
     checkClient(client)
-    if (typeof resetToken !== 'string') throw new UnknownToken()
+    if (typeof resetToken !== 'string') return null
     const reset_token = digest(resetToken)
     const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
-    if (user === null || !isLive(user.reset_expires_at)) throw new UnknownToken()
+    if (user === null || !isLive(user.reset_expires_at)) return null
     const hashed_password = await this.#hash(password, client)
     const isSet = await this.#update(user.id, { hashed_password, ...NO_SESSION, ...NO_TOKEN }, { reset_token })
-    if (!isSet) throw new UnknownToken()
-    this.#failures.clear(user.email)
+    if (isSet) this.#failures.clear(user.email)
+    return isSet ? user : null
   }
 
   /**
@@ -279,12 +295,6 @@ export class Auth {
     const sessionId = _generateUuid()
     const session = { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }
     return (await this.#update(id, { ...changes, ...session }, expected)) ? sessionId : null
-  }
-
-  #newResetToken() {
-    const resetToken = _generateUuid()
-    const columns = { reset_token: digest(resetToken), reset_expires_at: now() + this.#options.resetTtl }
-    return { resetToken, columns }
   }
 
   #hash(password: string, client: Client): Promise<string> {

@@ -5,7 +5,7 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import { Auth, AUTH_OPTIONS, EmailTaken, UnknownEmail, UnknownToken } from './auth.ts'
+import { Auth, AUTH_OPTIONS } from './auth.ts'
 import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
@@ -13,7 +13,7 @@ import { checkRegistration, clientOf, explainRefusal, hasTwoHosts, isCrossOrigin
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
-import { failAs, type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
+import { type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
 import { endSessions, identityOf, noSession, sessionCookie, userOf } from './lib/server/session.ts'
 import { listen, stampErrors, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
@@ -40,9 +40,7 @@ async function users({ auth, config }: Service, request: IncomingMessage): Promi
   checkRegistration(config, request)
   const form = await readForm(request)
   const client = clientOf(config, request)
-  const { email } = await auth
-    .registerUser(emailField(form, 400), field(form, 'password', 400), client)
-    .catch(failAs(EmailTaken, 400, 'email already registered'))
+  const { email } = await auth.registerUser(emailField(form, 400), field(form, 'password', 400), client)
   return { status: 200, body: { email, message: 'user created' } }
 }
 
@@ -83,8 +81,10 @@ async function getResetPasswordToken({ auth, webhook }: Service, request: Incomi
     webhook.send(email)
     return { status: 200, body: { email, message: 'reset token sent' } }
   }
-  const reset_token = await auth.getResetPasswordToken(email).catch(failAs(UnknownEmail, 403, 'no such user'))
-  return { status: 200, body: { email: await registeredEmail(auth, email), reset_token } }
+  const user = await auth.findUser(email)
+  const made = user && (await auth.createResetToken(user))
+  if (user === null || made === null) throw new HttpError(403, 'no such user')
+  return { status: 200, body: { email: user.email, reset_token: made.resetToken } }
 }
 
 /** `PUT /reset_password` (task 19): sets a new password. */
@@ -92,15 +92,9 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
   const form = await readForm(request)
   const email = emailField(form, 403)
   const [resetToken, password] = [field(form, 'reset_token', 403), field(form, 'new_password', 403)]
-  await auth
-    .updatePassword(resetToken, password, email, clientOf(config, request))
-    .catch(failAs(UnknownToken, 403, 'no such reset token'))
-  return { status: 200, body: { email: await registeredEmail(auth, email), message: 'Password updated' } }
-}
-
-/** The email as it was registered, in whatever case it was sent. */
-async function registeredEmail(auth: Auth, email: string): Promise<string> {
-  return (await auth.findUser(email))?.email ?? email
+  const user = await auth.resetPassword(resetToken, password, email, clientOf(config, request))
+  if (user === null) throw new HttpError(403, 'no such reset token')
+  return { status: 200, body: { email: user.email, message: 'Password updated' } }
 }
 
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {

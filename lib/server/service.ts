@@ -1,6 +1,6 @@
 /** A handler's types, and the one way from an error to what the client is told. */
 import type { IncomingMessage } from 'node:http'
-import { type Auth, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
+import { type Auth, EmailTaken, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
 import type { Config } from './config.ts'
 import type { Webhook } from './webhook.ts'
 
@@ -53,6 +53,7 @@ export class HttpError extends Error {
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error
   if (error instanceof InvalidInput) return new HttpError(400, error.message)
+  if (error instanceof EmailTaken) return new HttpError(400, 'email already registered')
   if (error instanceof TooManyFailures || error instanceof Overloaded) {
     const status = error instanceof Overloaded ? 503 : 429
     return new HttpError(status, error.message, { 'Retry-After': `${error.retryAfter}` })
@@ -69,15 +70,4 @@ export function toHttpError(error: unknown): HttpError {
 export function replyToError(error: unknown): Reply {
   const { status, message, headers } = toHttpError(error)
   return { status, body: { message }, headers }
-}
-
-/** For a promise's `catch`: gives errors of one class a status and a message of this route; others pass. */
-export function failAs(
-  kind: new (...args: never[]) => Error,
-  status: number,
-  message: string,
-): (error: unknown) => never {
-  return (error) => {
-    throw error instanceof kind ? new HttpError(status, message) : error
-  }
 }

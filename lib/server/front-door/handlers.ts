@@ -1,10 +1,10 @@
 /** What answers the pages' requests: `show…` on GET, and on POST what a form does. */
 import type { IncomingMessage } from 'node:http'
-import { EmailTaken, UnknownToken } from '../../../auth.ts'
+import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
 import { field, type Form } from '../form.ts'
 import { checkRegistration, clientOf, cut } from '../head.ts'
-import { failAs, HttpError, type Reply, type ReplyHeaders, type Service } from '../service.ts'
+import { HttpError, type Reply, type ReplyHeaders, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
@@ -46,9 +46,10 @@ export async function register(service: Service, request: IncomingMessage, form:
   try {
     await auth.registerUser(email, password, client)
   } catch (error) {
-    const sessionId = error instanceof EmailTaken ? await auth.logIn(email, password, client) : null
+    if (!(error instanceof EmailTaken)) throw error
+    const sessionId = await auth.logIn(email, password, client)
     if (sessionId !== null) return returnWith(sessionId, service, request, form)
-    return failAs(EmailTaken, 400, 'this email is registered already: log in, or take another')(error)
+    throw new HttpError(400, 'this email is registered already: log in, or take another')
   }
   return returnWith(await auth.createSession(email), service, request, form)
 }
@@ -116,11 +117,9 @@ export async function reset({ auth, config }: Service, request: IncomingMessage,
   const email = field(form, 'email', 403).trim()
   const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
   const client = clientOf(config, request)
-  try {
-    await auth.updatePassword(token, password, email, client)
-  } catch (error) {
-    const isSet = error instanceof UnknownToken && (await auth.validLogin(email, password, client))
-    if (!isSet) return failAs(UnknownToken, 403, 'this link has been used or has expired')(error)
+  const user = await auth.resetPassword(token, password, email, client)
+  if (user === null && !(await auth.validLogin(email, password, client))) {
+    throw new HttpError(403, 'this link has been used or has expired')
   }
   return seeOther('/login', noticeCookie(config, 'password-reset'))
 }
