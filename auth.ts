@@ -36,7 +36,8 @@ export type ResetToken = { resetToken: string; expiresAt: number }
  * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now.
  */
 export class Auth {
-  readonly #options: AuthOptions
+  /** The options in force, the defaults of those that were not given included. */
+  readonly options: AuthOptions
   readonly #db: DB
   readonly #passwords: Passwords
   readonly #hashQueue: HashQueue
@@ -47,16 +48,11 @@ export class Auth {
    * @throws {ValueError} names the option that is wrong or unknown, its value, and what is allowed
    */
   constructor(options: Partial<AuthOptions> = {}) {
-    this.#options = readOptions(AUTH_OPTIONS, options)
-    this.#db = new DB(this.#options.databaseUrl)
-    this.#passwords = new Passwords(this.#options.bcryptCost)
+    this.options = readOptions(AUTH_OPTIONS, options)
+    this.#db = new DB(this.options.databaseUrl)
+    this.#passwords = new Passwords(this.options.bcryptCost)
     this.#hashQueue = new HashQueue(this.#passwords.expectedDurationMs)
-    this.#failures = new FailedLogins(this.#options)
-  }
-
-  /** The options in force, the defaults of those that were not given included. */
-  get options(): AuthOptions {
-    return this.#options
+    this.#failures = new FailedLogins(this.options)
   }
 
   /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
@@ -100,7 +96,7 @@ export class Auth {
    */
   async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
     checkNewEmail(email)
-    checkNewPassword('password', password, this.#options.passwordMin)
+    checkNewPassword('password', password, this.options.passwordMin)
     checkClient(client)
     // Look first to save a hash; the store has the last word.
     if ((await this.#find({ email })) !== null) throw new EmailTaken(email)
@@ -181,7 +177,7 @@ export class Auth {
    */
   async createResetToken({ id }: User, expected: Partial<User> = {}): Promise<ResetToken | null> {
     const resetToken = _generateUuid()
-    const expiresAt = now() + this.#options.resetTtl
+    const expiresAt = now() + this.options.resetTtl
     const columns = { reset_token: digest(resetToken), reset_expires_at: expiresAt }
     return (await this.#update(id, columns, expected)) ? { resetToken, expiresAt } : null
   }
@@ -193,7 +189,7 @@ export class Auth {
    */
   async createMailToken(user: User): Promise<ResetToken | null> {
     const { reset_token, reset_expires_at } = user
-    const age = now() - ((reset_expires_at ?? 0) - this.#options.resetTtl)
+    const age = now() - ((reset_expires_at ?? 0) - this.options.resetTtl)
     // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for long.
     if (reset_expires_at !== null && Math.abs(age) <= MAIL_PAUSE_S) return null
     return this.createResetToken(user, { reset_token })
@@ -213,7 +209,7 @@ export class Auth {
 
   /** `updatePassword` for callers that also want the user, as the row was before; `null` for an unknown token. */
   async resetPassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<User | null> {
-    checkNewPassword('new_password', password, this.#options.passwordMin)
+    checkNewPassword('new_password', password, this.options.passwordMin)
     if (email !== undefined) checkString('email', email)
     checkClient(client)
     if (typeof resetToken !== 'string') return null
@@ -241,7 +237,7 @@ export class Auth {
   ): Promise<string | null> {
     if (!Number.isInteger(userId)) throw new ValueError('userId must be an integer')
     checkString('password', password)
-    checkNewPassword('new_password', newPassword, this.#options.passwordMin)
+    checkNewPassword('new_password', newPassword, this.options.passwordMin)
     checkClient(client)
     const user = await this.#find({ id: userId })
     if (user === null || (await this.#verify(user, user.email, password, client)) === 'wrong') return null
@@ -293,7 +289,7 @@ export class Auth {
   /** Begins a session, and makes other changes with it. Returns its ID, or `null` if the row has other values than expected. */
   async #beginSession(id: number, changes: Partial<User> = {}, expected: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
-    const session = { session_id: digest(sessionId), session_expires_at: now() + this.#options.sessionTtl }
+    const session = { session_id: digest(sessionId), session_expires_at: now() + this.options.sessionTtl }
     return (await this.#update(id, { ...changes, ...session }, expected)) ? sessionId : null
   }
 
