@@ -46,9 +46,10 @@ export function checkNewEmail(email: unknown): asserts email is string {
  */
 export function checkNewPassword(name: string, password: unknown, min: number): asserts password is string {
   checkNotMissing(name, password)
-  const flaw = flawOf(password)
+  const nfc = toNfc(password)
+  const flaw = flawOf(nfc)
   if (flaw !== null) throw new InvalidInput(`${name} ${flaw}`)
-  if ([...toNfc(password)].length < min) throw new InvalidInput(`${name} is shorter than ${min} characters`)
+  if ([...nfc].length < min) throw new InvalidInput(`${name} is shorter than ${min} characters`)
 }
 
 function checkNotMissing(name: string, value: unknown): asserts value is string {

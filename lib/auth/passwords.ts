@@ -28,7 +28,7 @@ export class Passwords {
     return 250 * 2 ** (this.#cost - 12)
   }
 
-  /** A salted hash, `$2b$12$…`, of a password in which `flawOf` finds no flaw. */
+  /** A salted hash, `$2b$12$…`, of a password in whose NFC form `flawOf` finds no flaw. */
   hash(password: string): Promise<string> {
     return hash(toNfc(password), { cost: this.#cost, rejectLongPasswords: true })
   }
@@ -42,17 +42,12 @@ export class Passwords {
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
     for (const form of new Set([nfc, password])) {
-      if (!(await verify(form, hashed)) || flawIn(form) !== null) continue
+      if (!(await verify(form, hashed)) || flawOf(form) !== null) continue
       const isBest = form === nfc && parseOptions(hashed).cost === this.#cost
-      return isBest || flawIn(nfc) !== null ? 'right' : 'outdated'
+      return isBest || flawOf(nfc) !== null ? 'right' : 'outdated'
     }
     return 'wrong'
   }
-}
-
-/** What keeps a password from being hashed, as the rest of a sentence about it, or `null`. */
-export function flawOf(password: string): string | null {
-  return flawIn(toNfc(password))
 }
 
 /**
@@ -65,10 +60,11 @@ export function toNfc(password: string): string {
 }
 
 /**
- * Why bcrypt would confuse a text with another: it reads only 72 bytes (OWASP, Password Storage Cheat Sheet), repeats a
- * shorter text with a NUL in between, so that "x" is "x\0x" as well, and takes each lone surrogate for U+FFFD.
+ * Why bcrypt would confuse a text with another, as the rest of a sentence about it, or `null`: it reads only 72 bytes (OWASP,
+ * Password Storage Cheat Sheet), repeats a shorter text with a NUL in between, so that "x" is "x\0x" as well, and takes each
+ * lone surrogate for U+FFFD.
  */
-function flawIn(text: string): string | null {
+export function flawOf(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`
   if (text.includes('\0')) return 'contains a NUL character'
   return text.isWellFormed() ? null : 'is not well-formed Unicode'
