@@ -80,9 +80,7 @@ export class FileAdapter implements Adapter<Rows> {
       removeTemporary(path)
       const directory = await open(dirname(path), 'r')
       undo.push(() => directory.close())
-      const stats = statFile(path)
-      const table = stats && { file: await open(path, 'r'), stats }
-      undo.push(() => table?.file.close())
+      const table = statFile(path)
       const { rows, logLength } = load(path, () => lock.keep())
       const log = await LogFile.replace(`${path}-wal`, 0, logLength, () => lock.check())
       undo.push(() => log.close())
@@ -129,7 +127,7 @@ export class FileAdapter implements Adapter<Rows> {
   /** Closes the files and releases the lock. A log that could not be folded stays, and the next start replays it. */
   async close(): Promise<void> {
     await this.#folds
-    const { commits, directory, lock, table } = this.#files
+    const { commits, directory, lock } = this.#files
     clearTimeout(this.#timer)
     try {
       await commits.inTurn(async () => {
@@ -140,7 +138,6 @@ export class FileAdapter implements Adapter<Rows> {
         if (log.length === 0) log.remove()
         await log.close()
       })
-      await table?.file.close()
       await directory.close()
     } finally {
       lock.release()
@@ -159,7 +156,7 @@ export class FileAdapter implements Adapter<Rows> {
   /** Has the log folded now or soon, unless a fold is running or about to be tried again. */
   #schedule(): void {
     const { log, table } = this.#files
-    const tableLength = Number(table?.stats.size ?? 0)
+    const tableLength = Number(table?.size ?? 0)
     if (this.#isClosed || this.#isFolding || this.#failure !== undefined || log.length === 0) return
     clearTimeout(this.#timer)
     if (log.length >= Math.max(SMALL_BYTES, tableLength)) this.#onDue()

@@ -3,23 +3,24 @@
  * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
  */
 import { COPYFILE_EXCL } from 'node:constants'
+import type { BigIntStats } from 'node:fs'
 import { copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { exitWith, isUnchanged, orExit, statFile, temporaryName } from './files.ts'
+import { exitWith, orExit, statFile, temporaryName } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
-import { type TableFile, writeTable } from './table-file.ts'
+import { writeTable } from './table-file.ts'
 
-/** The files of a table that this process has open; no `table` where there is no file yet. */
+/** A table that this process has open, and how its file was left; no `table` where there is none yet. */
 export type Files = {
   path: string
   directory: FileHandle
   lock: Lock
   log: LogFile
-  table: TableFile | undefined
+  table: BigIntStats | undefined
   commits: GroupCommit
 }
 
@@ -46,7 +47,7 @@ export function mustOwn(files: Files): void {
 export function isAsLeft({ path, table }: Files): boolean {
   try {
     const now = statFile(path)
-    return now === undefined ? table === undefined : isUnchanged(now, table?.stats)
+    return now?.ino === table?.ino && now?.size === table?.size && now?.mtimeNs === table?.mtimeNs
   } catch {
     return false
   }
@@ -70,9 +71,8 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const { commits, directory, path } = files
   const temporary = temporaryName(path)
   const { failures } = commits
-  let next: TableFile | undefined
   try {
-    next = await writeTable(temporary, rows, statFile(path) ?? files.table?.stats)
+    const table = await writeTable(temporary, rows, statFile(path) ?? files.table)
     // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
     await commits.drained()
     if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
@@ -83,16 +83,13 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     }
     // A process that takes over after this check removes the temporary file, and the rename fails.
     await rename(temporary, path)
+    files.table = table
   } catch (error) {
-    await next?.file.close()
     // To free its space, as the disk may be full.
     await unlink(temporary).catch(() => {})
     throw error
   }
-  const last = files.table
-  files.table = next
   await orExit(directory.sync(), `sync the directory of ${path}`)
-  await last?.file.close()
 }
 
 /**

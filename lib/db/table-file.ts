@@ -111,14 +111,11 @@ function addAll({ users, placeOf }: Stored, rows: unknown[]): void {
   }
 }
 
-/** A table's open file and its stats. While it is open, no other file can get its inode number. */
-export type TableFile = { file: FileHandle; stats: BigIntStats }
-
 /**
  * Writes a table to a new file, in slices beside the traffic, and syncs it. Owner, group and mode are those of the table that
  * it will replace, as far as this process may set them; a table that replaces none is private.
  */
-export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<TableFile> {
+export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
   try {
     await file.appendFile(HEAD.trimEnd())
@@ -133,10 +130,11 @@ export async function writeTable(path: string, rows: Rows, like?: BigIntStats): 
     if (like !== undefined) await copyAccess(file, like)
     // Not datasync, which may leave out owner and mode.
     await file.sync()
-    return { file, stats: await file.stat({ bigint: true }) }
+    return await file.stat({ bigint: true })
   } catch (error) {
-    await file.close()
     throw new Error(`${path}: ${messageOf(error)}`)
+  } finally {
+    await file.close()
   }
 }
 
