@@ -27,20 +27,11 @@ export function statFile(path: string): BigIntStats | undefined {
   return stats
 }
 
-/** True if both are the same file. Its names may change, its inode does not. */
-export function isSameFile(one: BigIntStats | undefined, other: BigIntStats): boolean {
-  return one?.dev === other.dev && one.ino === other.ino
-}
-
 /** True if a name still leads to an open file. */
 export function leadsTo(path: string, file: number): boolean {
   const named = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return isSameFile(named, fstatSync(file, { bigint: true }))
-}
-
-/** True if a file is still the same one, with the same content. */
-export function isUnchanged(now: BigIntStats, before: BigIntStats | undefined): boolean {
-  return before !== undefined && isSameFile(now, before) && now.size === before.size && now.mtimeNs === before.mtimeNs
+  const { dev, ino } = fstatSync(file, { bigint: true })
+  return named?.dev === dev && named.ino === ino
 }
 
 /** The end of the name of a file that is being written: a UUID, so that no two processes ever mean the same one. */

@@ -1,20 +1,10 @@
 /** One process owns a table, and notices when it no longer does. */
-import {
-  appendFileSync,
-  type BigIntStats,
-  closeSync,
-  fstatSync,
-  futimesSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Claim, claim, isAlive, describe, STALE_MS } from './claim.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { isSameFile, missingDirectory } from './files.ts'
+import { leadsTo, missingDirectory } from './files.ts'
 
 /** How often the owner shows that it is alive, and looks whether it still has its lock. */
 const HEARTBEAT_MS = STALE_MS / 4
@@ -31,9 +21,7 @@ const HEARTBEAT_MS = STALE_MS / 4
 export class Lock {
   readonly #path: string
   readonly #file: number
-  readonly #stats: BigIntStats
   readonly #id: string
-  readonly #offset: number
   readonly #heartbeat: NodeJS.Timeout
   #isReleased = false
 
@@ -46,9 +34,7 @@ export class Lock {
   ) {
     this.#path = path
     this.#file = file
-    this.#stats = fstatSync(file, { bigint: true })
     this.#id = id
-    this.#offset = readAll(file).indexOf(id)
     this.#heartbeat = setInterval(() => {
       try {
         this.keep()
@@ -91,7 +77,7 @@ export class Lock {
   }
 
   /**
-   * Throws unless this process has the lock. It costs a stat by name, and reading the claim's id.
+   * Throws unless this process has the lock. It costs two stats, and reading a line.
    * @throws {StoreError} when the lock file was deleted, replaced or overwritten, or the lock was released
    */
   check(): void {
@@ -117,14 +103,11 @@ export class Lock {
   }
 
   /**
-   * True if the name leads to the owner's file, and the owner's claim is still where it was: a file that somebody has emptied
-   * may have another first claim by now.
+   * True if the name leads to the owner's file, and the owner's claim is still the first: a file that somebody has emptied
+   * may have another one by now.
    */
   #isMine(): boolean {
-    const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false })
-    const found = Buffer.alloc(this.#id.length)
-    readSync(this.#file, found, 0, found.length, this.#offset)
-    return isSameFile(named, this.#stats) && found.toString('latin1') === this.#id
+    return leadsTo(this.#path, this.#file) && readClaims(this.#file)[0]?.id === this.#id
   }
 }
 
@@ -150,7 +133,7 @@ function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | unde
     if (first !== undefined && first.id !== mine.id) throw isTaken(path, first)
     // Some mounts allow writing but not setting times: better to fail now than at the first heartbeat.
     futimesSync(file, new Date(), new Date())
-    const isInPlace = isAt(path, file)
+    const isInPlace = leadsTo(path, file)
     if (isInPlace && dead.size === 0) return own(file, mine)
     if (isInPlace) rmSync(path, { force: true })
     closeSync(file)
@@ -183,8 +166,10 @@ function withdraw(file: number, id: string): void {
 
 /** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */
 function readClaims(file: number): Claim[] {
-  const lines = readAll(file)
-    .toString()
+  const bytes = Buffer.alloc(fstatSync(file).size)
+  const length = readSync(file, bytes, 0, bytes.length, 0)
+  const lines = bytes
+    .toString('utf8', 0, length)
     .split('\n')
     .flatMap((line): Partial<Line>[] => {
       try {
@@ -195,17 +180,6 @@ function readClaims(file: number): Claim[] {
     })
   const withdrawn = new Set(lines.map((line) => line.withdrawn))
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
-}
-
-function readAll(file: number): Buffer {
-  const bytes = Buffer.alloc(fstatSync(file).size)
-  return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
-}
-
-/** True if a file that is open is still the one under this name. */
-function isAt(path: string, file: number): boolean {
-  const named = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return isSameFile(named, fstatSync(file, { bigint: true }))
 }
 
 function isTaken(path: string, owner: Claim): StoreError {
