@@ -1,5 +1,8 @@
 /** Request lines on stdout. */
-import { cut, printable } from './head.ts'
+import type { IncomingMessage } from 'node:http'
+import type { Config } from './config.ts'
+import { addressOf, cut, printable } from './head.ts'
+import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
@@ -8,30 +11,33 @@ const FLUSH_LINES = 512
 /** While more characters wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARACTERS = 1024 * 1024
 
-/** A request and its reply, as the log shows them. */
-export type LogEntry = {
-  address: string
-  userId: number | undefined
-  method: string
-  target: string
-  version: string
-  status: number
-  bytes: number
-}
-
 /**
- * Request lines on stdout in the Common Log Format, made and written in batches: each on its own costs ten times as much. When
- * stdout is a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and counted.
+ * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When stdout is
+ * a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and counted.
  */
 export class AccessLog {
-  #entries: LogEntry[] = []
+  readonly #config: Config
+  #lines: string[] = []
+  /** When the batch began. */
+  #date = ''
   #dropped = 0
 
-  /** Adds a request. */
-  add(entry: LogEntry): void {
-    const waiting = this.#entries.push(entry)
-    if (waiting === 1) setTimeout(() => this.#flush(), FLUSH_MS).unref()
-    else if (waiting === FLUSH_LINES) this.#flush()
+  constructor(config: Config) {
+    this.#config = config
+  }
+
+  /** Adds a request and its reply, which has this many bytes of body. */
+  add(request: IncomingMessage, { status, userId }: Reply, bytes: number): void {
+    if (this.#lines.length === 0) {
+      this.#date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
+      setTimeout(() => this.#flush(), FLUSH_MS).unref()
+    }
+    const { method, url = '', httpVersion } = request
+    // What node's parser could not read has no method.
+    const line = method ? `${method} ${printable(cut(url, '?')[0])} HTTP/${httpVersion}` : '-'
+    const address = addressOf(this.#config, request)
+    this.#lines.push(`${address} - ${userId ?? '-'} [${this.#date}] "${line}" ${status} ${bytes || '-'}\n`)
+    if (this.#lines.length === FLUSH_LINES) this.#flush()
   }
 
   /** Writes what has been collected; nothing may be added afterwards. */
@@ -41,26 +47,16 @@ export class AccessLog {
   }
 
   #flush(): void {
-    if (process.stdout.writableLength > MAX_UNREAD_CHARACTERS) this.#dropped += this.#entries.length
-    else if (this.#entries.length > 0) {
+    if (process.stdout.writableLength > MAX_UNREAD_CHARACTERS) this.#dropped += this.#lines.length
+    else if (this.#lines.length > 0) {
       this.#reportDropped()
-      process.stdout.write(linesOf(this.#entries))
+      process.stdout.write(this.#lines.join(''))
     }
-    this.#entries = []
+    this.#lines = []
   }
 
   #reportDropped(): void {
     if (this.#dropped > 0) console.error(`the access log dropped ${this.#dropped} lines: stdout is not being read`)
     this.#dropped = 0
   }
-}
-
-function linesOf(entries: LogEntry[]): string {
-  const date = new Date().toUTCString().replace(/^\w+, (\d+) (\w+) (\d+) (.*) GMT$/, '$1/$2/$3:$4 +0000')
-  const lines = entries.map(({ address, userId, method, target, version, status, bytes }) => {
-    // What node's parser could not read has no method.
-    const request = method === '' ? '-' : `${method} ${printable(cut(target, '?')[0])} HTTP/${version}`
-    return `${address} - ${userId ?? '-'} [${date}] "${request}" ${status} ${bytes || '-'}\n`
-  })
-  return lines.join('')
 }

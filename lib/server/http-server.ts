@@ -5,7 +5,6 @@ import { AccessLog } from './access-log.ts'
 import type { Config } from './config.ts'
 import { Connection } from './connection.ts'
 import { declaresTooLarge } from './form.ts'
-import { addressOf } from './head.ts'
 import { ReplyBatch } from './reply-batch.ts'
 import { HttpError, type Reply, replyToError } from './service.ts'
 
@@ -34,18 +33,14 @@ export type Responder = {
 
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
 export function createHttpServer({ replyTo, isStopping }: Responder, config: Config): Server {
-  const log = config.accessLog ? new AccessLog() : null
+  const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)
 
   /** Writes a reply and logs it. A request that gets one, and is then found to be broken, gets no second one. */
   function write(response: ServerResponse, reply: Reply): void {
     if (response.headersSent) return
     const bytes = writeReply(response, reply)
-    if (log === null || reply.isLogged === false) return
-    const { method, url, httpVersion: version } = response.req
-    const address = addressOf(config, response.req)
-    const { status, userId } = reply
-    log.add({ address, userId, method: method ?? '', target: url ?? '', version, status, bytes })
+    if (reply.isLogged !== false) log?.add(response.req, reply, bytes)
   }
 
   /** Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out. */
