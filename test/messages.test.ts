@@ -117,7 +117,7 @@ t.test('what is said at a start that fails', async (t) => {
     ],
     [
       { DATABASE_URL: 'file:/no/such/dir/users.json' },
-      'the directory /no/such/dir is missing: create it, or correct the path',
+      /^cannot open \/no\/such\/dir\/users.json: ENOENT: no such file or directory, .*'\/no'$/,
     ],
     [
       { DATABASE_URL: `file:${dir}/users.json` },

@@ -75,7 +75,7 @@ export class FileAdapter implements Adapter<Rows> {
     try {
       const path = followLinks(place)
       checkPlace(path)
-      const lock = Lock.take(`${path}-lock`, ({ message }) => exitWith(message))
+      const lock = Lock.take(`${path}-lock`, exitWith)
       undo.push(() => lock.release())
       removeTemporary(path)
       const directory = await open(dirname(path), 'r')

