@@ -1,7 +1,7 @@
 /** What the benchmarks share: arguments, medians, tables, users on disk, and child processes that answer with figures. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,7 +20,7 @@ export const { values: options, positionals } = parseArgs({
 export type Figures = ReadonlyMap<string, number>
 
 /** The value below which the given share of the values lies. */
-export function percentile(values: readonly number[], share: number): number {
+function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN
 }
@@ -72,13 +72,6 @@ export function workDirectory(): string {
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   return directory
-}
-
-/** Ends the program unless the benchmarks' own packages are there. */
-export function needPackages(): void {
-  if (existsSync(new URL('./node_modules', import.meta.url))) return
-  console.error('run `npm ci --prefix test/bench` first')
-  process.exit(1)
 }
 
 /** Writes a table of users as DB lays it out; all have the same password hash. */

@@ -4,8 +4,9 @@
  * file, and so does the fastify that logs. An operator pays for CPU per request at the rate that comes in; the highest rate
  * also depends on how often the load's process gets its turn.
  */
+import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { end, median, needPackages, options, printTable, ratioAndSpread, workDirectory } from './bench.ts'
+import { end, median, options, printTable, ratioAndSpread, workDirectory } from './bench.ts'
 import { load, needWrk } from './load.ts'
 import { type BenchServer, cpuSeconds, type LineUp, lineUp, nodes, residentMiB } from './servers.ts'
 
@@ -16,8 +17,11 @@ const ROUNDS = Number(options.rounds ?? 5)
 /** How long a server is left alone before its memory is read, in milliseconds. */
 const REST = 1000
 
-needPackages()
 needWrk()
+if (!existsSync(new URL('./node_modules', import.meta.url))) {
+  console.error('run `npm ci --prefix test/bench` first')
+  process.exit(1)
+}
 const directory = workDirectory()
 for (const node of nodes()) {
   const servers = await lineUp(directory, node)

@@ -1,6 +1,5 @@
-/** GET requests: by wrk, which costs so little that the server has the rest of the machine, and pipelined. */
+/** GET requests by wrk, which costs so little that the server has the rest of the machine. */
 import { execFile, spawnSync } from 'node:child_process'
-import { connect, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -8,7 +7,7 @@ import { promisify } from 'node:util'
 type LoadOptions = { seconds: number; connections: number; rate?: number }
 
 /** Requests per second, and how many there were. */
-export type Load = { rate: number; requests: number }
+type Load = { rate: number; requests: number }
 
 const RATE_SCRIPT = fileURLToPath(new URL('./rate.lua', import.meta.url))
 
@@ -34,42 +33,4 @@ export async function load(url: string, headers: Record<string, string>, options
     (find) => find.exec(stdout)?.[1],
   )
   return { rate: Number(rate), requests: Number(requests) }
-}
-
-/** How many requests a pipelining client sends before it reads. */
-const BATCH = 100
-
-/** Sends so many GET requests in batches, on one connection or each batch on one of its own; each answer is as long. */
-export async function pipeline(
-  url: string,
-  headers: Record<string, string>,
-  count: number,
-  reuse: boolean,
-): Promise<void> {
-  const { hostname, port, pathname } = new URL(url)
-  const lines = Object.entries({ Host: hostname, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
-  const request = `GET ${pathname} HTTP/1.1\r\n${lines.join('')}\r\n`
-  const batch = request.repeat(BATCH)
-  let [socket, length] = [connect(Number(port), hostname), 0]
-  for (let sent = 0; sent < count; sent += BATCH) {
-    if (length === 0) length = await exchange(socket, request, 1)
-    await exchange(socket, batch, length * BATCH)
-    if (reuse) continue
-    socket.destroy()
-    socket = connect(Number(port), hostname)
-  }
-  socket.destroy()
-}
-
-/** Writes, and resolves with the number of bytes that came back when there are enough. */
-function exchange(socket: Socket, text: string, enough: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let received = 0
-    const read = (chunk: Buffer) => {
-      received += chunk.length
-      if (received >= enough) resolve(received)
-      if (received >= enough) socket.off('data', read).off('error', reject)
-    }
-    socket.on('data', read).once('error', reject).write(text)
-  })
 }

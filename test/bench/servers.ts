@@ -12,7 +12,7 @@ import { guard, options, ROOT, writeUsers } from './bench.ts'
 export type BenchServer = { child: ChildProcess; url: string }
 
 /** A version of node, its program, and whether it runs TypeScript by itself. */
-export type Node = { version: string; program: string; runsTypes: boolean }
+type Node = { version: string; program: string; runsTypes: boolean }
 
 /** Servers that answer GET /, and GET /profile with these headers; `starters` are by name. */
 export type LineUp = { starters: Map<string, () => Promise<BenchServer>>; headers: Record<string, string> }
@@ -36,11 +36,8 @@ function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8' }).trim()
 }
 
-/**
- * The service with a table of users, `ours`, and what it is compared with, of which `bare` sends the same answers.
- * @param flags node's own, for all of them
- */
-export async function lineUp(directory: string, node: Node, flags: readonly string[] = []): Promise<LineUp> {
+/** The service with a table of users, `ours`, and what it is compared with, of which `bare` sends the same answers. */
+export async function lineUp(directory: string, node: Node): Promise<LineUp> {
   const table = join(directory, `table-${node.version}.json`)
   writeUsers(table, USERS, await hash(FIELDS.password, { cost: 4 }))
   const { child, url } = await startService(directory, { DATABASE_URL: `file:${table}`, BCRYPT_COST: '4' })
@@ -53,11 +50,11 @@ export async function lineUp(directory: string, node: Node, flags: readonly stri
   const ours = (command: string[]) => () => {
     const copy = join(directory, `users-${performance.now()}.json`)
     copyFileSync(table, copy)
-    return startServer(directory, [...flags, ...command], { DATABASE_URL: `file:${copy}` }, node.program)
+    return startServer(directory, command, { DATABASE_URL: `file:${copy}` }, node.program)
   }
   const settings = JSON.stringify({ answers, email: FIELDS.email, session })
   const rival = (name: string) => () =>
-    startServer(directory, [...flags, 'test/bench/rivals.mjs', name, settings], {}, node.program)
+    startServer(directory, ['test/bench/rivals.mjs', name, settings], {}, node.program)
   const starters = new Map([
     ['ours', ours(WITH_TSX)],
     ['bare', rival('bare')],
@@ -79,7 +76,7 @@ async function answerOf(url: string, headers: Record<string, string>): Promise<o
 }
 
 /** Starts the service itself, as shipped but for a free port. */
-export function startService(directory: string, env: Record<string, string>): Promise<BenchServer> {
+function startService(directory: string, env: Record<string, string>): Promise<BenchServer> {
   return startServer(directory, WITH_TSX, { LOGIN_FAILURES: '0', ...env })
 }
 
@@ -96,7 +93,7 @@ async function startServer(
     spawn(program, command, {
       cwd: ROOT,
       env: { ...process.env, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: '0', ...env },
-      stdio: ['ignore', stdout, 'inherit', 'ipc'],
+      stdio: ['ignore', stdout, 'inherit'],
     }),
   )
   closeSync(stdout)

@@ -9,7 +9,6 @@ import {
   figure,
   median,
   medianRatio,
-  needPackages,
   options,
   printTable,
   startChild,
@@ -20,7 +19,6 @@ import {
 /** The size of the largest table. */
 const USERS = Number(options.users ?? 1_000_000)
 
-needPackages()
 const directory = workDirectory()
 await starts()
 await writes()
@@ -97,32 +95,21 @@ async function stalls(): Promise<void> {
   ])
 }
 
-/** Durable updates per second, against SQLite and against the bare disk. */
+/** Durable updates per second, against the bare disk. */
 async function bursts(): Promise<void> {
   const users = Math.min(USERS, 100_000)
   const ours = startChild('./store-child.ts', 'write', newTable(users), `${users}`)
   const append = startChild('./store-child.ts', 'append', join(directory, 'append'))
-  const sqlite = startChild('./sqlite-child.mjs', join(directory, 'sqlite'), `${users}`)
-  const rates = new Map([ours, sqlite, append].map((child) => [child, [] as number[]]))
-  try {
-    await ask(sqlite, { milliseconds: 10 })
-  } catch {
-    console.log('better-sqlite3 was not built here: the comparison is with append and fdatasync alone')
-    rates.delete(sqlite)
-  }
+  const rates = new Map([ours, append].map((child) => [child, [] as number[]]))
   for (const child of rates.keys()) await ask(child, { milliseconds: 200 })
   for (let round = 0; round < 7; round++) {
     for (const [child, list] of rates) list.push(figure(await ask(child, { milliseconds: 1000 }), 'rate'))
   }
   await Promise.all([...rates.keys()].map(end))
-  const row = (name: string, child: typeof ours) => {
-    const list = rates.get(child)
-    return list ? [[name, median(list), medianRatio(rates.get(ours) ?? [], list)]] : []
-  }
+  const [written = [], appended = []] = rates.values()
   printTable(`Durable updates per second with ${users.toLocaleString('en')} users (median of 7 rounds of 1 s)`, [
     ['', 'per second', 'ours to it'],
-    ...row('DB.updateUser, 64 writers', ours),
-    ...row('better-sqlite3, WAL, synchronous=FULL, one at a time', sqlite),
-    ...row('append and fdatasync, one at a time', append),
+    ['DB.updateUser, 64 writers', median(written), 1],
+    ['append and fdatasync, one at a time', median(appended), medianRatio(written, appended)],
   ])
 }
