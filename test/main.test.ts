@@ -1,12 +1,19 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { run } from '../main.ts'
 import { listen } from './helper/http.ts'
-import { Program, requireFromCommonJs, ROOT, RUNTIME, startServer, tempDir } from './helper/program.ts'
+import {
+  Program,
+  requireFromCommonJs,
+  ROOT,
+  RUNTIME,
+  startedOtherwise,
+  startServer,
+  tempDir,
+} from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
@@ -19,15 +26,10 @@ t.test('it prints nothing on success; BASE_URL and PORT name the server', async 
 })
 
 t.test('started by a name without its ending, as .js, or by the script of a process manager, it runs', async (t) => {
-  const manager = `${tempDir(t)}/manager.mjs`
-  // As pm2 does.
-  writeFileSync(manager, "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n")
   const [runtime = '', ...options] = RUNTIME
-  const starts = [
-    { script: manager, variables: { pm_exec_path: `${ROOT}main.ts` } },
-    ...(runtime.includes('deno') ? [] : ['./main', './main.js'].map((script) => ({ script, variables: {} }))),
-  ]
-  for (const { script, variables } of starts) {
+  for (const [script, variables] of startedOtherwise(t, 'main')) {
+    // Deno knows a script by its whole name only.
+    if (runtime.includes('deno') && script.startsWith('./')) continue
     const env = { ...process.env, BASE_URL: 'nonsense', ...variables }
     const child = spawn(runtime, [...options, script], { cwd: ROOT, env })
     const exited = once(child, 'exit')

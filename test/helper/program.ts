@@ -161,6 +161,20 @@ export async function startServer(
 }
 
 /**
+ * Scripts that start a program of the project other than by its name, and the variables that they need: its name without the
+ * ending, with .js, and a script that imports it, as pm2 does.
+ */
+export function startedOtherwise(t: Test, name: string): [script: string, variables: Record<string, string>][] {
+  const manager = join(tempDir(t), 'manager.mjs')
+  writeFileSync(manager, "import { pathToFileURL } from 'node:url'\nimport(pathToFileURL(process.env.pm_exec_path))\n")
+  return [
+    [`./${name}`, {}],
+    [`./${name}.js`, {}],
+    [manager, { pm_exec_path: join(ROOT, `${name}.ts`) }],
+  ]
+}
+
+/**
  * Requires a file of the project from a CommonJS script, with `no-such-file` as its argument, and prints the sorted names of
  * its exports. It is not measured: tsx compiles the file in another way there, which the report of the coverage cannot merge.
  */
