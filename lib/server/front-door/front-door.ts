@@ -3,22 +3,36 @@
  * the API, but none of its handlers. README.md in this folder says how to put it in front of an app.
  */
 import type { IncomingMessage } from 'node:http'
-import { type Form, readForm } from '../form.ts'
-import { pathOf } from '../head.ts'
-import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
-import * as handlers from './handlers.ts'
-import { type Page, showError } from './page.ts'
+import { EmailTaken } from '../../../auth.ts'
+import type { Config } from '../config.ts'
+import { field, type Form, readForm } from '../form.ts'
+import { checkRegistration, clientOf, cut, pathOf } from '../head.ts'
+import {
+  type Handler,
+  HttpError,
+  type Reply,
+  type ReplyHeaders,
+  replyToError as toJson,
+  type Routes,
+  type Service,
+} from '../service.ts'
+import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
+import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
+import { ACCOUNT, returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
 
+/** Answers one method of a page. Of a POST, the form comes back with what it throws. */
+type PageHandler = (service: Service, request: IncomingMessage, form: Form) => Promise<Reply> | Reply
+
 /** The pages' paths: what answers each method, and the form that comes back when a POST fails. */
-const PATHS = new Map<string, { GET?: handlers.PageHandler; POST: handlers.PageHandler; form?: Page }>([
-  ['/login', { GET: handlers.showLogin, POST: handlers.logIn, form: pages.login }],
-  ['/register', { GET: handlers.showRegister, POST: handlers.register, form: pages.register }],
-  ['/logout', { POST: handlers.logOut }],
-  ['/account', { GET: handlers.showAccount, POST: handlers.changePassword }],
-  ['/forgot', { GET: handlers.showForgot, POST: handlers.forgot, form: pages.forgot }],
-  ['/reset', { GET: handlers.showReset, POST: handlers.reset, form: pages.reset }],
+const PATHS = new Map<string, { GET?: PageHandler; POST: PageHandler; form?: Page }>([
+  ['/login', { GET: showLogin, POST: logIn, form: pages.login }],
+  ['/register', { GET: showRegister, POST: register, form: pages.register }],
+  ['/logout', { POST: logOut }],
+  ['/account', { GET: showAccount, POST: changePassword }],
+  ['/forgot', { GET: showForgot, POST: forgot, form: pages.forgot }],
+  ['/reset', { GET: showReset, POST: reset, form: pages.reset }],
 ])
 
 /** The front door's paths, and what to reply where a request for one of its pages fails before it reaches a handler. */
@@ -43,14 +57,14 @@ export function frontDoor(service: Service): FrontDoor {
       if (!paths.has(pathOf(request.url ?? ''))) return toJson(error)
       // With PUBLIC_URL, a form that comes over http looks like another site's.
       const isRefused = error instanceof HttpError && error.status === 403
-      const reason = isRefused && handlers.isOverHttp(service.config, request) ? handlers.NEEDS_HTTPS : error
+      const reason = isRefused && isOverHttp(service.config, request) ? NEEDS_HTTPS : error
       return toPage(service, reason, request)
     },
   }
 }
 
 /** A handler whose failures are pages. */
-function asPage(handler: handlers.PageHandler): Handler {
+function asPage(handler: PageHandler): Handler {
   return async (service, request) => {
     let form: Form = new Map()
     try {
@@ -68,5 +82,205 @@ function asPage(handler: handlers.PageHandler): Handler {
 function toPage(service: Service, error: unknown, request: IncomingMessage, form: Form = new Map()): Reply {
   const page = request.method === 'POST' ? PATHS.get(pathOf(request.url ?? ''))?.form : undefined
   if (page === undefined) return showError(service, pages.failed, error)
-  return showError(service, page, error, handlers.filledIn(service, request, form))
+  return showError(service, page, error, filledIn(service, request, form))
+}
+
+/** `GET /login`. */
+function showLogin(service: Service, request: IncomingMessage): Promise<Reply> {
+  return showForm(service, request, pages.login)
+}
+
+/** `POST /login`: begins a session. */
+async function logIn(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+  const { auth, config } = service
+  if (isOverHttp(config, request)) throw NEEDS_HTTPS
+  const email = field(form, 'email', 401).trim()
+  const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
+  return returnWith(sessionId, service, request, form)
+}
+
+/** `GET /register`. */
+function showRegister(service: Service, request: IncomingMessage): Promise<Reply> {
+  checkRegistration(service.config, request)
+  return showForm(service, request, pages.register)
+}
+
+/**
+ * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever knows the
+ * password is logged in, and a wrong one counts as a failed login.
+ */
+async function register(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+  const { auth, config } = service
+  checkRegistration(config, request)
+  if (isOverHttp(config, request)) throw NEEDS_HTTPS
+  const [email, password] = [emailIn(form), field(form, 'password', 400)]
+  const client = clientOf(config, request)
+  try {
+    await auth.registerUser(email, password, client)
+  } catch (error) {
+    if (!(error instanceof EmailTaken)) throw error
+    const sessionId = await auth.logIn(email, password, client)
+    if (sessionId !== null) return returnWith(sessionId, service, request, form)
+    throw new HttpError(400, 'this email is registered already: log in, or take another')
+  }
+  return returnWith(await auth.createSession(email), service, request, form)
+}
+
+/** `POST /logout`: ends the session, if there is one. */
+async function logOut(service: Service, request: IncomingMessage): Promise<Reply> {
+  await endSessions(service, request)
+  const { config } = service
+  return seeOther('/login', [sessionCookie(config, '', 0), noticeCookie(config, 'logged-out')])
+}
+
+const TO_LOGIN = '/login?rd=/account'
+
+/** `GET /account`: who is logged in. */
+async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
+  const user = await userOf(service, request)
+  if (user === null) return seeOther(TO_LOGIN)
+  const { notice, headers } = takeNotice('/account', service, request)
+  return { ...show(service, pages.account, 200, { email: user.email, notice }, headers), userId: user.id }
+}
+
+/** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
+async function changePassword(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+  const { auth, config } = service
+  const user = await userOf(service, request)
+  if (user === null) return seeOther(TO_LOGIN)
+  try {
+    const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
+    const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))
+    if (sessionId === null) throw new HttpError(401, 'the current password is wrong')
+    const cookie = sessionCookie(config, sessionId, auth.options.sessionTtl)
+    return { ...seeOther('/account', [cookie, noticeCookie(config, 'password-changed')]), userId: user.id }
+  } catch (error) {
+    if (request.socket.destroyed) throw error
+    // Caught here, where it is known whose account the page shows.
+    return { ...showError(service, pages.account, error, { email: user.email }), userId: user.id }
+  }
+}
+
+/** `GET /forgot`. */
+function showForgot(service: Service): Reply {
+  return show(service, pages.forgot, 200)
+}
+
+/** `POST /forgot`: has a link sent; the page says nothing of whether the email is known. */
+function forgot(service: Service, _request: IncomingMessage, form: Form): Reply {
+  const email = field(form, 'email', 400).trim()
+  service.webhook?.send(email)
+  return show(service, pages.sent, 200, { email })
+}
+
+/** `GET /reset`: where the link in the mail leads. The token is in the form that comes back, not in a cookie. */
+function showReset(service: Service, request: IncomingMessage): Reply {
+  const query = queryOf(request)
+  // No email has a space in it, but a mail may have the + of one as it is.
+  const email = (query.get('email') ?? '').trim().replaceAll(' ', '+')
+  return show(service, pages.reset, 200, { token: query.get('token') ?? '', email })
+}
+
+/**
+ * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used: where the
+ * password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
+ */
+async function reset({ auth, config }: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+  const email = field(form, 'email', 403).trim()
+  const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
+  const client = clientOf(config, request)
+  const user = await auth.resetPassword(token, password, email, client)
+  if (user === null && !(await auth.validLogin(email, password, client))) {
+    throw new HttpError(403, 'this link has been used or has expired')
+  }
+  return seeOther('/login', noticeCookie(config, 'password-reset'))
+}
+
+/**
+ * Shows a form that begins a session; a user who has one already returns immediately. The cookie is set again with the
+ * current settings: one from before COOKIE_DOMAIN was set reaches no app, and the app would send the browser back here
+ * for ever.
+ */
+async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
+  const address = returnAddress(service, request)
+  const session = await sessionOf(service, request)
+  if (session !== null) {
+    const secondsLeft = (session.user.session_expires_at ?? 0) - Math.floor(Date.now() / 1000)
+    return seeOther(address, sessionCookie(service.config, session.sessionId, secondsLeft))
+  }
+  const { notice, headers } = takeNotice('/login', service, request)
+  return show(service, page, 200, { returnTo: carried(address), notice }, headers)
+}
+
+/** Sends a browser to where the login was to lead, with the new session. */
+function returnWith(sessionId: string | null, service: Service, request: IncomingMessage, form: Form): Reply {
+  if (sessionId === null) throw new HttpError(401, 'wrong email or password')
+  const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)
+  return seeOther(returnAddress(service, request, form), cookie)
+}
+
+/** Sends a browser on; it gets the page there, whatever the method was (RFC 9110, section 15.4.4). */
+function seeOther(location: string, cookies: string | string[] = []): Reply {
+  return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
+}
+
+/** The machine of the browser itself: from there a Secure cookie is kept over http too. */
+const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/
+const NEEDS_HTTPS = new HttpError(
+  403,
+  'over http your browser does not keep the cookie of a login: open this page with https',
+)
+
+/** True if a form of ours comes over plain http, where a browser silently drops a Secure cookie. */
+function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '', host } }: IncomingMessage): boolean {
+  const isOurs = origin === `http://${host}` || origin === publicUrl?.replace(/^https/, 'http')
+  return cookieSecure && isOurs && !LOCAL_ORIGIN.test(origin)
+}
+
+/** Where a form, or a query, asks to return to. */
+function returnAddress({ config }: Service, request: IncomingMessage, form?: Form): string {
+  return returnTo(config, form?.get('rd') ?? queryOf(request).get('rd') ?? undefined)
+}
+
+/** The address to return to as a page carries it: empty when a login leads there anyway. */
+function carried(address: string): string {
+  return address === ACCOUNT ? '' : address
+}
+
+function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
+  return new URLSearchParams(cut(url, '?')[1])
+}
+
+/** What a page shows again of a form that failed: all except passwords. */
+function filledIn(service: Service, request: IncomingMessage, form: Form): Partial<State> {
+  const address = carried(returnAddress(service, request, form))
+  return { email: emailIn(form), token: form.get('token') ?? '', returnTo: address }
+}
+
+/** The email in a form, without the space that phones put behind a word. */
+function emailIn(form: Form): string {
+  return form.get('email')?.trim() ?? ''
+}
+
+/** What the page after a form says, by its path and the cookie `notice`. */
+const NOTICES = new Map([
+  ['/account password-changed', 'Your password has been changed.'],
+  ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
+  ['/login logged-out', 'You are logged out.'],
+])
+
+/** Lives for a minute. Only a form's answer sets it, so that no page of another site can bring a notice about. */
+function noticeCookie(config: Config, notice: string, maxAge = 60): string {
+  return cookie(config, 'notice', notice, maxAge)
+}
+
+/** What to tell on a page, and the header that makes sure it is told once. */
+function takeNotice(
+  path: string,
+  { config }: Service,
+  request: IncomingMessage,
+): { notice: string; headers: ReplyHeaders } {
+  const notice = NOTICES.get(`${path} ${cookiesOf(request, 'notice')[0]}`)
+  if (notice === undefined) return { notice: '', headers: {} }
+  return { notice, headers: { 'Set-Cookie': noticeCookie(config, '', 0) } }
 }
