@@ -13,7 +13,7 @@ import { checkRegistration, clientOf, explainRefusal, hasTwoHosts, isCrossOrigin
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
-import { type Handler, HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
+import { HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
 import { endSessions, identityOf, noSession, sessionCookie, userOf } from './lib/server/session.ts'
 import { listen, stampErrors, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
@@ -21,14 +21,16 @@ import { Webhook } from './lib/server/webhook.ts'
 
 export { type Config, readConfig } from './lib/server/config.ts'
 
-/** The exercise's paths, and what answers them. Pages and probes are in lib/server/front-door/. */
-const ROUTES: Routes = new Map<string, Map<string, Handler>>([
-  ['/', new Map([['GET', welcome]])],
-  ['/users', new Map([['POST', users]])],
-  ['/sessions', new Map(Object.entries({ POST: login, DELETE: logout }))],
-  ['/profile', new Map([['GET', profile]])],
-  ['/reset_password', new Map(Object.entries({ POST: getResetPasswordToken, PUT: updatePassword }))],
-])
+/** The exercise's requests, and what answers them. Pages and probes are in lib/server/front-door/. */
+const ROUTES = {
+  'GET /': welcome,
+  'POST /users': users,
+  'POST /sessions': login,
+  'DELETE /sessions': logout,
+  'GET /profile': profile,
+  'POST /reset_password': getResetPasswordToken,
+  'PUT /reset_password': updatePassword,
+}
 
 /** `GET /` (task 6). */
 function welcome(): Reply {
@@ -105,11 +107,12 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
     throw new HttpError(403, 'requests from other sites are refused')
   }
   const path = pathOf(url)
-  const methods = path === '*' ? new Map<string, Handler>() : routes.get(path)
-  if (methods === undefined) throw new HttpError(404, 'no such path')
-  const handler = methods.get(method === 'HEAD' ? 'GET' : method)
+  const find = (name: string) => routes.get(`${name === 'HEAD' ? 'GET' : name} ${path}`)
+  const handler = find(method)
   if (handler !== undefined) return handler(service, request)
-  const allowed = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+  const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'].filter((name) => find(name) !== undefined)
+  if (methods.length === 0 && path !== '*') throw new HttpError(404, 'no such path')
+  const allowed = [...methods, 'OPTIONS'].join(', ')
   if (method === 'OPTIONS') return { status: 204, headers: { Allow: allowed } }
   throw new HttpError(405, `${method} is not allowed here: use one of ${allowed}`, { Allow: allowed })
 }
@@ -139,7 +142,7 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
     isStopping: () => stopping?.aborted === true || !server.listening,
   }
   const door = frontDoor(service)
-  const routes: Routes = new Map([...ROUTES, ...door.routes])
+  const routes: Routes = new Map([...Object.entries(ROUTES), ...door.routes])
   const replyTo = (request: IncomingMessage) => {
     try {
       return dispatch(routes, service, request)

@@ -31,8 +31,8 @@ export type Reply = {
 /** Answers one method of one path; may also throw whatever `toHttpError` takes. */
 export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply
 
-/** Handlers by path and method. Maps, because an object would also have a `/__proto__`. */
-export type Routes = ReadonlyMap<string, ReadonlyMap<string, Handler>>
+/** Handlers by method and path, such as `GET /profile`. A map, because an object would also have an `__proto__`. */
+export type Routes = ReadonlyMap<string, Handler>
 
 /** A failure: its status, its message for the client, and the headers that go with it. */
 export class HttpError extends Error {

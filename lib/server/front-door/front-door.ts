@@ -17,7 +17,7 @@ import {
   type Service,
 } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
-import { type Page, show, showError, type State } from './page.ts'
+import { type Page, show, showError } from './page.ts'
 import * as pages from './pages.ts'
 import { ACCOUNT, returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
@@ -25,36 +25,43 @@ import { healthz, verify } from './verify.ts'
 /** Answers one method of a page. Of a POST, the form comes back with what it throws. */
 type PageHandler = (service: Service, request: IncomingMessage, form: Form) => Promise<Reply> | Reply
 
-/** The pages' paths: what answers each method, and the form that comes back when a POST fails. */
-const PATHS = new Map<string, { GET?: PageHandler; POST: PageHandler; form?: Page }>([
-  ['/login', { GET: showLogin, POST: logIn, form: pages.login }],
-  ['/register', { GET: showRegister, POST: register, form: pages.register }],
-  ['/logout', { POST: logOut }],
-  ['/account', { GET: showAccount, POST: changePassword }],
-  ['/forgot', { GET: showForgot, POST: forgot, form: pages.forgot }],
-  ['/reset', { GET: showReset, POST: reset, form: pages.reset }],
+/** The pages' requests, and what answers them. Every page takes a form. */
+const PAGES: Readonly<Record<string, PageHandler>> = {
+  'GET /login': (service, request) => showForm(service, request, pages.login),
+  'POST /login': logIn,
+  'GET /register': showRegister,
+  'POST /register': register,
+  'POST /logout': logOut,
+  'GET /account': showAccount,
+  'POST /account': changePassword,
+  'GET /forgot': (service) => show(service, pages.forgot, 200),
+  'POST /forgot': forgot,
+  'GET /reset': showReset,
+  'POST /reset': reset,
+}
+
+/** The forms that come back when they fail, by path. */
+const FORMS = new Map([
+  ['/login', pages.login],
+  ['/register', pages.register],
+  ['/forgot', pages.forgot],
+  ['/reset', pages.reset],
 ])
 
-/** The front door's paths, and what to reply where a request for one of its pages fails before it reaches a handler. */
+/** The front door's requests, and what to reply where one for a page fails before it reaches a handler. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
 /** The front door of a service. */
 export function frontDoor(service: Service): FrontDoor {
-  const paths = new Map<string, ReadonlyMap<string, Handler>>()
-  for (const [path, { GET, POST }] of PATHS) {
-    const methods = Object.entries({ ...(GET && { GET }), POST })
-    paths.set(path, new Map(methods.map(([method, handler]) => [method, asPage(handler)])))
+  const routes = new Map<string, Handler>(Object.entries({ 'GET /verify': verify, 'GET /healthz': healthz }))
+  for (const [route, handler] of Object.entries(PAGES)) {
+    // Without a webhook it would hand the token to whoever asks.
+    if (!route.endsWith(' /forgot') || service.webhook !== null) routes.set(route, asPage(handler))
   }
-  // Without a webhook it would hand the token to whoever asks.
-  if (service.webhook === null) paths.delete('/forgot')
-  const others: Routes = new Map([
-    ['/verify', new Map([['GET', verify]])],
-    ['/healthz', new Map([['GET', healthz]])],
-  ])
   return {
-    routes: new Map([...paths, ...others]),
+    routes,
     replyToError(error, request) {
-      if (!paths.has(pathOf(request.url ?? ''))) return toJson(error)
+      if (!routes.has(`POST ${pathOf(request.url ?? '')}`)) return toJson(error)
       // With PUBLIC_URL, a form that comes over http looks like another site's.
       const isRefused = error instanceof HttpError && error.status === 403
       const reason = isRefused && isOverHttp(service.config, request) ? NEEDS_HTTPS : error
@@ -78,16 +85,12 @@ function asPage(handler: PageHandler): Handler {
   }
 }
 
-/** A failure as a page: its form again, filled in as it was, or where a form would be of no use, a page without one. */
+/** A failure as a page: its form again, as it was but without passwords, or where a form would be of no use, a page without one. */
 function toPage(service: Service, error: unknown, request: IncomingMessage, form: Form = new Map()): Reply {
-  const page = request.method === 'POST' ? PATHS.get(pathOf(request.url ?? ''))?.form : undefined
+  const page = request.method === 'POST' ? FORMS.get(pathOf(request.url ?? '')) : undefined
   if (page === undefined) return showError(service, pages.failed, error)
-  return showError(service, page, error, filledIn(service, request, form))
-}
-
-/** `GET /login`. */
-function showLogin(service: Service, request: IncomingMessage): Promise<Reply> {
-  return showForm(service, request, pages.login)
+  const address = carried(returnAddress(service, request, form))
+  return showError(service, page, error, { email: emailIn(form), token: form.get('token') ?? '', returnTo: address })
 }
 
 /** `POST /login`: begins a session. */
@@ -159,11 +162,6 @@ async function changePassword(service: Service, request: IncomingMessage, form: 
     // Caught here, where it is known whose account the page shows.
     return { ...showError(service, pages.account, error, { email: user.email }), userId: user.id }
   }
-}
-
-/** `GET /forgot`. */
-function showForgot(service: Service): Reply {
-  return show(service, pages.forgot, 200)
 }
 
 /** `POST /forgot`: has a link sent; the page says nothing of whether the email is known. */
@@ -249,12 +247,6 @@ function carried(address: string): string {
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(cut(url, '?')[1])
-}
-
-/** What a page shows again of a form that failed: all except passwords. */
-function filledIn(service: Service, request: IncomingMessage, form: Form): Partial<State> {
-  const address = carried(returnAddress(service, request, form))
-  return { email: emailIn(form), token: form.get('token') ?? '', returnTo: address }
 }
 
 /** The email in a form, without the space that phones put behind a word. */
