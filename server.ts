@@ -9,7 +9,7 @@ import { Auth, AUTH_OPTIONS } from './auth.ts'
 import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { checkRegistration, clientOf, explainRefusal, hasTwoHosts, isCrossOrigin, pathOf } from './lib/server/head.ts'
+import { checkOrigin, checkRegistration, clientOf, hasTwoHosts, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
@@ -102,10 +102,7 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
   if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
-  if (isCrossOrigin(service.config, request)) {
-    explainRefusal(service.config, request)
-    throw new HttpError(403, 'requests from other sites are refused')
-  }
+  checkOrigin(service.config, request)
   const path = pathOf(url)
   const find = (name: string) => routes.get(`${name === 'HEAD' ? 'GET' : name} ${path}`)
   const handler = find(method)

@@ -69,39 +69,35 @@ export function pathOf(target: string): string {
   return path.replace(/\/(?=\/|$)/g, '') || '/'
 }
 
-/** True if the method promises to change nothing (RFC 9110, section 9.2.1). */
-export function isSafe({ method }: IncomingMessage): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
-}
-
-/**
- * True if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
- * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
- * there is SameSite=Lax behind it.
- */
-export function isCrossOrigin({ publicUrl }: Config, request: IncomingMessage): boolean {
-  if (isSafe(request)) return false
-  const { 'sec-fetch-site': site, origin, host = '' } = request.headers
-  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
-  if (origin === undefined) return false
-  // A proxy may have rewritten Host, and Host has no scheme.
-  if (publicUrl !== null) return origin !== publicUrl
-  const [scheme, from] = cut(origin.toLowerCase(), '://')
-  return ![from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
-}
-
 /** Configurations whose operator has been told. */
 const told = new WeakSet<Config>()
 
-/** Tells the operator, once, what may be wrong where requests are refused by their Origin: a proxy that changes Host. */
-export function explainRefusal(
-  config: Config,
-  { headers: { origin, host, 'sec-fetch-site': site } }: IncomingMessage,
-): void {
-  if (config.publicUrl !== null || site !== undefined || told.has(config)) return
-  told.add(config)
-  const [from, to] = [origin, host].map((text) => printable(`${text}`.slice(0, 100)))
-  console.error(`refused a form: its Origin is ${from}, but Host is ${to}; if a proxy changes Host, set PUBLIC_URL`)
+/**
+ * Throws if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
+ * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
+ * there is SameSite=Lax behind it.
+ */
+export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
+  // These promise to change nothing (RFC 9110, section 9.2.1).
+  if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return
+  const { 'sec-fetch-site': site, origin, host = '' } = headers
+  if (site === 'same-origin' || site === 'none') return
+  if (site === undefined) {
+    if (origin === undefined || isOwnOrigin(config, origin, host)) return
+    if (config.publicUrl === null && !told.has(config)) {
+      told.add(config)
+      const [from, to] = [origin, host].map((text) => printable(text.slice(0, 100)))
+      console.error(`refused a form: its Origin is ${from}, but Host is ${to}; if a proxy changes Host, set PUBLIC_URL`)
+    }
+  }
+  throw new HttpError(403, 'requests from other sites are refused')
+}
+
+function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boolean {
+  // A proxy may have rewritten Host, and Host has no scheme.
+  if (publicUrl !== null) return origin === publicUrl
+  const [scheme, from] = cut(origin.toLowerCase(), '://')
+  return [from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
 }
 
 /** The loopback addresses, as node writes them: 127.0.0.0/8, also when it is mapped into IPv6, and ::1 (RFC 6890). */
