@@ -1,11 +1,5 @@
-/** Every message that helps somebody on: what was sent or set, and the line that comes back, word for word. */
+/** Every message that helps somebody on: what was sent, and the line that comes back, word for word. */
 import t from 'tap'
-import { Auth, AUTH_OPTIONS } from '../auth.ts'
-import { readEnvironment } from '../lib/options.ts'
-import { listen as listenAt } from '../lib/server/start.ts'
-import { createService, readConfig } from '../server.ts'
-import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
-import { startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
@@ -84,56 +78,4 @@ t.test('a field that is missing is no failed login', async (t) => {
     const response = await fetch(`${url}/sessions`, { method: 'POST', headers: { 'content-type': FORM }, body })
     t.equal(response.status, 401, body)
   }
-})
-
-/** Starts the service as the program does. */
-async function start(env: Record<string, string>): Promise<void> {
-  const all = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:', ...env }
-  const config = readConfig(all)
-  const auth = new Auth(readEnvironment(AUTH_OPTIONS, all))
-  try {
-    await auth.open()
-    await listenAt(createService({ auth, config }), config)
-  } finally {
-    await auth.close()
-  }
-}
-
-t.test('what is said at a start that fails', async (t) => {
-  const dir = tempDir(t)
-  const running = await startServer(t, { DATABASE_URL: `file:${dir}/users.json` })
-  for (const [env, message] of [
-    [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
-    [{ HOST: '' }, 'HOST is empty: set it or unset it'],
-    [{ DATABASE_URL: 'mysql://x' }, /^DATABASE_URL=mysql:\/\/x: expected file:PATH/],
-    [{ DATABASE_URL: `file:${dir}` }, /^\S+ is not a regular file/],
-    [
-      { PORT: `${running.port}` },
-      `HOST=127.0.0.1 PORT=${running.port}: listen EADDRINUSE: address already in use 127.0.0.1:${running.port}; set HOST or PORT to something else`,
-    ],
-    [
-      { HOST: '192.0.2.1' },
-      'HOST=192.0.2.1 PORT=0: listen EADDRNOTAVAIL: address not available 192.0.2.1; set HOST or PORT to something else',
-    ],
-    [
-      { DATABASE_URL: 'file:/no/such/dir/users.json' },
-      /^cannot open \/no\/such\/dir\/users.json: ENOENT: no such file or directory, .*'\/no'$/,
-    ],
-    [
-      { DATABASE_URL: `file:${dir}/users.json` },
-      `${dir}/users.json-lock is held by process ${running.child.pid}; stop it first`,
-    ],
-  ] as const) {
-    await t.rejects(start(env), { message }, JSON.stringify(env))
-  }
-})
-
-t.test('a PostgreSQL without TLS, where the URL asks for it', NEEDS_POSTGRES, async (t) => {
-  const { url, admin } = await createDatabase(t)
-  const { rows } = await admin.query<{ ssl: string }>('show ssl')
-  if (rows[0]?.ssl === 'on') return t.pass('this PostgreSQL has TLS')
-  await t.rejects(start({ DATABASE_URL: `${url}?sslmode=require` }), {
-    message:
-      'cannot open the database: The server does not support SSL connections; turn it on there, or leave sslmode out of the URL',
-  })
 })

@@ -2,7 +2,6 @@
 import '../helper/jobs.ts'
 import '../embedding.test.ts'
 import '../lib/server/access-log.test.ts'
-import '../lib/server/front-door/healthz.test.ts'
 import '../lib/server/start.test.ts'
 import '../lib/server/stop.test.ts'
 import '../main.test.ts'

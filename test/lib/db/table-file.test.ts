@@ -3,7 +3,6 @@ import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSyn
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { COLUMNS } from '../../../user.ts'
-import { tempDir } from '../../helper/program.ts'
 import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a table loads however it is laid out', async (t) => {
@@ -140,9 +139,6 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     t.equal(await db.countUsers(), 1, 'it opens when the table was mended')
     await db.close()
   }
-  await t.rejects(new DB(`file:${tempDir(t)}/no/such/directory`).open(), {
-    message: /^cannot open \S+: ENOENT: no such file or directory, .*'\S+\/no/,
-  })
 })
 
 t.test('the table keeps its owner, group and mode; a new one is private', async (t) => {
