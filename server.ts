@@ -136,7 +136,7 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
     auth,
     config,
     webhook: webhook === undefined ? createWebhook(auth, config) : webhook,
-    isStopping: () => stopping?.aborted === true || !server.listening,
+    isStopping: () => stopping?.aborted === true,
   }
   const door = frontDoor(service)
   const routes: Routes = new Map([...Object.entries(ROUTES), ...door.routes])
@@ -147,8 +147,7 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
       return door.replyToError(error, request)
     }
   }
-  const server = createHttpServer({ replyTo, isStopping: service.isStopping }, config)
-  return server
+  return createHttpServer({ replyTo, isStopping: service.isStopping }, config)
 }
 
 function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {

@@ -16,6 +16,20 @@ const REQUEST_TIMEOUT_MS = 10_000
  */
 const IDLE_TIMEOUT_MS = 130_000
 
+const LIMITS = {
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  headersTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: 1000,
+  // node's own answer would be the connection's last, and yet requests behind it would be carried out.
+  requireHostHeader: false,
+  // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
+  highWaterMark: 16_384,
+  // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.
+  keepAliveTimeout: 0,
+  // node 24.12 and later: a request without a body costs a tenth less JavaScript.
+  optimizeEmptyRequests: true,
+}
+
 /** Replies to what node's parser and its timer find, by the code of their error. */
 const PARSE_ERRORS = new Map([
   ['HPE_HEADER_OVERFLOW', new HttpError(431, 'the headers are larger than 16 KiB')],
@@ -33,6 +47,7 @@ export type Responder = {
 
 /** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
 export function createHttpServer({ replyTo, isStopping }: Responder, config: Config): Server {
+  const server = createServer(LIMITS)
   const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)
 
@@ -45,7 +60,7 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
 
   /** Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out. */
   function handOver(response: ServerResponse, reply: Reply): void {
-    if (isStopping()) response.shouldKeepAlive = false
+    if (isStopping() || !server.listening) response.shouldKeepAlive = false
     batch.add(response, reply)
   }
 
@@ -73,20 +88,6 @@ export function createHttpServer({ replyTo, isStopping }: Responder, config: Con
     Connection.of(request.socket).receive(response, answer)
   }
 
-  const limits = {
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    headersTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: 1000,
-    // node's own answer would be the connection's last, and yet requests behind it would be carried out.
-    requireHostHeader: false,
-    // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
-    highWaterMark: 16_384,
-    // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.
-    keepAliveTimeout: 0,
-    // node 24.12 and later: a request without a body costs a tenth less JavaScript.
-    optimizeEmptyRequests: true,
-  }
-  const server = createServer(limits)
   server.setTimeout(IDLE_TIMEOUT_MS)
   server.on('close', () => log?.close())
   server.on('request', receive)
