@@ -1,7 +1,12 @@
-/** Disks that are full, and files that may not grow: real ones. */
+/** Disks that are full, files that may not grow, and users whom a mode stops: real ones. */
 import { spawnSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { tempDir } from './program.ts'
+
+/** Options of a test that needs a command to succeed here. */
+export function needs(command: string, ...args: string[]): { skip: string | false } {
+  return { skip: spawnSync(command, args).status !== 0 && `cannot ${command} here` }
+}
 
 /** Mounts a small disk until the end of the test; `options` skip a test where this user may not. */
 export function smallDisk(t: Test, size: string): { disk: string; options: { skip: string | false } } {
@@ -12,9 +17,7 @@ export function smallDisk(t: Test, size: string): { disk: string; options: { ski
 }
 
 /** Options of a test that limits the files of a process. */
-export const NEEDS_PRLIMIT = {
-  skip: spawnSync('prlimit', ['--version']).error ? 'there is no prlimit' : (false as const),
-}
+export const NEEDS_PRLIMIT = needs('prlimit', '--version')
 
 /** The first lines of a script that has `limit(bytes)`: its own files cannot grow beyond that until it ends. */
 export const LIMIT = `
@@ -23,3 +26,11 @@ export const LIMIT = `
   process.on('SIGXFSZ', () => {})
   // Not the coverage, which is written after the end.
   process.on('exit', () => limit('unlimited'))`
+
+/** Options of a test in which a process becomes a user whom file modes stop. */
+export const NEEDS_ROOT = { skip: process.getuid?.() === 0 ? (false as const) : 'only root can become another user' }
+
+/** The first lines of a script that runs as nobody. */
+export const AS_NOBODY = `
+  process.setgid(65534)
+  process.setuid(65534)`

@@ -17,18 +17,13 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
-import { LIMIT, smallDisk } from '../../helper/disk.ts'
+import { AS_NOBODY, LIMIT, needs, NEEDS_PRLIMIT, NEEDS_ROOT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
-import { commandOf, commandOfScript, Program, ROOT, runScript, tempDir } from '../../helper/program.ts'
+import { commandOf, commandOfScript, Program, runScript, startServer, tempDir } from '../../helper/program.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
-
-/** Options of a test that needs a command to succeed here. */
-function needs(command: string, ...args: string[]): { skip: string | false } {
-  return { skip: spawnSync(command, args).status !== 0 && `cannot ${command} here` }
-}
 
 /** Takes a lock that nothing may happen to. */
 function take(t: Test, path: string): Lock {
@@ -199,17 +194,18 @@ t.test('a lock that cannot be written', async (t) => {
   t.throws(() => take(t, `${directory}/file/lock`), { code: 'ENOTDIR' })
 })
 
-t.test('a full disk', needs('unshare', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'), async (t) => {
-  const { disk: directory } = smallDisk(t, '64k')
+const { disk: directory, options } = smallDisk(t, '64k')
+
+t.test('a full disk', options, async (t) => {
   const ballast = `${directory}/ballast`
   t.throws(() => writeFileSync(ballast, 'x'.repeat(100_000)), { code: 'ENOSPC' })
   t.throws(() => take(t, `${directory}/lock`), { code: 'ENOSPC' })
   writeFileSync(ballast, '')
   take(t, `${directory}/lock`).release()
-  t.strictSame(readdirSync(`${directory}`), ['ballast'])
+  t.strictSame(readdirSync(directory), ['ballast'])
 })
 
-t.test('a claim that a full disk has torn does not count', needs('prlimit', '--version'), async (t) => {
+t.test('a claim that a full disk has torn does not count', NEEDS_PRLIMIT, async (t) => {
   const path = `${tempDir(t)}/lock`
   const child = runScript(`
     ${LIMIT}
@@ -285,7 +281,7 @@ t.test('a worker that was terminated, or has ended, is no owner any more; one th
 
 t.test(
   'what fails after the claim was written leaves no claim, and so does a lock that cannot be removed',
-  needs('sh', '-c', 'test "$(id -u)" = 0'),
+  NEEDS_ROOT,
   async (t) => {
     const directory = tempDir(t)
     const path = `${directory}/lock`
@@ -293,11 +289,9 @@ t.test(
     await killed.stop('SIGKILL')
     chownSync(path, 65534, 65534)
     chownSync(directory, 65534, 65534)
-    const child = runScript(`
+    const child = runScript(`${AS_NOBODY}
       import { chmodSync } from 'node:fs'
       import { Lock } from './lib/db/lock.ts'
-      process.setgid(65534)
-      process.setuid(65534)
       const take = () => Lock.take('${path}', () => {})
       const attempt = () => {
         try {
@@ -330,149 +324,123 @@ t.test(
 )
 
 const bound = tempDir(t)
-const isBoundTo =
-  spawnSync('bindfs', ['--force-user=12', '--perms=a=rwX', '--chown-ignore', bound, bound, '-o', 'nonempty']).status ===
-  0
-t.teardown(() => isBoundTo && spawnSync('umount', ['-l', bound]))
-
-t.test(
-  'a place where a file may be written and not touched is refused at the start',
-  { skip: !isBoundTo && 'cannot bindfs here' },
-  async (t) => {
-    chmodSync(bound, 0o777)
-    const child = runScript(`
-      import { Lock } from './lib/db/lock.ts'
-      process.setgid(65534)
-      process.setuid(65534)
-      try {
-        Lock.take('${bound}/lock', () => {})
-      } catch (error) {
-        console.log(error.message)
-      }`)
-    await child.exited
-    t.match(child.stdout, /^EPERM/)
-  },
+chmodSync(bound, 0o777)
+const NEEDS_BINDFS = needs(
+  'bindfs',
+  '--force-user=12',
+  '--perms=a=rwX',
+  '--chown-ignore',
+  bound,
+  bound,
+  '-o',
+  'nonempty',
 )
+t.teardown(() => NEEDS_BINDFS.skip === false && spawnSync('umount', ['-l', bound]))
 
-const CONTAINER = ['--pid', '--fork', '--mount-proc', '--kill-child']
+t.test('a place where a file may be written and not touched is refused at the start', NEEDS_BINDFS, async (t) => {
+  const child = runScript(`${AS_NOBODY}
+    import { Lock } from './lib/db/lock.ts'
+    Lock.take('${bound}/lock', () => {})`)
+  await child.exited
+  t.match(child.stderr, /^\w*Error: EPERM/m)
+})
 
-t.test(
-  'a stopped owner in another container acknowledges nothing any more',
-  needs('unshare', ...CONTAINER, 'true'),
-  async (t) => {
+const CONTAINER = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
+const NEEDS_CONTAINERS = needs('unshare', ...CONTAINER.slice(1), 'true')
+
+/** Starts a program in a container of its own; `signal` reaches the program itself. */
+function startInContainer(t: Test, command: string[], env: Record<string, string> = {}) {
+  const program = new Program(command, env, [], [], CONTAINER)
+  t.teardown(() => program.stop('SIGKILL'))
+  const signal = (name: NodeJS.Signals) => {
+    const { pid } = program.child
+    process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), name)
+  }
+  return { program, signal }
+}
+
+/** Lets eleven seconds pass since the last heartbeat. */
+function age(lock: string): void {
+  const past = statSync(lock).mtimeMs / 1000 - 11
+  utimesSync(lock, past, past)
+}
+
+t.test('a stopped owner in another container acknowledges nothing any more', NEEDS_CONTAINERS, async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
+  const { program: stopped, signal } = startInContainer(t, commandOf('server.ts'), env)
+  const [, url = ''] = await stopped.printed(/istening on (http:\/\/\S+)/)
+  const register = (url: string, email: string) => request(`${url}/users`, 'POST', { email, password: 'p' })
+  t.match(await register(url, 'before@me.com'), { status: 200 })
+
+  signal('SIGSTOP')
+  // However long the next one takes to start, the owner has shown a sign of life just before.
+  const beat = setInterval(() => utimesSync(`${path}-lock`, new Date(), new Date()), 100)
+  const next = new Program('server.ts', env)
+  t.teardown(() => next.stop('SIGKILL'))
+  t.match(await next.exited, { code: 1 }, 'not yet overtaken')
+  clearInterval(beat)
+  t.match(next.stderr, /users.json-lock is held by process 1 in another container or on another machine \(\S+\);/)
+  age(`${path}-lock`)
+  const owner = await startServer(t, env)
+  t.match(await register(owner.url, 'new@me.com'), { status: 200 })
+
+  const late = register(url, 'late@me.com').catch(() => 'no answer')
+  signal('SIGCONT')
+  t.equal(await late, 'no answer')
+  t.match(await stopped.exited, { code: 1 })
+  t.match(stopped.stderr, /^\S+users.json-lock was deleted or overwritten, or another process has it by now: [^\n]*\n$/)
+  t.match(await register(owner.url, 'late@me.com'), { status: 200 }, 'the new owner goes on')
+  t.equal(await owner.stop(), 0)
+  const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
+  t.strictSame(
+    users.map(({ email }) => email),
+    ['before@me.com', 'new@me.com', 'late@me.com'],
+  )
+})
+
+for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
+  const title = `an owner in another container, stopped right before it renames a ${mark} and overtaken, replaces nothing`
+  t.test(title, NEEDS_CONTAINERS, async (t) => {
     const path = `${tempDir(t)}/users.json`
-    const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
-    const outer = spawn('unshare', [...CONTAINER, ...commandOf('server.ts')], {
-      cwd: ROOT,
-      env: { ...process.env, ...env },
-    })
-    t.teardown(() => outer.kill('SIGKILL'))
-    const exited = once(outer, 'exit')
-    let printed = ''
-    for (const stream of [outer.stdout, outer.stderr]) stream.on('data', (data) => (printed += data))
-    while (!/listening on/i.test(printed)) {
-      await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data'), exited])
-      if (outer.exitCode !== null) throw new Error(printed)
-    }
-    const url = /http:\/\/\S+/.exec(printed)?.[0] ?? ''
-    const register = (url: string, email: string) => request(`${url}/users`, 'POST', { email, password: 'p' })
-    t.match(await register(url, 'before@me.com'), { status: 200 })
-
-    const inner = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8'))
-    process.kill(inner, 'SIGSTOP')
-    // However long the next one takes to start, the owner has shown a sign of life just before.
-    const beat = setInterval(() => utimesSync(`${path}-lock`, new Date(), new Date()), 100)
-    const next = new Program('server.ts', env)
-    t.teardown(() => next.stop('SIGKILL'))
-    t.match(await next.exited, { code: 1 }, 'not yet overtaken')
-    clearInterval(beat)
-    t.match(next.stderr, /users.json-lock is held by process 1 in another container or on another machine \(\S+\);/)
-    // Eleven seconds pass.
-    const past = statSync(`${path}-lock`).mtimeMs / 1000 - 11
-    utimesSync(`${path}-lock`, past, past)
-    const owner = new Program('server.ts', env)
-    t.teardown(() => owner.stop('SIGKILL'))
-    const [, ownersUrl = ''] = await owner.printed(/istening on (http:\/\/\S+)/)
-    t.match(await register(ownersUrl, 'new@me.com'), { status: 200 })
-
-    const late = register(url, 'late@me.com').then(
-      ({ status }) => status,
-      () => 'no answer',
-    )
-    process.kill(inner, 'SIGCONT')
-    t.equal(await late, 'no answer')
-    t.strictSame(await exited, [1, null])
-    t.match(printed, /users.json-lock was deleted or overwritten, or another process has it by now: [^\n]*\n$/)
-    t.match(await register(ownersUrl, 'late@me.com'), { status: 200 }, 'the new owner goes on')
-    t.equal(await owner.stop(), 0)
-    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
-    t.strictSame(
-      users.map(({ email }) => email),
-      ['before@me.com', 'new@me.com', 'late@me.com'],
-    )
-  },
-)
-
-t.test(
-  'an owner in another container that is stopped right before a rename, and overtaken, replaces nothing',
-  needs('unshare', ...CONTAINER, 'true'),
-  async (t) => {
-    for (const [kind, mark] of [
-      ['-tmp', 'table'],
-      ['-wal-tmp', 'log'],
-    ] as const) {
-      const path = `${tempDir(t)}/users.json`
-      // Waits right before the rename, in the thread that would do it next.
-      const script = `
-        import fs from 'node:fs'
-        import { syncBuiltinESMExports } from 'node:module'
-        const { rename } = fs.promises
-        let isArmed = false
-        fs.promises.rename = (from, to) => {
-          if (isArmed && from.includes('users.json${kind}-')) {
-            console.log('about to rename')
-            while (!fs.existsSync('${path}-go'));
-          }
-          return rename(from, to)
+    // Waits right before the rename, in the thread that would do it next.
+    const script = `
+      import fs from 'node:fs'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { rename } = fs.promises
+      let isArmed = false
+      fs.promises.rename = (from, to) => {
+        if (isArmed && from.includes('users.json${kind}-')) {
+          console.log('about to rename')
+          while (!fs.existsSync('${path}-go'));
         }
-        syncBuiltinESMExports()
-        const { DB } = await import('./db.ts')
-        const db = new DB('file:${path}')
-        await db.addUser('before@me.com', 'x')
-        isArmed = true
-        setInterval(() => {}, 1000)`
-      const outer = spawn('unshare', [...CONTAINER, ...commandOfScript(script)], { cwd: ROOT })
-      t.teardown(() => outer.kill('SIGKILL'))
-      const exited = once(outer, 'exit')
-      let printed = ''
-      for (const stream of [outer.stdout, outer.stderr]) stream.on('data', (data) => (printed += data))
-      while (!/about to rename/.test(printed)) {
-        await Promise.race([once(outer.stdout, 'data'), once(outer.stderr, 'data')])
+        return rename(from, to)
       }
-      const inner = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8'))
-      process.kill(inner, 'SIGSTOP')
-      const past = statSync(`${path}-lock`).mtimeMs / 1000 - 11
-      utimesSync(`${path}-lock`, past, past)
-      const heir = new DB(`file:${path}`)
-      await heir.addUser('new@me.com', 'x')
-      await heir.close()
-      const next = new DB(`file:${path}`)
-      t.teardown(() => next.close())
-      await next.updateUser(1, { session_id: 's' })
-      writeFileSync(`${path}-go`, '')
-      process.kill(inner, 'SIGCONT')
-      t.strictSame(await exited, [1, null])
-      t.match(printed, /has lost its table/, mark)
-      await next.addUser('last@me.com', 'x')
-      await next.close()
-      const { users }: { users: object[] } = JSON.parse(readFileSync(path, 'utf8'))
-      t.match(
-        users,
-        [{ email: 'before@me.com', session_id: 's' }, { email: 'new@me.com' }, { email: 'last@me.com' }],
-        mark,
-      )
-      t.equal(users.length, 3)
-      t.strictSame(readdirSync(dirname(path)).sort(), ['users.json', 'users.json-go'])
-    }
-  },
-)
+      syncBuiltinESMExports()
+      const { DB } = await import('./db.ts')
+      const db = new DB('file:${path}')
+      await db.addUser('before@me.com', 'x')
+      isArmed = true
+      setInterval(() => {}, 1000)`
+    const { program: stopped, signal } = startInContainer(t, commandOfScript(script))
+    await stopped.printed(/about to rename/)
+    signal('SIGSTOP')
+    age(`${path}-lock`)
+    const heir = new DB(`file:${path}`)
+    await heir.addUser('new@me.com', 'x')
+    await heir.close()
+    const next = new DB(`file:${path}`)
+    t.teardown(() => next.close())
+    await next.updateUser(1, { session_id: 's' })
+    writeFileSync(`${path}-go`, '')
+    signal('SIGCONT')
+    t.match(await stopped.exited, { code: 1 })
+    t.match(stopped.stderr, /has lost its table/)
+    await next.addUser('last@me.com', 'x')
+    await next.close()
+    const { users }: { users: object[] } = JSON.parse(readFileSync(path, 'utf8'))
+    t.match(users, [{ email: 'before@me.com', session_id: 's' }, { email: 'new@me.com' }, { email: 'last@me.com' }])
+    t.equal(users.length, 3)
+    t.strictSame(readdirSync(dirname(path)).sort(), ['users.json', 'users.json-go'])
+  })
+}
