@@ -1,11 +1,11 @@
 /** Kills a server under load, again and again, and looks for what it has acknowledged. */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
-import { row, table, temporaryFiles } from './store.ts'
+import { filesAt, row, table, temporaryFiles } from './store.ts'
 
 /** Kills a server `rounds` times, by turns under load and in the fold that a start does; nothing acknowledged may be lost. */
 export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> {
@@ -55,7 +55,7 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
   t.not(inFold, 0, `${inFold} kills in a fold, ${acknowledged.length} users`)
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   t.equal(await server.stop(), 0)
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  t.strictSame(filesAt(path), ['users.json'])
   const stored: { email: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
   const emails = new Set(stored.map(({ email }) => email))
   t.equal(emails.size, stored.length)

@@ -23,9 +23,12 @@ export function writeStore(t: Test, files: Files, path = `${tempDir(t)}/users.js
   return path
 }
 
+/** The names of all files in the directory of a table. */
+export const filesAt = (path: string) => readdirSync(dirname(path)).sort()
+
 /** The temporary files of a table: tables that are written, or with `-wal` logs. */
 export const temporaryFiles = (path: string, kind: '' | '-wal' = '') =>
-  readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}${kind}-tmp-`))
+  filesAt(path).filter((name) => name.startsWith(`${basename(path)}${kind}-tmp-`))
 
 /** Opens a store with these files; it is closed at the end of the test. */
 export async function openWith(t: Test, files: Files, place?: string): Promise<{ db: DB; path: string }> {

@@ -13,30 +13,30 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { FileAdapter } from '../../../lib/db/file-adapter.ts'
 import { User, ValueError } from '../../../user.ts'
+import { AS_NOBODY, NEEDS_ROOT } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
-import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
+import { filesAt, log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
 
 t.jobs = 2
 
-/** What is in a directory, with the contents. */
-const snapshot = (directory: string) =>
-  readdirSync(directory).map((name) => [
-    name,
-    readFileSync(`${directory}/${name}`, 'utf8'),
-    statSync(`${directory}/${name}`).ino,
-  ])
+/** The files in the directory of a table, with their contents. */
+const snapshot = (path: string) =>
+  filesAt(path).map((name) => {
+    const file = join(dirname(path), name)
+    return [name, readFileSync(file, 'utf8'), statSync(file).ino]
+  })
 
 t.test('a DB that does not own its table touches no file, whatever is called', async (t) => {
   const { db: owner, path } = await openWith(t, { '': table(row(1)) })
   await owner.addUser('a@b', 'x')
-  const directory = path.replace('users.json', '')
-  const before = snapshot(directory)
+  const before = snapshot(path)
   const other = new DB(`file:${path}`)
   await t.rejects(other.open(), { name: 'StoreError', message: /is held by this process itself/ })
   await t.rejects(other.addUser('c@d', 'x'), StoreError)
@@ -44,7 +44,7 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
   await other.close()
   await t.rejects(other.addUser('c@d', 'x'), StoreError)
   await new DB(`file:${path}`).close()
-  t.strictSame(snapshot(directory), before)
+  t.strictSame(snapshot(path), before)
   await owner.open()
   await owner.close()
   const next = new DB(`file:${path}`)
@@ -66,7 +66,7 @@ t.test('an adapter that is closed folds nothing any more', async (t) => {
   await adapter.close()
   t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2, 'not folded: the log stays')
   await adapter.write(rows)
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json-wal'])
+  t.strictSame(filesAt(path), ['users.json-wal'])
 })
 
 t.test('calls that are still running when it is closed are kept or refused, and it says which', async (t) => {
@@ -86,10 +86,7 @@ t.test('an owner that has lost its lock, log or directory says so and ends; nobo
     [(path: string) => rmSync(`${path}-lock`), /users.json-lock .*/],
     [(path: string) => writeFileSync(`${path}-lock`, ''), /users.json-lock .*/],
     [(path: string) => rmSync(`${path}-wal`), /users.json-wal was deleted or replaced/],
-    [
-      (path: string) => renameSync(path.replace('/users.json', ''), path.replace('/users.json', '-gone')),
-      /users.json-lock .*/,
-    ],
+    [(path: string) => renameSync(dirname(path), `${dirname(path)}-gone`), /users.json-lock .*/],
   ] as const) {
     const directory = `${tempDir(t)}/data`
     mkdirSync(directory)
@@ -196,7 +193,7 @@ t.test('an attempt to open that fails and leaves a trace does not keep the next 
     await db.close()`)
   t.match(await child.exited, { code: 0 })
   t.match(child.stdout, /^StoreError cannot open \S+: ENOENT.* rename '\S+-wal-tmp-\S+ -> '\S+-wal'\n$/)
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  t.strictSame(filesAt(path), ['users.json'])
 })
 
 t.test('the check of the store finds nothing wrong in the middle of a fold', async (t) => {
@@ -283,8 +280,7 @@ t.test('the files of a DB that nobody closes are not closed by the garbage colle
 
 t.test('a table may not have the name of a file beside another one', async (t) => {
   const { path } = await openWith(t, { '': table(row(1)) })
-  const directory = path.replace('users.json', '')
-  const before = snapshot(directory)
+  const before = snapshot(path)
   const uuid = randomUUID()
   for (const end of ['-wal', '-lock', `-tmp-${uuid}`, `-wal-tmp-${uuid}`]) {
     await t.rejects(new DB(`file:${path}${end}`).open(), {
@@ -292,17 +288,17 @@ t.test('a table may not have the name of a file beside another one', async (t) =
       message: `${path}${end} may belong to another table: choose a name without -wal, -tmp or -lock at its end`,
     })
   }
-  t.strictSame(snapshot(directory), before)
+  t.strictSame(snapshot(path), before)
 })
 
 t.test('a log of an older version is refused in one line, and not ignored', async (t) => {
   const path = writeStore(t, { '': table(row(1)), '-wal-old': log([row(2)]) })
-  const before = snapshot(path.replace('users.json', ''))
+  const before = snapshot(path)
   await t.rejects(new DB(`file:${path}`).open(), {
     name: 'StoreError',
     message: `${path}-wal-old is a log of an older version, with changes that this one cannot read; move it away`,
   })
-  t.strictSame(snapshot(path.replace('users.json', '')), before)
+  t.strictSame(snapshot(path), before)
 })
 
 t.test(
@@ -321,7 +317,7 @@ t.test(
     writeFileSync(precious, 'x')
     symlinkSync(precious, `${path}-wal-tmp-${uuid}`)
     await (await openWith(t, {}, path)).db.close()
-    t.strictSame(readdirSync(path.replace('users.json', '')).sort(), kept.map((end) => `users.json${end}`).sort())
+    t.strictSame(filesAt(path), kept.map((end) => `users.json${end}`).sort())
     t.equal(readFileSync(precious, 'utf8'), 'x', 'a link goes, and not what it leads to')
   },
 )
@@ -354,7 +350,7 @@ t.test('what is not a regular file is refused in one line, and the lock is given
         name: 'StoreError',
         message: new RegExp(`^\\S+users.json${end} is not a regular file; move it away$`),
       })
-      t.strictSame(readdirSync(path.replace('users.json', '')), [`users.json${end}`])
+      t.strictSame(filesAt(path), [`users.json${end}`])
       rmSync(path + end, { recursive: true })
     }
   }
@@ -365,25 +361,19 @@ t.test('what is not a regular file is refused in one line, and the lock is given
   server.close()
 })
 
-t.test(
-  'a file that cannot be looked at is not taken for one that is not there',
-  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
-  async (t) => {
-    for (const end of ['', '-wal']) {
-      const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
-      const directory = path.replace('/users.json', '')
-      spawnSync('chown', ['65534', directory])
-      spawnSync('chmod', ['600', path + end])
-      const program = runScript(`
+t.test('a file that cannot be looked at is not taken for one that is not there', NEEDS_ROOT, async (t) => {
+  for (const end of ['', '-wal']) {
+    const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
+    const directory = dirname(path)
+    spawnSync('chown', ['65534', directory])
+    spawnSync('chmod', ['600', path + end])
+    const program = runScript(`${AS_NOBODY}
         import { DB } from './db.ts'
-        process.setgid(65534)
-        process.setuid(65534)
         const db = new DB('file:${path}')
         await db.addUser('a@b', 'x').catch((error) => console.log(error.name, error.message))
         await db.close()`)
-      t.match(await program.exited, { code: 0 })
-      t.match(program.stdout, new RegExp(`^StoreError cannot open \\S+: EACCES.*users.json${end}`), end)
-      t.strictSame(readdirSync(directory), [`users.json${end}`])
-    }
-  },
-)
+    t.match(await program.exited, { code: 0 })
+    t.match(program.stdout, new RegExp(`^StoreError cannot open \\S+: EACCES.*users.json${end}`), end)
+    t.strictSame(readdirSync(directory), [`users.json${end}`])
+  }
+})

@@ -3,7 +3,6 @@ import {
   chmodSync,
   chownSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
@@ -16,9 +15,9 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { Table } from '../../../lib/db/table.ts'
-import { LIMIT } from '../../helper/disk.ts'
+import { AS_NOBODY, LIMIT, NEEDS_ROOT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
-import { log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
+import { filesAt, log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
 
 const stored = (path: string): { id: number; email: string }[] => JSON.parse(readFileSync(path, 'utf8')).users
 
@@ -35,7 +34,7 @@ async function until(path: string, isSo: () => boolean): Promise<void> {
       watcher.close()
       resolve()
     }
-    const watcher = watch(path.replace('users.json', ''), look)
+    const watcher = watch(dirname(path), look)
     look()
   })
 }
@@ -62,7 +61,7 @@ t.test('a small table is folded after a quiet second', async (t) => {
   t.not(readFileSync(`${path}-wal`, 'utf8'), '')
   await folded(path)
   t.equal(stored(path).length, 1)
-  t.strictSame(readdirSync(path.replace('users.json', '')).sort(), ['users.json', 'users.json-lock', 'users.json-wal'])
+  t.strictSame(filesAt(path), ['users.json', 'users.json-lock', 'users.json-wal'])
 })
 
 t.test('a table with many rows is folded when its log is as long, beside the traffic', async (t) => {
@@ -79,7 +78,7 @@ t.test('a table with many rows is folded when its log is as long, beside the tra
   t.ok(rounds > 10)
   await db.updateUser(7, { session_id: 'during' })
   await db.close()
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  t.strictSame(filesAt(path), ['users.json'])
   const again = new DB(`file:${path}`)
   t.equal((await again.findUserBy({ session_id: 'during' })).id, 7)
   t.equal((await again.findUserBy({ session_id: 's29999' })).id, 30_000)
@@ -122,18 +121,13 @@ t.test('a directory in place of the table: a failed fold, tried again without an
   t.equal(errorsOf(path).length, 1, 'one line, however often it was tried')
 })
 
-t.test(
-  'a directory that has become read-only: writes and reads go on, and the log stays',
-  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
-  async (t) => {
-    const directory = tempDir(t)
-    const path = `${directory}/users.json`
-    writeFileSync(path, table(row(1)), { mode: 0o644 })
-    chownSync(directory, 65534, 65534)
-    const script = `
+t.test('a directory that has become read-only: writes and reads go on, and the log stays', NEEDS_ROOT, async (t) => {
+  const directory = tempDir(t)
+  const path = `${directory}/users.json`
+  writeFileSync(path, table(row(1)), { mode: 0o644 })
+  chownSync(directory, 65534, 65534)
+  const script = `${AS_NOBODY}
       import { DB } from './db.ts'
-      process.setgid(65534)
-      process.setuid(65534)
       const db = new DB('file:${path}')
       await db.open()
       await db.updateUser(1, { session_id: 'before' })
@@ -149,23 +143,22 @@ t.test(
       console.log((await again.findUserBy({ email: 'a@b' })).id)
       await again.close().catch((error) => console.log(error))
       clearInterval(alive)`
-    const child = runScript(script)
-    await child.printed(/open/)
-    t.equal(stored(path).length, 1)
-    t.equal(statSync(path).uid, 65534, 'only root can give a file away')
-    chmodSync(directory, 0o555)
-    child.child.kill('SIGUSR2')
-    t.match(await child.exited, { code: 0 })
-    t.match(child.stdout, /^open\n2\n$/)
-    // tap's own hook, which a child of a test cannot avoid, fails to write to .tap after that.
-    t.match(child.stderr, /^cannot fold \S+users.json-wal into the table, trying again later: EACCES.*\n/)
-    t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2)
-  },
-)
+  const child = runScript(script)
+  await child.printed(/open/)
+  t.equal(stored(path).length, 1)
+  t.equal(statSync(path).uid, 65534, 'only root can give a file away')
+  chmodSync(directory, 0o555)
+  child.child.kill('SIGUSR2')
+  t.match(await child.exited, { code: 0 })
+  t.match(child.stdout, /^open\n2\n$/)
+  // tap's own hook, which a child of a test cannot avoid, fails to write to .tap after that.
+  t.match(child.stderr, /^cannot fold \S+users.json-wal into the table, trying again later: EACCES.*\n/)
+  t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2)
+})
 
 /** The versions of a table that others have made, in the order of time. */
 const editedOf = (path: string) =>
-  readdirSync(dirname(path))
+  filesAt(path)
     .filter((name) => /^users\.json-edited-\d{8}T\d{9}Z$/.test(name))
     .map((name) => readFileSync(join(dirname(path), name), 'utf8'))
 
@@ -192,7 +185,7 @@ t.test('an edit while the table is open gets another name, and does not count', 
       ])
       t.match(stored(path), [row(1), { session_id: 's' }, ...(isWritten ? [{ id: 3 }] : [])])
       t.equal(stored(path).length, isWritten ? 3 : 2)
-      t.equal(readdirSync(dirname(path)).length, 2)
+      t.equal(filesAt(path).length, 2)
     }
   }
   const { db, path } = await openWith(t, {})
@@ -205,15 +198,13 @@ t.test('an edit while the table is open gets another name, and does not count', 
 
 t.test(
   'an edit by root: where it may not be linked it is copied, where it may not be read the fold waits',
-  { skip: process.getuid?.() === 0 ? false : 'only root can become somebody whom a mode stops' },
+  NEEDS_ROOT,
   async (t) => {
     const directory = tempDir(t)
     const path = `${directory}/users.json`
     chownSync(directory, 65534, 65534)
-    const child = runScript(`
+    const child = runScript(`${AS_NOBODY}
       import { DB } from './db.ts'
-      process.setgid(65534)
-      process.setuid(65534)
       const db = new DB('file:${path}')
       await db.addUser('a@b', 'x')
       setInterval(() => {}, 1000)
@@ -242,7 +233,7 @@ t.test(
     t.strictSame(editedOf(path), [edited])
     t.equal(stored(path).length, 2)
     t.equal(child.stderr.match(/cannot fold/g)?.length, 1, 'one line, however often it was tried')
-    t.equal(readdirSync(directory).length, 2)
+    t.equal(filesAt(path).length, 2)
   },
 )
 

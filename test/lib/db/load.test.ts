@@ -1,9 +1,9 @@
 /** Replaying the log over the table. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { runScript } from '../../helper/program.ts'
-import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+import { filesAt, log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a last line that cannot be read is dropped with a warning, and its batch as a whole', async (t) => {
   const errors = t.capture(console, 'error')
@@ -46,7 +46,7 @@ t.test('a log is replayed over an older and over a newer table', async (t) => {
     t.equal((await db.addUser('x@me.com', 'x')).id, 4)
     await db.close()
     t.match(JSON.parse(readFileSync(path, 'utf8')).users, [one, two, three, { id: 4 }])
-    t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+    t.strictSame(filesAt(path), ['users.json'])
   }
 })
 
@@ -84,7 +84,7 @@ t.test('damage: the start is refused with the file and the line, and nothing is 
   ] as const) {
     const path = writeStore(t, { '-wal': content })
     await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message }, `${content}`.slice(0, 80))
-    t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json-wal'])
+    t.strictSame(filesAt(path), ['users.json-wal'])
     t.ok(readFileSync(`${path}-wal`).equals(Buffer.from(content)), 'untouched')
   }
 })
@@ -163,5 +163,5 @@ t.test('a start that is overtaken while it loads gives up, and touches nothing',
     await new DB('file:${path}').open().catch(({ name, message }) => console.log(name, message))`)
   t.match(await child.exited, { code: 0 })
   t.match(child.stdout, /^StoreError \S+users.json-lock was deleted/)
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  t.strictSame(filesAt(path), ['users.json'])
 })

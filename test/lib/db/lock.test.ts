@@ -12,7 +12,6 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { DB, StoreError } from '../../../db.ts'
@@ -21,6 +20,7 @@ import { AS_NOBODY, LIMIT, needs, NEEDS_PRLIMIT, NEEDS_ROOT, smallDisk } from '.
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { commandOf, commandOfScript, Program, runScript, startServer, tempDir } from '../../helper/program.ts'
+import { filesAt } from '../../helper/store.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
@@ -441,6 +441,6 @@ for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
     const { users }: { users: object[] } = JSON.parse(readFileSync(path, 'utf8'))
     t.match(users, [{ email: 'before@me.com', session_id: 's' }, { email: 'new@me.com' }, { email: 'last@me.com' }])
     t.equal(users.length, 3)
-    t.strictSame(readdirSync(dirname(path)).sort(), ['users.json', 'users.json-go'])
+    t.strictSame(filesAt(path), ['users.json', 'users.json-go'])
   })
 }

@@ -1,9 +1,9 @@
 /** `users.json`: every layout, damage, and who may read it. */
-import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { COLUMNS } from '../../../user.ts'
-import { log, openWith, row, table, writeStore } from '../../helper/store.ts'
+import { filesAt, log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a table loads however it is laid out', async (t) => {
   const users = [row(1, { email: '"{[\\ü🙂\n' }), row(3), row(2, { session_id: 's', session_expires_at: 5 })]
@@ -69,7 +69,7 @@ t.test('after a clean stop the table alone holds every row, one a line', async (
   await Promise.all(Array.from({ length: 2000 }, (_, i) => db.addUser(`new${i}@me.com`, 'x'.repeat(250))))
   await db.updateUser(1, { session_id: 's' })
   await db.close()
-  t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+  t.strictSame(filesAt(path), ['users.json'])
   const lines = readFileSync(path, 'utf8').split('\n')
   t.strictSame([lines[0], ...lines.slice(-2)], ['{"users":[', '],"last_id":2002}', ''])
   t.equal(lines.length, 2005)
@@ -133,7 +133,7 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     const path = writeStore(t, { '': content })
     const db = new DB(`file:${path}`)
     await t.rejects(db.open(), { name: 'StoreError', message }, `${content}`.slice(0, 80))
-    t.strictSame(readdirSync(path.replace('users.json', '')), ['users.json'])
+    t.strictSame(filesAt(path), ['users.json'])
     t.ok(readFileSync(path).equals(Buffer.from(content)), 'untouched')
     writeFileSync(path, table(row(1)))
     t.equal(await db.countUsers(), 1, 'it opens when the table was mended')

@@ -1,7 +1,7 @@
 /** A stop: whatever is carried out is answered, whatever signals come. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
@@ -9,6 +9,7 @@ import { connectionsOf, drain } from '../../../lib/server/stop.ts'
 import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { ROOT, startServer, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
+import { filesAt } from '../../helper/store.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 4
@@ -143,7 +144,7 @@ t.test('SIGTERM as soon as the server says that it listens', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   t.equal(await server.stop(), 0)
-  t.strictSame(readdirSync(path.replace('users.json', '')), [])
+  t.strictSame(filesAt(path), [])
 })
 
 t.test('a closed terminal stops it cleanly, and a hash that nobody waits for does not keep it', async (t) => {
