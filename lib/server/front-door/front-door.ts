@@ -19,7 +19,7 @@ import {
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
 import { type Page, show, showError } from './page.ts'
 import * as pages from './pages.ts'
-import { ACCOUNT, returnTo } from './return-to.ts'
+import { returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
 
 /** Answers one method of a page. Of a POST, the form comes back with what it throws. */
@@ -89,7 +89,7 @@ function asPage(handler: PageHandler): Handler {
 function toPage(service: Service, error: unknown, request: IncomingMessage, form: Form = new Map()): Reply {
   const page = request.method === 'POST' ? FORMS.get(pathOf(request.url ?? '')) : undefined
   if (page === undefined) return showError(service, pages.failed, error)
-  const address = carried(returnAddress(service, request, form))
+  const address = returnAddress(service, request, form)
   return showError(service, page, error, { email: emailIn(form), token: form.get('token') ?? '', returnTo: address })
 }
 
@@ -207,7 +207,7 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
     return seeOther(address, sessionCookie(service.config, session.sessionId, secondsLeft))
   }
   const { notice, headers } = takeNotice('/login', service, request)
-  return show(service, page, 200, { returnTo: carried(address), notice }, headers)
+  return show(service, page, 200, { returnTo: address, notice }, headers)
 }
 
 /** Sends a browser to where the login was to lead, with the new session. */
@@ -238,11 +238,6 @@ function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '
 /** Where a form, or a query, asks to return to. */
 function returnAddress({ config }: Service, request: IncomingMessage, form?: Form): string {
   return returnTo(config, form?.get('rd') ?? queryOf(request).get('rd') ?? undefined)
-}
-
-/** The address to return to as a page carries it: empty when a login leads there anyway. */
-function carried(address: string): string {
-  return address === ACCOUNT ? '' : address
 }
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {

@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts'
 
 /** Where a login leads by default. */
-export const ACCOUNT = '/account'
+const ACCOUNT = '/account'
 
 /** The longest address that a browser returns to. */
 export const MAX_ADDRESS_CHARS = 2048
