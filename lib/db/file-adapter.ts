@@ -15,7 +15,7 @@ import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { checkPlace, exitWith, followLinks, naming, orExit, removeTemporary, statFile } from './files.ts'
+import { checkPlace, exitAfter, exitWith, followLinks, removeTemporary, statFile } from './files.ts'
 import { checkOwner, type Files, fold, isAsLeft, mustOwn } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -84,7 +84,7 @@ export class FileAdapter implements Adapter<Rows> {
       const { rows, logLength } = load(path, () => lock.keep())
       const log = await LogFile.replace(`${path}-wal`, 0, logLength, () => lock.check())
       undo.push(() => log.close())
-      await naming(dirname(path), directory.sync())
+      await directory.sync()
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
     } catch (error) {
       for (const step of undo.reverse()) {
@@ -134,7 +134,7 @@ export class FileAdapter implements Adapter<Rows> {
         this.#isClosed = true
         const { log } = this.#files
         mustOwn(this.#files)
-        await orExit(log.cutBack(), `undo a write to ${log.path}`)
+        await log.cutBack().catch((error) => exitAfter(`undo a write to ${log.path}`, error))
         if (log.length === 0) log.remove()
         await log.close()
       })

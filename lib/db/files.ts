@@ -96,25 +96,13 @@ export function followLinks(path: string): string {
   }
 }
 
-/** What to do after the process has ended because nobody knows what the disk holds. */
-export const START_AGAIN = 'start again to go on with what is on the disk'
-
 /**
- * Waits for a step, and ends the process if it fails, as nobody knows what the disk holds then. A failed fsync is not
- * tried again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from
- * fsync Failures?", USENIX ATC 2020).
+ * Ends the process after a step that failed, as nobody knows what the disk holds then. A failed fsync is not tried again, as
+ * the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from fsync Failures?",
+ * USENIX ATC 2020).
  */
-export async function orExit(step: Promise<void>, what: string): Promise<void> {
-  await step.catch((error) => exitWith(`cannot ${what}: ${messageOf(error)}; ${START_AGAIN}`))
-}
-
-/** Adds a file's name to the error of a step: what node says about an open file lacks it. */
-export async function naming<T>(path: string, step: Promise<T>): Promise<T> {
-  try {
-    return await step
-  } catch (error) {
-    throw new Error(`${path}: ${messageOf(error)}`, { cause: error })
-  }
+export function exitAfter(step: string, error: unknown): never {
+  exitWith(`cannot ${step}: ${messageOf(error)}; start again to go on with what is on the disk`)
 }
 
 /** Says in one line why the process ends, and ends it. What was acknowledged is on the disk. */

@@ -7,7 +7,7 @@ import type { BigIntStats } from 'node:fs'
 import { copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { exitWith, orExit, statFile, temporaryName } from './files.ts'
+import { exitAfter, exitWith, statFile, temporaryName } from './files.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
@@ -89,7 +89,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     await unlink(temporary).catch(() => {})
     throw error
   }
-  await orExit(directory.sync(), `sync the directory of ${path}`)
+  await directory.sync().catch((error) => exitAfter(`sync the directory of ${path}`, error))
 }
 
 /**
@@ -117,7 +117,7 @@ async function replaceLog(files: Files, start: number): Promise<void> {
   const { commits, directory, log } = files
   await commits.inTurn(async () => {
     files.log = await LogFile.replace(log.path, start, log.length, () => mustOwn(files))
-    await orExit(directory.sync(), `sync the directory of ${log.path}`)
+    await directory.sync().catch((error) => exitAfter(`sync the directory of ${log.path}`, error))
   })
   // Nobody reads it any more, so a failure to close it does not fail the fold.
   await log.close().catch(() => {})

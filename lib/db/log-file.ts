@@ -3,7 +3,7 @@ import { createReadStream, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { exitWith, leadsTo, START_AGAIN, temporaryName } from './files.ts'
+import { exitAfter, leadsTo, temporaryName } from './files.ts'
 
 /** An open log. */
 export class LogFile {
@@ -67,10 +67,10 @@ export class LogFile {
       isWritten = true
       await this.#file.datasync()
     } catch (error) {
-      if (isWritten && !isFull(error)) exitWith(`cannot sync ${this.path}: ${messageOf(error)}; ${START_AGAIN}`)
+      if (isWritten && !isFull(error)) exitAfter(`sync ${this.path}`, error)
       // On a full btrfs even that can fail. The next append then cuts back before it writes.
       await this.cutBack().catch((undoError) => {
-        if (!isFull(undoError)) exitWith(`cannot undo a write to ${this.path}: ${messageOf(undoError)}; ${START_AGAIN}`)
+        if (!isFull(undoError)) exitAfter(`undo a write to ${this.path}`, undoError)
       })
       throw new StoreError(`cannot write ${this.path}: ${messageOf(error)}`)
     }
