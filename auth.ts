@@ -65,7 +65,7 @@ export class Auth {
     return this.#db.close()
   }
 
-  /** False while the store does not answer: its file is no longer this process's, or its database is silent for a second. */
+  /** False while the store does not answer in time, cannot be written to, or is no longer this process's. */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,

@@ -3,6 +3,7 @@
  * how it survives a crash, is in `lib/db/`.
  */
 import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import {
   type Attributes,
@@ -18,6 +19,9 @@ import { messageOf, ValueError } from './lib/errors.ts'
 import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
+
+/** How long a healthy disk or database may take to answer. */
+const CHECK_MS = 1500
 
 /**
  * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError` when
@@ -59,9 +63,12 @@ export class DB {
     await this.#closed
   }
 
-  /** Checks that the store answers now: a file must still be this process's own, a database must answer within a second. */
+  /** Throws unless the store answers in time: its disk, or a database that can be written to. */
   async check(): Promise<void> {
-    await (await this.#opened()).check()
+    const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
+      throw new StoreError(`the store has not answered for ${CHECK_MS / 1000} seconds`)
+    })
+    await Promise.race([this.#opened().then((engine) => engine.check()), late])
   }
 
   /** How many users there are; with a pattern, only those whose `hashed_password` does not match it. */

@@ -41,7 +41,7 @@ export type Opener = () => Promise<Engine>
 /** What `DB` needs of a store that is open. `DB` validates every value, closes it at most once, and calls nothing after that. */
 export interface Engine {
   close(): Promise<void>
-  /** Throws `StoreError` unless the store answers now. */
+  /** Throws `StoreError` unless reads and writes are possible now. `DB` does not wait for it for long. */
   check(): Promise<void>
   /** The rows whose `hashed_password` does not match the pattern; all without one. */
   count(unlike?: RegExp): Promise<number> | number

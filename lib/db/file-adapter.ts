@@ -10,7 +10,6 @@
  */
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
@@ -33,9 +32,6 @@ export const PAUSES = {
   firstRetryMs: 1000,
 }
 const LAST_RETRY_MS = 60_000
-
-/** How long a healthy disk may take to answer. */
-const CHECK_MS = 1500
 
 /**
  * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in use.
@@ -107,15 +103,10 @@ export class FileAdapter implements Adapter<Rows> {
     return this.#files.commits.add(user, undo)
   }
 
-  /** Throws `StoreError` unless the table is still this process's own and the disk answers. */
-  async check(): Promise<void> {
-    const { commits, path } = this.#files
+  /** Resolves when the disk has answered. Throws `StoreError` unless the table is still this process's own. */
+  check(): Promise<void> {
     // Not while a fold renames its log: the name leads to the next one before this process goes on with it.
-    const checked = commits.inTurn(async () => checkOwner(this.#files))
-    const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
-      throw new StoreError(`the disk of ${path} has not answered for ${CHECK_MS / 1000} seconds`)
-    })
-    await Promise.race([checked, late])
+    return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
   /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */

@@ -24,10 +24,7 @@ export type Files = {
   commits: GroupCommit
 }
 
-/**
- * Throws unless lock and log are this process's own.
- * @throws {StoreError}
- */
+/** Throws `StoreError` unless lock and log are this process's own. */
 export function checkOwner({ lock, log }: Files): void {
   lock.check()
   if (log.isInPlace()) return

@@ -52,7 +52,7 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
   const { rows: backends } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
   try {
     for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
-    await t.rejects(db.check(), { message: 'the database did not answer within 1000 ms' }, 'the limit of a check')
+    await t.rejects(db.check(), { message: 'the store has not answered for 1.5 seconds' }, 'the limit of a check')
     t.match(await ask(), AWAY)
   } catch (error) {
     t.match(error, { code: 'EPERM' }, 'not allowed to stop a process of the database')
