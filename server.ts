@@ -140,14 +140,13 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
   }
   const door = frontDoor(service)
   const routes: Routes = new Map([...Object.entries(ROUTES), ...door.routes])
-  const replyTo = (request: IncomingMessage) => {
+  return createHttpServer(service, (request) => {
     try {
       return dispatch(routes, service, request)
     } catch (error) {
       return door.replyToError(error, request)
     }
-  }
-  return createHttpServer({ replyTo, isStopping: service.isStopping }, config)
+  })
 }
 
 function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {

@@ -2,11 +2,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
-import type { Config } from './config.ts'
 import { Connection } from './connection.ts'
 import { declaresTooLarge } from './form.ts'
 import { ReplyBatch } from './reply-batch.ts'
-import { HttpError, type Reply, replyToError } from './service.ts'
+import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 
 /** A request that takes longer to arrive is answered 408. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -37,16 +36,14 @@ const PARSE_ERRORS = new Map([
   ['ERR_HTTP_REQUEST_TIMEOUT', new HttpError(408, `the request took longer than ${REQUEST_TIMEOUT_MS / 1000} seconds`)],
 ])
 
-/** The service behind the server. */
-export type Responder = {
-  /** Answers a request; may throw. */
-  replyTo(request: IncomingMessage): Promise<Reply> | Reply
-  /** True if replies are the last ones of their connections. */
-  isStopping(): boolean
-}
-
-/** A server that does not listen yet. It logs to stdout where the configuration asks for it. */
-export function createHttpServer({ replyTo, isStopping }: Responder, config: Config): Server {
+/**
+ * A server that does not listen yet. It logs to stdout where the configuration asks for it.
+ * @param replyTo answers a request; may throw
+ */
+export function createHttpServer(
+  { config, isStopping }: Pick<Service, 'config' | 'isStopping'>,
+  replyTo: (request: IncomingMessage) => Promise<Reply> | Reply,
+): Server {
   const server = createServer(LIMITS)
   const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)

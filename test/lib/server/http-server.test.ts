@@ -8,6 +8,7 @@ import { readConfig } from '../../../server.ts'
 import { get, listen, raw, request, statuses } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
+const config = readConfig({ ACCESS_LOG: '0' })
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
 
 /** A raw answer's status and payload; every one must have the common headers and a JSON message. */
@@ -68,16 +69,10 @@ t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', asyn
 })
 
 t.test('a handler that throws, immediately or later', async (t) => {
-  const server = createHttpServer(
-    {
-      replyTo({ url }) {
-        if (url === '/now') throw new HttpError(403, 'now')
-        return Promise.reject(new HttpError(403, 'later'))
-      },
-      isStopping: () => false,
-    },
-    readConfig({ ACCESS_LOG: '0' }),
-  )
+  const server = createHttpServer({ config, isStopping: () => false }, ({ url }) => {
+    if (url === '/now') throw new HttpError(403, 'now')
+    return Promise.reject(new HttpError(403, 'later'))
+  })
   const port = await listen(server)
   t.teardown(() => server.close().closeAllConnections())
   for (const message of ['now', 'later']) {
@@ -87,10 +82,9 @@ t.test('a handler that throws, immediately or later', async (t) => {
 
 t.test('behind a request without Host nothing is carried out, as its reply is the last', async (t) => {
   const carriedOut: string[] = []
-  const server = createHttpServer(
-    { replyTo: ({ url = '' }) => ({ status: 200 + 4 * carriedOut.push(url) }), isStopping: () => false },
-    readConfig({ ACCESS_LOG: '0' }),
-  )
+  const server = createHttpServer({ config, isStopping: () => false }, ({ url = '' }) => ({
+    status: 200 + 4 * carriedOut.push(url),
+  }))
   const port = await listen(server)
   t.teardown(() => server.close().closeAllConnections())
   t.strictSame(statuses(await raw(port, `${get('/')}GET / HTTP/1.1\r\n\r\n${get('/behind')}`)), [204, 400])
@@ -101,18 +95,12 @@ t.test('a stop: what is carried out is answered, and nothing is carried out behi
   for (const first of ['/later', '/now']) {
     let isStopping = false
     const carriedOut: string[] = []
-    const server = createHttpServer(
-      {
-        replyTo({ url = '' }) {
-          carriedOut.push(url)
-          // Before or between two of them, when some have their replies, though these are not written yet.
-          if (url === first) isStopping = true
-          return url === '/later' ? new Promise((resolve) => setImmediate(resolve, { status: 204 })) : { status: 204 }
-        },
-        isStopping: () => isStopping,
-      },
-      readConfig({ ACCESS_LOG: '0' }),
-    )
+    const server = createHttpServer({ config, isStopping: () => isStopping }, ({ url = '' }) => {
+      carriedOut.push(url)
+      // Before or between two of them, when some have their replies, though these are not written yet.
+      if (url === first) isStopping = true
+      return url === '/later' ? new Promise((resolve) => setImmediate(resolve, { status: 204 })) : { status: 204 }
+    })
     const port = await listen(server)
     t.teardown(() => server.close().closeAllConnections())
     const received = await raw(port, get('/') + get(first) + get('/later') + get('/now').repeat(2000))

@@ -11,7 +11,7 @@ const LAST_GET = GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')
 
 t.test('a reply is written at the end of its turn, or at once behind another one of its connection', async (t) => {
   const replyTo = (): Reply => ({ status: 200, body: {} })
-  const server = createHttpServer({ replyTo, isStopping: () => false }, config)
+  const server = createHttpServer({ config, isStopping: () => false }, replyTo)
   const isWritten: boolean[] = []
   server.on('request', (_request, response) => {
     isWritten.push(response.headersSent)
