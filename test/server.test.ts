@@ -3,7 +3,7 @@ import t from 'tap'
 import { Auth } from '../auth.ts'
 import { createService } from '../server.ts'
 import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
-import { requireFromCommonJs, tempDir } from './helper/program.ts'
+import { requireFromCommonJs } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 t.test('the wire contract', async (t) => {
@@ -156,11 +156,4 @@ t.test('twenty servers in one process leave nothing behind', async (t) => {
 
 t.test('require() of server.ts from CommonJS starts nothing', async (t) => {
   t.match(requireFromCommonJs(t, 'server.ts'), { exports: ['createService', 'readConfig'], stderr: '' })
-})
-
-t.test('forty registrations of one email at once', async (t) => {
-  const { url } = await startService(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
-  const answers = await Promise.all(Array.from({ length: 40 }, () => request(`${url}/users`, 'POST', BOB)))
-  t.equal(answers.filter(({ status }) => status === 200).length, 1)
-  t.equal(answers.filter(({ status }) => status === 400).length, 39)
 })

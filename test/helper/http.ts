@@ -31,6 +31,13 @@ export function get(path: string, more = ''): string {
   return `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
 }
 
+/** A form as it is sent by POST; `headers` are lines. */
+export function post(path: string, fields: Record<string, string>, headers = ['Host: x']): string {
+  const body = String(new URLSearchParams(fields))
+  const all = [...headers, 'Content-Type: application/x-www-form-urlencoded', `Content-Length: ${body.length}`]
+  return [`POST ${path} HTTP/1.1`, ...all, '', body].join('\r\n')
+}
+
 /** A request after whose reply the server closes the connection. */
 export const LAST = get('/', 'Connection: close\r\n')
 

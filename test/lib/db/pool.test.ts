@@ -167,7 +167,7 @@ t.test('a script that never closes its DB ends by itself, and has lost nothing',
   const program = runScript(script)
   await program.exited
   t.equal(program.stderr, '')
-  t.ok(Number(program.stdout) < 2000, `${program.stdout} ms`)
+  t.ok(Number(program.stdout) < 9000, `${program.stdout} ms: pg drops a connection after 10 s`)
   const db = new DB(url)
   t.teardown(() => db.close())
   t.equal(await db.countUsers(), 2)

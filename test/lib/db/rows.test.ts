@@ -81,14 +81,3 @@ t.test('a hundred thousand rows with one session load in the time of as many wit
   const one = timeOf(() => 's')
   t.ok(one < 20 * own, `${one / 1000} ms beside ${own / 1000}`)
 })
-
-t.test('an email is found in any ASCII case, and only under its present form', async (t) => {
-  const rows = rowsOf(1)
-  const user = rows.find({ email: 'USER1@me.com' })
-  if (user === undefined) return t.fail('not found')
-  rows.change(user, { email: 'New@me.com' })
-  t.equal(rows.find({ email: 'user1@me.com' }), undefined)
-  t.equal(rows.find({ email: 'nEW@me.com' })?.id, 1)
-  t.equal(rows.find({ id: 1, email: 'other@me.com' }), undefined)
-  t.equal(rows.add(new User(row(2, { email: 'new@ME.com' }))), false)
-})

@@ -28,10 +28,3 @@ t.test('an update that expects another id finds nobody', async (t) => {
   t.equal(engine.count(), 2)
   await engine.close()
 })
-
-t.test('rows with one session are each found when the one before is cleared, also in a file', async (t) => {
-  const { db } = await openWith(t, { '': table(row(3, { session_id: 's' }), row(1, { session_id: 's' }), row(2)) })
-  t.equal((await db.findUserBy({ session_id: 's' })).id, 1)
-  await db.updateUser(1, { session_id: null })
-  t.equal((await db.findUserBy({ session_id: 's' })).id, 3)
-})

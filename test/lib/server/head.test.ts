@@ -6,7 +6,7 @@ import { hostname } from 'node:os'
 import t from 'tap'
 import { checkRegistration, clientOf } from '../../../lib/server/head.ts'
 import { readConfig } from '../../../server.ts'
-import { BOB, raw, request, sessionOf, statuses } from '../../helper/http.ts'
+import { BOB, get, post, raw, request, sessionOf, statuses } from '../../helper/http.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
 t.test('cookies', async (t) => {
@@ -62,27 +62,43 @@ t.test('a client that disconnected before it was asked about is seen to have', a
   t.ok(clientOf(readConfig({}), new IncomingMessage(socket)).signal.aborted)
 })
 
-t.test('the same origin, with or without its port, and what the operator is told once of another', async (t) => {
-  const { port } = await startService(t)
+t.test('a request that another site makes a browser send', async (t) => {
+  const { port, url } = await startService(t)
+  await request(`${url}/users`, 'POST', BOB)
   const errors = t.capture(console, 'error')
-  for (const [host, origin, status] of [
-    ['x', 'http://x', 200],
-    ['X:80', 'http://x', 200],
-    ['x:443', 'https://x', 200],
-    ['x:443', 'http://x', 403],
-    ['x:80', 'https://x', 403],
-    ['x', 'http://x:5000', 403],
-    ['x:5000', 'http://x', 403],
+  for (const [host, headers, status] of [
+    ['x', ['Origin: http://x'], 200],
+    ['X:80', ['Origin: http://x'], 200],
+    ['x:443', ['Origin: https://x'], 200],
+    ['x:443', ['Origin: http://x'], 403],
+    ['x:80', ['Origin: https://x'], 403],
+    ['x', ['Origin: http://x:5000'], 403],
+    ['x:5000', ['Origin: http://x'], 403],
+    ['x', ['Origin: https://evil.example'], 403],
+    ['x', ['Origin: http://x.evil.example'], 403],
+    ['x', ['Origin: null'], 403],
+    ['x', ['Sec-Fetch-Site: cross-site'], 403],
+    ['x', ['Sec-Fetch-Site: cross-site', 'Origin: http://x'], 403],
+    ['x', ['Sec-Fetch-Site: same-site'], 403],
+    ['x', ['Sec-Fetch-Site: same-origin', 'Origin: https://behind.proxy'], 200],
+    ['x', ['Sec-Fetch-Site: none'], 200],
+    ['x', [], 200],
   ] as const) {
-    const body = `email=${host.length}${status}${origin.length}%40me.com&password=x`
-    const type = 'Content-Type: application/x-www-form-urlencoded'
-    const head = `Host: ${host}\r\nOrigin: ${origin}\r\nConnection: close\r\n${type}\r\nContent-Length: ${body.length}`
-    const received = await raw(port, `POST /users HTTP/1.1\r\n${head}\r\n\r\n${body}`)
-    t.strictSame(statuses(received), [status], `${origin} to ${host}`)
+    // Not fetch, which writes Sec-Fetch headers of its own.
+    const all = [`Host: ${host}`, 'Connection: close', ...headers]
+    const received = await raw(port, post('/reset_password', BOB, all))
+    t.strictSame(statuses(received), [status], `${headers} to ${host}`)
+    if (status === 403) t.match(received, /\{"message":"requests from other sites are refused"\}\n$/)
   }
+  t.match(
+    await raw(port, get('/', 'Sec-Fetch-Site: cross-site\r\nConnection: close\r\n')),
+    /^HTTP\/1.1 200 /,
+    'a safe one',
+  )
   t.strictSame(
     errors().map(({ args }) => args[0]),
     ['refused a form: its Origin is http://x, but Host is x:443; if a proxy changes Host, set PUBLIC_URL'],
+    'the operator is told once',
   )
 })
 

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { HttpError } from '../../../lib/server/service.ts'
 import { readConfig } from '../../../server.ts'
-import { get, listen, raw, request, statuses } from '../../helper/http.ts'
+import { BOB, get, listen, post, raw, request, statuses } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
 const config = readConfig({ ACCESS_LOG: '0' })
@@ -57,7 +57,7 @@ t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', asyn
   )
   t.equal(await raw(port, 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'), '')
   const unknown = get('/', 'Expect: wonders\r\n')
-  const login = `${HEAD.replace('/users', '/sessions')}Content-Length: 20\r\n\r\nemail=a@b&password=c`
+  const login = post('/sessions', BOB)
   for (const [before, expected] of [
     [unknown, [417, 400]],
     [get('/') + unknown, [200, 417, 400]],

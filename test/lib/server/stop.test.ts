@@ -6,7 +6,7 @@ import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { connectionsOf, drain } from '../../../lib/server/stop.ts'
-import { BOB, request, sessionOf } from '../../helper/http.ts'
+import { BOB, get, post, request, sessionOf } from '../../helper/http.ts'
 import { ROOT, startServer, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 import { filesAt } from '../../helper/store.ts'
@@ -50,11 +50,10 @@ t.test('under load, every registration that is carried out is answered', async (
 })
 
 t.test('a request that is on its way on an idle connection is answered, with Connection: close', async (t) => {
-  const get = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
   for (let isLate = true; isLate;) {
     const server = await startServer(t)
     const socket = connect({ port: server.port, host: '127.0.0.1' })
-    socket.write(get)
+    socket.write(get('/'))
     let received = ''
     socket.on('data', (data) => (received += data))
     await once(socket, 'data')
@@ -63,7 +62,7 @@ t.test('a request that is on its way on an idle connection is answered, with Con
     server.child.kill('SIGTERM')
     await server.printed(/^stopping\n/m)
     received = ''
-    await new Promise((sent) => socket.write(get, sent))
+    await new Promise((sent) => socket.write(get('/'), sent))
     // Where this process did not get its turn in time, the request was not on its way: again.
     isLate = performance.now() - stopped > 200
     await once(socket, 'close')
@@ -155,8 +154,7 @@ t.test('a closed terminal stops it cleanly, and a hash that nobody waits for doe
   // A hash at this cost takes a quarter of a minute, whatever the machine.
   const hashing = await startServer(t, { BCRYPT_COST: '18' })
   const socket = connect({ port: hashing.port, host: '127.0.0.1' })
-  const body = 'email=bob%40me.com&password=x'
-  socket.write(`${HEAD}Content-Length: ${body.length}\r\n\r\n${body}`)
+  socket.write(post('/users', BOB))
   t.match(await request(hashing.url, 'GET'), { status: 200 })
   socket.destroy()
   hashing.child.kill('SIGTERM')

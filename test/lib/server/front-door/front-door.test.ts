@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { BOB, raw } from '../../../helper/http.ts'
+import { BOB, post, raw } from '../../../helper/http.ts'
 import { startMailer } from '../../../helper/mailer.ts'
 import { startServer } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
@@ -238,9 +238,7 @@ t.test('where a browser would not keep the cookie, the page says so', async (t) 
       ['/login', BOB],
       ['/register', ZOE],
     ] as const) {
-      const head = `Host: ${host}\r\nOrigin: ${origin}\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close`
-      const body = String(new URLSearchParams(user))
-      const shown = await raw(port, `POST ${path} HTTP/1.1\r\n${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+      const shown = await raw(port, post(path, user, [`Host: ${host}`, `Origin: ${origin}`, 'Connection: close']))
       t.match(shown, `HTTP/1.1 ${status} `, `${origin} at ${host}`)
       if (!/evil/.test(origin) && status === 403) t.match(shown, /Over http your browser does not keep the cookie/)
     }
@@ -366,9 +364,7 @@ t.test('broken requests get a page too, or on other paths JSON', async (t) => {
 t.test('a client that disconnects while it waits is no failure', async (t) => {
   // One password at a time: the second waits for the first.
   const server = await startServer(t, { BCRYPT_COST: '10', UV_THREADPOOL_SIZE: '2' })
-  const body = String(new URLSearchParams(BOB))
-  const head = 'Host: a\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n'
-  const request = `POST /login HTTP/1.1\r\n${head}Content-Length: ${body.length}\r\n\r\n${body}`
+  const request = post('/login', BOB, ['Host: a', 'Connection: close'])
   const first = raw(server.port, request)
   const second = connect({ port: server.port, host: '127.0.0.1' })
   second.write(request)
