@@ -187,7 +187,7 @@ async function main(): Promise<void> {
     // A closed terminal sends SIGHUP.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
     const [users, foreignHashes] = [await auth.countUsers(), await auth.countForeignHashes()]
-    console.log(`${listening}\n${summary(auth.options, config, users, foreignHashes)}`)
+    console.log(`${listening}\n${summary(auth.options.databaseUrl, config, users, foreignHashes)}`)
   } catch (error) {
     console.error(messageOf(error))
     process.exit(1)

@@ -1,7 +1,6 @@
-/** At start: where the server listens, and the settings that an operator wants to see. */
+/** At start: where the server listens, and what an operator wants to see. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import type { AuthOptions } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
@@ -26,19 +25,11 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
 
-/** The store, and the settings that matter, a line each. */
-export function summary(options: AuthOptions, config: Config, users: number, foreignHashes: number): string {
-  const settings = [
-    `bcrypt cost ${options.bcryptCost}`,
-    `cookies ${config.cookieSecure ? 'only over HTTPS' : 'also without HTTPS'}`,
-    config.trustProxy ? 'X-Forwarded-For is trusted' : 'no proxy is trusted',
-    options.loginFailures === 0
-      ? 'failed logins are not limited'
-      : `at most ${options.loginFailures} failed logins in 10 minutes`,
-  ]
-  const tokens = config.resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
+/** The store, its users who cannot log in, and who gets reset tokens: a line each. */
+export function summary(databaseUrl: string, { resetWebhook }: Config, users: number, foreignHashes: number): string {
+  const tokens = resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   const foreign = `\nUsers whose hash is not bcrypt's, who cannot log in before they reset their password: ${foreignHashes}`
-  return `Users: ${users} in ${withoutPassword(options.databaseUrl)}; ${settings.join(', ')}
+  return `Users: ${users} in ${withoutPassword(databaseUrl)}
 Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
 }
 
