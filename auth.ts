@@ -33,7 +33,8 @@ export type ResetToken = { resetToken: string; expiresAt: number }
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
- * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now.
+ * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now; those that take
+ * a password throw `Overloaded` when too many wait to be hashed.
  */
 export class Auth {
   /** The options in force, the defaults of those that were not given included. */
@@ -92,7 +93,6 @@ export class Auth {
    * Adds a user (task 5).
    * @throws {InvalidInput} when the email or the password breaks a rule
    * @throws {EmailTaken} when another user has the email; of two simultaneous registrations, one wins
-   * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
     checkNewEmail(email)
@@ -112,7 +112,6 @@ export class Auth {
   /**
    * True if there is a user with this email and this password (task 8).
    * @throws {TooManyFailures} when the client's address or the account has no try left, even if the password is right
-   * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
     return (await this.#authenticate(email, password, client)) !== null
@@ -201,7 +200,6 @@ export class Auth {
    * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
    * @throws {UnknownToken} also when it has been used, replaced or has expired
-   * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
     if ((await this.resetPassword(resetToken, password, email, client)) === null) throw new UnknownToken()
@@ -227,7 +225,6 @@ export class Auth {
    * a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a failed login.
    * @throws {InvalidInput} when the new password breaks a rule
    * @throws {TooManyFailures} as `validLogin` does
-   * @throws {Overloaded} when too many passwords wait to be hashed
    */
   async changePassword(
     userId: number,
