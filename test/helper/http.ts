@@ -1,6 +1,6 @@
 /** Requests: parsed ones, and raw bytes. */
 import { once } from 'node:events'
-import { connect, type Server } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 
 /** A user, as the fields of a form. */
 export const BOB = { email: 'bob@me.com', password: 'right' }
@@ -62,6 +62,14 @@ export async function listen(server: Server, port = 0): Promise<number> {
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return portOf(server)
+}
+
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server)
+  await once(server.close(), 'close')
+  return port
 }
 
 /** The port that a server listens on. */

@@ -10,7 +10,7 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
-import { listen } from './http.ts'
+import { freePort, listen } from './http.ts'
 import { ROOT, tempDir } from './program.ts'
 
 /** The ports behind the proxy. */
@@ -30,7 +30,7 @@ function isThere(program: string, version: string): boolean {
   return !spawnSync(program, [version]).error
 }
 
-const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => isThere(program, '-v')) ?? ''
+export const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => isThere(program, '-v')) ?? ''
 
 export const nginx: ProxyKind = {
   name: 'nginx',
@@ -43,7 +43,6 @@ export const nginx: ProxyKind = {
     const names = ['-addext', 'subjectAltName=DNS:*.example.com']
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
     execFileSync('openssl', ['req', '-x509', ...curve, ...certificate, ...names], { stdio: 'pipe' })
-    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     configure(t, 'nginx.conf', `${at}/nginx.conf`, [
       ['user www-data;', `user ${userInfo().username};`],
       ['/run/nginx.pid', `${at}/pid`],
@@ -58,10 +57,9 @@ export const nginx: ProxyKind = {
       ['server 127.0.0.1:5000;', `server 127.0.0.1:${upstreams.auth};`],
       ['com 127.0.0.1:8081;', `com 127.0.0.1:${upstreams.wiki};`],
       ['com 127.0.0.1:8082;', `com 127.0.0.1:${upstreams.notes};`],
-      ['\nhttp {', `\nhttp { ${temporary.map((name) => `${name}_temp_path ${at}/${name};`).join(' ')}`],
+      ['\nhttp {', `\nhttp { ${temporaryPaths(at)}`],
     ])
-    const args = ['-p', at, '-c', `${at}/nginx.conf`, '-g', 'daemon off;']
-    await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), /start worker processes/)
+    await startNginx(t, at)
     return proxy
   },
 }
@@ -89,6 +87,16 @@ export const caddy: ProxyKind = {
   },
 }
 
+/** The lines by which nginx keeps its temporary files in a directory. */
+export const temporaryPaths = (at: string) =>
+  ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${at}/${name};`).join(' ')
+
+/** Starts nginx with the nginx.conf in a directory, whose error log is stderr; it is stopped at the end of the test. */
+export async function startNginx(t: Test, at: string): Promise<void> {
+  const args = ['-p', at, '-c', `${at}/nginx.conf`, '-g', 'daemon off;']
+  await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), /start worker processes/)
+}
+
 /** Copies a configuration, with our places and ports in it; each has to be in it once. */
 function configure(t: Test, name: string, path: string, changes: [string, string][]): void {
   let configuration = readFileSync(join(ROOT, 'test/proxies', name), 'utf8')
@@ -99,8 +107,8 @@ function configure(t: Test, name: string, path: string, changes: [string, string
   writeFileSync(path, configuration)
 }
 
-/** Waits until a proxy says that it runs; it is stopped at the end of the test. */
-async function started(t: Test, child: ChildProcess, sign: RegExp): Promise<void> {
+/** Waits until a process says on stderr that it runs; it is stopped at the end of the test. */
+export async function started(t: Test, child: ChildProcess, sign: RegExp): Promise<void> {
   const closed = once(child, 'close')
   t.teardown(() => {
     child.kill('SIGTERM')
@@ -118,9 +126,7 @@ async function started(t: Test, child: ChildProcess, sign: RegExp): Promise<void
 
 /** Two ports that are free. */
 async function freePorts(): Promise<Proxy> {
-  const servers = [createServer(), createServer()]
-  const [http = 0, https = 0] = await Promise.all(servers.map((server) => listen(server)))
-  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  const [http, https] = await Promise.all([freePort(), freePort()])
   return { http, https }
 }
 

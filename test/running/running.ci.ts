@@ -1,28 +1,16 @@
 /** What "Running it" in the README promises: the backup, and the files in this folder as they are. */
-import { execFile, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { DB } from '../../db.ts'
-import { request, sessionOf } from '../helper/http.ts'
+import { freePort, request, sessionOf } from '../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../helper/postgres.ts'
-import { ROOT, startServer, tempDir } from '../helper/program.ts'
+import { Program, ROOT, startServer, tempDir } from '../helper/program.ts'
+import { NGINX, startNginx, temporaryPaths } from '../helper/proxies.ts'
 
 const HERE = join(ROOT, 'test/running')
-const NGINX = ['nginx', '/usr/sbin/nginx'].find((program) => !spawnSync(program, ['-v']).error)
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = Object(server.address())
-  server.close()
-  await once(server, 'close')
-  return Number(port)
-}
 
 t.test('a backup while the service writes has every user that was acknowledged before', async (t) => {
   const path = `${tempDir(t)}/users.json`
@@ -103,11 +91,9 @@ const NEEDS_NODE = { skip: NODE === undefined && 'no node 22.18: npm ci --prefix
 /** Runs a command line of a file in this folder, with no directory for temporary files, until it has served and stopped. */
 async function serves(t: Test, directory: string, command: string[], env: Record<string, string>): Promise<void> {
   const port = await freePort()
-  const [program = '', ...args] = command
-  const child = spawn(program, args, {
-    cwd: directory,
-    env: {
-      ...process.env,
+  const program = new Program(
+    command,
+    {
       ...env,
       PATH: `${NODE}:${process.env['PATH']}`,
       NODE_OPTIONS: '',
@@ -116,19 +102,15 @@ async function serves(t: Test, directory: string, command: string[], env: Record
       PORT: `${port}`,
       BCRYPT_COST: '4',
     },
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const exited = once(child, 'exit')
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (printed += data))
-  while (!/listening on/i.test(printed)) {
-    const ended = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)])
-    if (ended) throw new Error(printed)
-  }
+    [],
+    [],
+    ['env', '-C', directory],
+  )
+  t.teardown(() => program.child.kill('SIGKILL'))
+  await program.printed(/listening on/i)
   const user = { email: 'a@b', password: 'p' }
   t.match(await request(`http://127.0.0.1:${port}/users`, 'POST', user), { status: 200 })
-  child.kill('SIGTERM')
-  t.strictSame(await exited, [0, null], 'it stops cleanly')
+  t.equal(await program.stop(), 0, 'it stops cleanly')
 }
 
 t.test("the Dockerfile's files and command serve, also with a root that is read-only", NEEDS_NODE, async (t) => {
@@ -161,7 +143,7 @@ t.test("the unit's command serves", NEEDS_NODE, async (t) => {
   t.ok(existsSync(`${state}/users.json`))
 })
 
-const NEEDS_NGINX = { skip: NEEDS_POSTGRES.skip || (NGINX === undefined && 'no nginx: apt-get install nginx-light') }
+const NEEDS_NGINX = { skip: NEEDS_POSTGRES.skip || (NGINX === '' && 'no nginx: apt-get install nginx-light') }
 
 t.test('two nodes behind nginx: a session of one is known to both, and one may go', NEEDS_NGINX, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
@@ -172,24 +154,12 @@ t.test('two nodes behind nginx: a session of one is known to both, and one may g
     .replace(':5001', `:${one.port}`)
     .replace(':5002', `:${two.port}`)
     .replace('listen 127.0.0.1:5000', `listen 127.0.0.1:${port}`)
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${directory}/${name};`,
-  )
   mkdirSync(`${directory}/logs`)
   writeFileSync(
     `${directory}/nginx.conf`,
-    `daemon off; pid ${directory}/pid; error_log stderr notice; events {}
-    http { access_log off; ${temporary.join(' ')} ${nodes} }`,
+    `pid ${directory}/pid; error_log stderr notice; events {} http { access_log off; ${temporaryPaths(directory)} ${nodes} }`,
   )
-  const nginx = spawn(NGINX ?? '', ['-p', directory, '-c', `${directory}/nginx.conf`])
-  const exited = once(nginx, 'exit')
-  t.teardown(async () => {
-    nginx.kill('SIGTERM')
-    await exited
-  })
-  let log = ''
-  nginx.stderr.on('data', (data) => (log += data))
-  while (!log.includes('start worker processes')) await once(nginx.stderr, 'data')
+  await startNginx(t, directory)
   const url = `http://127.0.0.1:${port}`
   const user = { email: 'a@b', password: 'p' }
   t.match(await request(`${url}/users`, 'POST', user), { status: 200 })

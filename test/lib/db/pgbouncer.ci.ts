@@ -1,27 +1,22 @@
 /** Answers through PgBouncer; .ci/run runs this. */
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawn } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
-import { listen } from '../../helper/http.ts'
+import { needs } from '../../helper/disk.ts'
+import { freePort } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
 import { tempDir } from '../../helper/program.ts'
+import { started } from '../../helper/proxies.ts'
 
-const HAS_PGBOUNCER = spawnSync('pgbouncer', ['--version']).status === 0
-const NEEDS_PGBOUNCER = {
-  skip: NEEDS_POSTGRES.skip || (HAS_PGBOUNCER ? false : 'no PgBouncer: install pgbouncer to run this test'),
-}
+const NEEDS_PGBOUNCER = { skip: NEEDS_POSTGRES.skip || needs('pgbouncer', '--version').skip }
 
 /** Starts a PgBouncer in transaction mode, before the database of a URL; resolves with its URL. */
 async function startPgBouncer(t: Test, url: string, setting = ''): Promise<string> {
   const { hostname, port, username, password } = new URL(url)
   const directory = tempDir(t)
   chmodSync(directory, 0o755)
-  const free = createServer()
-  const pooled = Object.assign(new URL(url), { port: `${await listen(free)}` })
-  free.close()
+  const pooled = Object.assign(new URL(url), { port: `${await freePort()}` })
   writeFileSync(`${directory}/users.txt`, `"${username}" "${password}"\n`)
   const ini = `[databases]
     * = host=${hostname} port=${port || 5432}
@@ -39,17 +34,7 @@ async function startPgBouncer(t: Test, url: string, setting = ''): Promise<strin
   // It refuses to run as root.
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
   const pooler = spawn('pgbouncer', [`${directory}/pgbouncer.ini`], { ...user, stdio: ['ignore', 'ignore', 'pipe'] })
-  const exited = once(pooler, 'exit')
-  t.teardown(async () => {
-    pooler.kill('SIGKILL')
-    await exited
-  })
-  let log = ''
-  pooler.stderr.on('data', (data) => (log += data))
-  while (!/process up/.test(log)) {
-    const [code] = await Promise.race([once(pooler.stderr, 'data').then(() => [undefined]), exited])
-    if (code !== undefined) throw new Error(`PgBouncer ended: ${log}`)
-  }
+  await started(t, pooler, /process up/)
   return pooled.href
 }
 
