@@ -1,6 +1,6 @@
 /** Cookies, whose session a request carries, and what an app is told of it. */
 import type { IncomingMessage } from 'node:http'
-import type { User } from '../../auth.ts'
+import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { HttpError, type ReplyHeaders, type Service } from './service.ts'
 
@@ -33,10 +33,7 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
  * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one set by this host,
  * one by its domain, one that an app below the domain has planted.
  */
-export async function sessionOf(
-  { auth, config }: Service,
-  request: IncomingMessage,
-): Promise<{ sessionId: string; user: User } | null> {
+export async function sessionOf({ auth, config }: Service, request: IncomingMessage): Promise<Session | null> {
   for (const sessionId of cookiesOf(request, config.cookieName)) {
     const user = await auth.getUserFromSessionId(sessionId)
     if (user !== null) return { sessionId, user }
