@@ -7,17 +7,9 @@ import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
 import { field, type Form, readForm } from '../form.ts'
 import { checkRegistration, clientOf, cut, pathOf } from '../head.ts'
-import {
-  type Handler,
-  HttpError,
-  type Reply,
-  type ReplyHeaders,
-  replyToError as toJson,
-  type Routes,
-  type Service,
-} from '../service.ts'
+import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
-import { type Page, show, showError } from './page.ts'
+import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
 import { returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
@@ -142,8 +134,7 @@ const TO_LOGIN = '/login?rd=/account'
 async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
   const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
-  const { notice, headers } = takeNotice('/account', service, request)
-  return { ...show(service, pages.account, 200, { email: user.email, notice }, headers), userId: user.id }
+  return { ...showNotice('/account', service, request, pages.account, { email: user.email }), userId: user.id }
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
@@ -206,8 +197,7 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
     const secondsLeft = (session.user.session_expires_at ?? 0) - Math.floor(Date.now() / 1000)
     return seeOther(address, sessionCookie(service.config, session.sessionId, secondsLeft))
   }
-  const { notice, headers } = takeNotice('/login', service, request)
-  return show(service, page, 200, { returnTo: address, notice }, headers)
+  return showNotice('/login', service, request, page, { returnTo: address })
 }
 
 /** Sends a browser to where the login was to lead, with the new session. */
@@ -261,13 +251,15 @@ function noticeCookie(config: Config, notice: string, maxAge = 60): string {
   return cookie(config, 'notice', notice, maxAge)
 }
 
-/** What to tell on a page, and the header that makes sure it is told once. */
-function takeNotice(
+/** Shows a page, and on it once what the form before it has done. */
+function showNotice(
   path: string,
-  { config }: Service,
+  service: Service,
   request: IncomingMessage,
-): { notice: string; headers: ReplyHeaders } {
+  page: Page,
+  state: Partial<State>,
+): Reply {
   const notice = NOTICES.get(`${path} ${cookiesOf(request, 'notice')[0]}`)
-  if (notice === undefined) return { notice: '', headers: {} }
-  return { notice, headers: { 'Set-Cookie': noticeCookie(config, '', 0) } }
+  if (notice === undefined) return show(service, page, 200, state)
+  return show(service, page, 200, { ...state, notice }, { 'Set-Cookie': noticeCookie(service.config, '', 0) })
 }
