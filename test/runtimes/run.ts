@@ -123,7 +123,7 @@ function test(runtime: Runtime): string {
   const isNode = runtime.name === 'node'
   const { status, stdout, stderr } = spawnSync(
     isNode ? program : process.execPath,
-    ['--import', 'tsx', 'test/run.ts', '--disable-coverage', ...(isNode ? TESTS : PROGRAM_TESTS)],
+    ['--import', 'tsx', 'test/run.ts', ...(isNode ? TESTS : PROGRAM_TESTS)],
     {
       cwd: ROOT,
       encoding: 'utf8',
