@@ -4,14 +4,13 @@
  * does not start, fails main.ts or a test, does not stop cleanly or loses its user.
  */
 import { deepEqual, equal } from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { raw, request } from '../helper/http.ts'
-import { ROOT } from '../helper/program.ts'
+import { Program, ROOT } from '../helper/program.ts'
 
 /** A runtime: where its program is, and what comes before the name of the file to run. */
 type Runtime = { name: string; program: string; args: string[] }
@@ -54,7 +53,7 @@ const REQUESTS = new Map([
 ])
 
 /** What has been started, to be killed at the end where a check failed before. */
-const children: ChildProcess[] = []
+const programs: Program[] = []
 
 /** Tells the outcome of a check. */
 type Say = (check: string, outcome: string) => void
@@ -65,41 +64,24 @@ function programOf(runtime: Runtime): string {
 }
 
 /** Runs a file of the project with a runtime; it is killed where it hangs. */
-function run(runtime: Runtime, file: string, env: Record<string, string>) {
-  const child = spawn(programOf(runtime), [...runtime.args, file], {
-    cwd: ROOT,
-    env: { ...process.env, NO_COLOR: '1', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: PROGRAM_TIMEOUT,
-    killSignal: 'SIGKILL',
-  })
-  children.push(child)
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', (data) => (stdout += data))
-  child.stderr.on('data', (data) => (stderr += data))
-  const ended = once(child, 'close').then(([code]) => ({ code, stdout, stderr }))
-  return { child, ended }
+function run(runtime: Runtime, file: string, env: Record<string, string>): Program {
+  const program = new Program([programOf(runtime), ...runtime.args, file], { NO_COLOR: '1', ...env })
+  programs.push(program)
+  void delay(PROGRAM_TIMEOUT, undefined, { ref: false }).then(() => program.child.kill('SIGKILL'))
+  return program
 }
 
-/** Starts the server; resolves with its address when it listens, and rejects when it ends before. */
-async function start(runtime: Runtime, env: Record<string, string>) {
+/** Starts the server; resolves with it and its address when it listens. */
+async function start(runtime: Runtime, env: Record<string, string>): Promise<{ server: Program; url: string }> {
   const server = run(runtime, 'server.ts', env)
-  const listening = new Promise<string>((resolve) => {
-    let lines = ''
-    server.child.stdout.on('data', (data) => {
-      const url = /http:\/\/\S+:\d+(?=\s)/.exec((lines += data))
-      if (url !== null) resolve(url[0])
-    })
-  })
-  const ended = server.ended.then(({ code, stderr }) => Promise.reject(new Error(`ended with ${code}: ${stderr}`)))
-  return { ...server, url: await Promise.race([listening, ended]) }
+  const [url] = await server.printed(/http:\/\/\S+:\d+(?=\s)/)
+  return { server, url }
 }
 
 /** Stops the server as systemd does, and checks that it ends well and leaves one file, with one user on one line. */
-async function stop({ child, ended }: Awaited<ReturnType<typeof start>>, directory: string): Promise<void> {
-  child.kill('SIGTERM')
-  const { code, stderr } = await ended
-  equal(code, 0, `exit code ${code} at the stop: ${stderr}`)
+async function stop(server: Program, directory: string): Promise<void> {
+  const code = await server.stop()
+  equal(code, 0, `exit code ${code} at the stop: ${server.stderr}`)
   deepEqual(readdirSync(directory), ['users.json'], `left behind: ${readdirSync(directory).join(' ')}`)
   const [, row = '', end] = readFileSync(join(directory, 'users.json'), 'utf8').split('\n')
   equal(end, '],"last_id":1}', 'more or less than one user')
@@ -111,7 +93,7 @@ async function answers(url: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (const [name, bytes] of REQUESTS) {
     const received = raw(Number(new URL(url).port), bytes)
-    const none = setTimeout(ANSWER_TIMEOUT, 'no end of the answer', { ref: false })
+    const none = delay(ANSWER_TIMEOUT, 'no end of the answer', { ref: false })
     found.set(name, (await Promise.race([received, none])).replace(/\r\nDate: .*/, ''))
   }
   return found
@@ -148,20 +130,18 @@ async function check(runtime: Runtime, directory: string, say: Say): Promise<Map
   }
   const first = await start(runtime, store)
   say('start', 'ok')
-  const main = await run(runtime, 'main.ts', { BASE_URL: first.url }).ended
-  deepEqual(
-    main,
-    { code: 0, stdout: '', stderr: '' },
-    `exit code ${main.code} of main.ts: ${main.stdout}${main.stderr}`,
-  )
+  const main = run(runtime, 'main.ts', { BASE_URL: first.url })
+  const { code } = await main.exited
+  const printed = main.stdout + main.stderr
+  deepEqual({ code, printed }, { code: 0, printed: '' }, `exit code ${code} of main.ts: ${printed}`)
   say('main.ts', 'ok')
   const found = await answers(first.url)
-  await stop(first, directory)
+  await stop(first.server, directory)
   say('stop', 'ok')
   const second = await start(runtime, store)
   equal((await request(`${second.url}/users`, 'POST', USER)).status, 400, 'registered once more')
   equal((await request(`${second.url}/sessions`, 'POST', USER)).status, 200, 'cannot log in')
-  await stop(second, directory)
+  await stop(second.server, directory)
   say('restart', 'ok')
   return found
 }
@@ -186,6 +166,6 @@ for (const runtime of RUNTIMES) {
     say('FAILED', String(error).replace(/\s+/g, ' '))
     process.exitCode = 1
   }
-  for (const child of children.splice(0)) child.kill('SIGKILL')
+  for (const { child } of programs.splice(0)) child.kill('SIGKILL')
   rmSync(directory, { recursive: true, force: true })
 }
