@@ -20,6 +20,8 @@ t.test('cookies', async (t) => {
     [`session_id=${session}; session_id=x`, 200],
     [`session_id=x; session_id=${session}`, 200],
     [`my_session_id=${session}`, 403],
+    [`a=b;\xa0session_id=${session}`, 403],
+    [`a=b;x session_id=${session}`, 403],
     [`session_ids=${session}`, 403],
     [`SESSION_ID=${session}`, 403],
     ['session_id', 403],
