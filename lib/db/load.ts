@@ -1,11 +1,10 @@
 /** Reading a table and replaying its log over it. */
-import { User } from '../../user.ts'
-import { messageOf } from '../errors.ts'
+import type { User } from '../../user.ts'
 import { StoreError } from './engine.ts'
 import { statFile } from './files.ts'
 import { parseBlock, readBlocks } from './lines.ts'
 import { Rows } from './rows.ts'
-import { readTable, type Stored } from './table-file.ts'
+import { readTable, type Stored, toUser } from './table-file.ts'
 
 /** What a start finds: the rows, and the log as far as it is readable, in bytes. */
 export type Loaded = { rows: Rows; logLength: number }
@@ -65,8 +64,10 @@ function readLog(path: string, keep: () => void): Log {
         continue
       }
       for (const batch of values) {
-        line++
-        for (const user of toUsers(batch, `${path}, line ${line}`)) {
+        const place = `${path}, line ${++line}`
+        if (!Array.isArray(batch)) throw new StoreError(`${place}: a batch must be a list of rows`)
+        for (const row of batch) {
+          const user = toUser(row, () => place)
           log.users.set(user.id, user)
           log.lines.set(user.id, line)
         }
@@ -78,13 +79,4 @@ function readLog(path: string, keep: () => void): Log {
     console.error(`${broken}: dropped: a crash cut it off before any client was told that it was stored`)
   }
   return log
-}
-
-function toUsers(batch: unknown, place: string): User[] {
-  try {
-    if (!Array.isArray(batch)) throw new Error('a batch must be a list of rows')
-    return batch.map((row) => new User(row))
-  } catch (error) {
-    throw new StoreError(`${place}: ${messageOf(error)}`)
-  }
 }

@@ -62,7 +62,7 @@ function readLines(path: string, keep: () => void, stored: Stored): string | und
       // Every row but the last one has a comma behind it.
       if (hasComma === false) return placeOf(users.length - 1)
       if (values === undefined) return placeOf(users.length)
-      addAll(stored, values)
+      for (const row of values) users.push(toUser(row, () => placeOf(users.length)))
       end += bytes
       hasComma = block[end - 2] === COMMA
     }
@@ -79,9 +79,8 @@ function readWhole(path: string, place: string): Stored {
   if (typeof lastId !== 'number' || !Number.isSafeInteger(lastId) || lastId < 0) {
     throw new StoreError(`${path}: last_id must be the highest id that was ever given, or missing`)
   }
-  const stored: Stored = { users: [], lastId, placeOf: (index) => `${path}, row ${index + 1}` }
-  addAll(stored, rows)
-  return stored
+  const placeOf = (index: number) => `${path}, row ${index + 1}`
+  return { users: rows.map((row, i) => toUser(row, () => placeOf(i))), lastId, placeOf }
 }
 
 function parseWhole(path: string, place: string): unknown {
@@ -101,13 +100,12 @@ function parseWhole(path: string, place: string): unknown {
   }
 }
 
-function addAll({ users, placeOf }: Stored, rows: unknown[]): void {
-  for (const row of rows) {
-    try {
-      users.push(new User(row))
-    } catch (error) {
-      throw new StoreError(`${placeOf(users.length)}: ${messageOf(error)}`)
-    }
+/** A row of a file as a user. An error says where the row stands. */
+export function toUser(row: unknown, placeOf: () => string): User {
+  try {
+    return new User(row)
+  } catch (error) {
+    throw new StoreError(`${placeOf()}: ${messageOf(error)}`)
   }
 }
 
