@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto'
 import {
   type BigIntStats,
-  existsSync,
   fstatSync,
   lstatSync,
   readdirSync,
@@ -60,11 +59,6 @@ export function removeTemporary(path: string): void {
 export function checkPlace(path: string): void {
   if (/-(wal|lock)$/.test(path) || TEMPORARY.test(path)) {
     throw new StoreError(`${path} may belong to another table: choose a name without -wal, -tmp or -lock at its end`)
-  }
-  if (existsSync(`${path}-wal-old`)) {
-    throw new StoreError(
-      `${path}-wal-old is a log of an older version, with changes that this one cannot read; move it away`,
-    )
   }
   if (!isMounted(path)) return
   throw new StoreError(

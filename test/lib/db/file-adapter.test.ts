@@ -291,16 +291,6 @@ t.test('a table may not have the name of a file beside another one', async (t) =
   t.strictSame(snapshot(path), before)
 })
 
-t.test('a log of an older version is refused in one line, and not ignored', async (t) => {
-  const path = writeStore(t, { '': table(row(1)), '-wal-old': log([row(2)]) })
-  const before = snapshot(path)
-  await t.rejects(new DB(`file:${path}`).open(), {
-    name: 'StoreError',
-    message: `${path}-wal-old is a log of an older version, with changes that this one cannot read; move it away`,
-  })
-  t.strictSame(snapshot(path), before)
-})
-
 t.test(
   'the temporary files that others have left are removed before the table is read, and nothing else',
   async (t) => {
