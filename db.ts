@@ -84,8 +84,7 @@ export class DB {
   async addUser(email: string, hashedPassword: string): Promise<User> {
     checkValue('email', email)
     checkValue('hashed_password', hashedPassword)
-    const engine = await this.#opened()
-    return engine.insert({ email, hashed_password: hashedPassword })
+    return (await this.#opened()).insert(email, hashedPassword)
   }
 
   /**

@@ -32,9 +32,6 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/** A user to insert; the store assigns the id. */
-export type NewUser = Attributes & Pick<User, 'email' | 'hashed_password'>
-
 /** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is called. */
 export type Opener = () => Promise<Engine>
 
@@ -45,8 +42,8 @@ export interface Engine {
   check(): Promise<void>
   /** The rows whose `hashed_password` does not match the pattern; all without one. */
   count(unlike?: RegExp): Promise<number> | number
-  /** Adds a row with these columns, the next id, and null in the others. Throws `EmailTaken`. */
-  insert(columns: NewUser): Promise<User>
+  /** Adds a row with the next id, and null in the other columns. Throws `EmailTaken`. */
+  insert(email: string, hashedPassword: string): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /** Resolves to true if there was a row with this id and the expected values. Throws `EmailTaken`. */

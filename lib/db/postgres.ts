@@ -3,7 +3,7 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
 import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
-import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
+import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
 import { commit, explain, hasCode, LIMITS, openPool, readUrl, use } from './pool.ts'
 import { EMAIL_KEY, prepareTable } from './schema.ts'
 
@@ -55,15 +55,13 @@ export class Postgres implements Engine {
   }
 
   /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
-  async insert(columns: NewUser): Promise<User> {
-    const values: unknown[] = [emailKey(columns.email)]
-    const names = Object.keys(columns).filter(isColumn)
-    const parameters = names.map((name) => `$${values.push(columns[name] ?? null)}${castOf(name)}`)
-    const text = `insert into ${TABLE} (${names.join()}) select ${parameters.join()}
-      where not exists (select from ${TABLE} where ${EMAIL_KEY} = $1)
+  async insert(email: string, hashedPassword: string): Promise<User> {
+    const text = `insert into ${TABLE} (email, hashed_password) select $1, $2
+      where not exists (select from ${TABLE} where ${EMAIL_KEY} = $3)
       on conflict (${EMAIL_KEY}) do nothing returning ${NAMES}`
-    const [user] = await this.#use((client) => commit<User>(client, text, values), columns.email)
-    if (user === undefined) throw new EmailTaken(columns.email)
+    const values = [email, hashedPassword, emailKey(email)]
+    const [user] = await this.#use((client) => commit<User>(client, text, values), email)
+    if (user === undefined) throw new EmailTaken(email)
     return new User(user)
   }
 

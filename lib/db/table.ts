@@ -1,7 +1,7 @@
 /** The engine in memory: every change goes to the log, or is undone. */
 import { Low, Memory } from 'lowdb'
 import { User } from '../../user.ts'
-import { type Attributes, EmailTaken, type Engine, type NewUser, StoreError } from './engine.ts'
+import { type Attributes, EmailTaken, type Engine } from './engine.ts'
 import { FileAdapter, PAUSES } from './file-adapter.ts'
 import { Rows } from './rows.ts'
 
@@ -46,13 +46,10 @@ export class Table implements Engine {
   }
 
   /** Adds a row, with the next id. */
-  async insert(columns: NewUser): Promise<User> {
+  async insert(email: string, hashedPassword: string): Promise<User> {
     const rows = this.#low.data
-    if (rows.find({ email: columns.email }) !== undefined) throw new EmailTaken(columns.email)
-    if (rows.lastId === Number.MAX_SAFE_INTEGER) {
-      throw new StoreError(`the table is full: there is no id after ${rows.lastId}; give that user a smaller one`)
-    }
-    const user = new User({ ...columns, id: rows.lastId + 1 })
+    if (rows.find({ email }) !== undefined) throw new EmailTaken(email)
+    const user = new User({ id: rows.lastId + 1, email, hashed_password: hashedPassword })
     const copy = copyOf(user)
     rows.add(user)
     await this.#file?.append(user, () => rows.removeLast())

@@ -12,8 +12,6 @@ import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 import { row, table } from '../../helper/store.ts'
 
-const NEW = { email: 'bob@me.com', hashed_password: 'x' }
-
 /** An engine that is closed at the end of the test. */
 async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
   const engine = await Postgres.at(url, limits)()
@@ -62,7 +60,7 @@ t.test('several services, one table', NEEDS_POSTGRES, async (t) => {
 t.test('connections that are cut, and a database that is away and comes back', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const engine = await openEngine(t, `${url}?max=3`)
-  const insert = (email: string) => engine.insert({ ...NEW, email })
+  const insert = (email: string) => engine.insert(email, 'x')
   await Promise.all(['a', 'b', 'c', 'd', 'e'].map(insert))
   t.ok(Number((await admin.query(CUT, [name])).rowCount) <= 3, 'the pool is bounded')
   await until(() => insert('f'))
@@ -82,13 +80,13 @@ t.test('connections that are cut, and a database that is away and comes back', N
 t.test('a statement that hangs harms itself alone', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const engine = await openEngine(t, `${url}?max=2`, { ...LIMITS, statementMs: 500, hangMs: 1000 })
-  await engine.insert(NEW)
+  await engine.insert('bob@me.com', 'x')
   const other = await connectTo(t, url)
   await other.query('begin; select from users for update')
   const update = () => engine.update(1, { reset_token: 'x' }, {})
   const refused = { name: 'StoreError', message: 'the database: canceling statement due to statement timeout' }
   const slow = t.rejects(update(), refused, 'given up by the database')
-  const others = Array.from({ length: 50 }, (_, i) => engine.insert({ ...NEW, email: `${i}` }))
+  const others = Array.from({ length: 50 }, (_, i) => engine.insert(`${i}`, 'x'))
   t.equal((await Promise.all(others)).length, 50)
   await slow
 
@@ -138,7 +136,7 @@ t.test('transactions that the database gives up for others are tried again', NEE
     await admin.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`)
     const [engine] = await Promise.all([openEngine(t, url), openEngine(t, url)])
     const emails = Array.from({ length: 40 }, (_, i) => `${i}@b`)
-    await Promise.all(emails.map((email) => engine.insert({ ...NEW, email })))
+    await Promise.all(emails.map((email) => engine.insert(email, 'x')))
     const updates = emails.map((email, i) => engine.update(1 + (i % 2), { session_id: email }, {}))
     t.notOk((await Promise.all(updates)).includes(false), isolation)
   }
@@ -147,7 +145,7 @@ t.test('transactions that the database gives up for others are tried again', NEE
 t.test('close() waits for what was asked', NEEDS_POSTGRES, async (t) => {
   const { url } = await createDatabase(t)
   const engine = await Postgres.at(`${url}?max=1`)()
-  const inserts = Array.from({ length: 20 }, (_, i) => engine.insert({ ...NEW, email: `${i}` }))
+  const inserts = Array.from({ length: 20 }, (_, i) => engine.insert(`${i}`, 'x'))
   await engine.close()
   t.equal((await Promise.all(inserts)).length, 20)
 })
