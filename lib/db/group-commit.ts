@@ -12,16 +12,12 @@ export class GroupCommit {
   readonly #write: (line: string) => Promise<void>
   #waiting: Change[] = []
   #turn: Promise<unknown> = Promise.resolve()
-  #failures = 0
+  /** How many batches were undone. */
+  failures = 0
 
   /** `write` makes a line durable. */
   constructor(write: (line: string) => Promise<void>) {
     this.#write = write
-  }
-
-  /** How many batches were undone. */
-  get failures(): number {
-    return this.#failures
   }
 
   /** Resolves when the changed row is durable. If it cannot be, calls `undo` and rejects. */
@@ -53,7 +49,7 @@ export class GroupCommit {
         await this.#write(`[${batch.map(({ row }) => row).join(',')}]\n`)
         for (const { resolve } of batch) resolve()
       } catch (error) {
-        this.#failures++
+        this.failures++
         // What was changed later was built on it.
         const undone = [...batch, ...changes.splice(0), ...this.#waiting.splice(0)]
         for (const { undo } of undone.toReversed()) undo()

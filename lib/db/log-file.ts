@@ -9,14 +9,15 @@ import { exitAfter, leadsTo, temporaryName } from './files.ts'
 export class LogFile {
   readonly path: string
   readonly #file: FileHandle
-  #length: number
+  /** How long the durable part is, in bytes. */
+  length: number
   /** True while bytes of an unfinished write may follow the durable part. */
   #isTorn = false
 
   private constructor(path: string, file: FileHandle, length: number) {
     this.path = path
     this.#file = file
-    this.#length = length
+    this.length = length
   }
 
   /**
@@ -40,11 +41,6 @@ export class LogFile {
       await unlink(temporary).catch(() => {})
       throw error
     }
-  }
-
-  /** How long the durable part is, in bytes. */
-  get length(): number {
-    return this.#length
   }
 
   /** True if the log's name leads to this log. */
@@ -75,13 +71,13 @@ export class LogFile {
       throw new StoreError(`cannot write ${this.path}: ${messageOf(error)}`)
     }
     this.#isTorn = false
-    this.#length += bytes.length
+    this.length += bytes.length
   }
 
   /** Removes what a failed write has left behind the durable part. Without the sync it could be back after a power cut. */
   async cutBack(): Promise<void> {
     if (!this.#isTorn) return
-    await this.#file.truncate(this.#length)
+    await this.#file.truncate(this.length)
     await this.#file.datasync()
     this.#isTorn = false
   }

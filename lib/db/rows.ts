@@ -16,16 +16,11 @@ export class Rows {
   readonly all: User[] = []
   readonly #byEmail = new Map<string, User>()
   readonly #indexes: Record<(typeof INDEXED)[number], Index> = { session_id: new Map(), reset_token: new Map() }
-  #lastId: number
+  /** The highest id that was ever given, also to a row that is not there any more: ids do not come back. 0 if that is not known. */
+  lastId: number
 
-  /** `lastId` is the highest id that was ever given, 0 if that is not known: ids do not come back. */
   constructor(lastId = 0) {
-    this.#lastId = lastId
-  }
-
-  /** The highest id that was ever given, also to a row that is not there any more; 0 if none was. */
-  get lastId(): number {
-    return this.#lastId
+    this.lastId = lastId
   }
 
   /**
@@ -37,7 +32,7 @@ export class Rows {
     this.#byEmail.set(emailKey(user.email), user)
     if (this.#byEmail.size === emails) return false
     this.all.push(user)
-    this.#lastId = Math.max(this.#lastId, user.id)
+    this.lastId = Math.max(this.lastId, user.id)
     for (const name of INDEXED) link(this.#indexes[name], user[name], user)
     return true
   }
@@ -46,7 +41,7 @@ export class Rows {
   removeLast(): void {
     const user = this.all.pop()
     if (user === undefined) return
-    this.#lastId = user.id - 1
+    this.lastId = user.id - 1
     this.#byEmail.delete(emailKey(user.email))
     for (const name of INDEXED) unlink(this.#indexes[name], user[name], user)
   }
