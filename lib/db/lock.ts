@@ -24,13 +24,7 @@ export class Lock {
   readonly #heartbeat: NodeJS.Timeout
   #isReleased = false
 
-  private constructor(
-    path: string,
-    file: number,
-    { id }: Claim,
-    onLost: (message: string) => void,
-    heartbeatMs: number,
-  ) {
+  private constructor(path: string, { file, id }: Won, onLost: (message: string) => void, heartbeatMs: number) {
     this.#path = path
     this.#file = file
     this.#id = id
@@ -52,8 +46,8 @@ export class Lock {
    */
   static take(path: string, onLost: (message: string) => void, heartbeatMs = HEARTBEAT_MS): Lock {
     for (;;) {
-      const lock = elect(path, (file, mine) => new Lock(path, file, mine, onLost, heartbeatMs))
-      if (lock !== undefined) return lock
+      const won = elect(path)
+      if (won !== undefined) return new Lock(path, won, onLost, heartbeatMs)
     }
   }
 
@@ -106,12 +100,15 @@ export class Lock {
   }
 }
 
+/** The open lock file, and the id of the claim in it that has won. */
+type Won = { file: number; id: string }
+
 /**
- * Adds a claim of this process to the lock file. Returns what `own` returns if this process has won; `undefined` if the
- * file had claims of dead processes and was removed, by this process or another: then the next election decides.
+ * Adds a claim of this process to the lock file. Returns `undefined` if the file had claims of dead processes and was
+ * removed, by this process or another: then the next election decides.
  * @throws {StoreError} when somebody alive came first
  */
-function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | undefined {
+function elect(path: string): Won | undefined {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
@@ -129,7 +126,7 @@ function elect<T>(path: string, own: (file: number, mine: Claim) => T): T | unde
     // Some mounts allow writing but not setting times: better to fail now than at the first heartbeat.
     futimesSync(file, new Date(), new Date())
     const isInPlace = leadsTo(path, file)
-    if (isInPlace && dead.size === 0) return own(file, mine)
+    if (isInPlace && dead.size === 0) return { file, id: mine.id }
     if (isInPlace) rmSync(path, { force: true })
     closeSync(file)
     return undefined
