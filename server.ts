@@ -140,13 +140,7 @@ export function createService({ auth, config: settings = {}, webhook, stopping }
   }
   const door = frontDoor(service)
   const routes: Routes = new Map([...Object.entries(ROUTES), ...door.routes])
-  return createHttpServer(service, (request) => {
-    try {
-      return dispatch(routes, service, request)
-    } catch (error) {
-      return door.replyToError(error, request)
-    }
-  })
+  return createHttpServer(service, (request) => dispatch(routes, service, request), door.replyToError)
 }
 
 function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {

@@ -38,6 +38,13 @@ const PARSERS = new Map<string, Parser>([
   ['application/json', parseJson],
 ])
 
+const forms = new WeakMap<IncomingMessage, Form>()
+
+/** The form that came with a request, once it has been read; before that, one without fields. */
+export function formOf(request: IncomingMessage): Form {
+  return forms.get(request) ?? new Map()
+}
+
 /** Reads a body of any of these types. The first value of a repeated field counts; no body is a form without fields. */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
@@ -62,6 +69,7 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
   } catch (error) {
     throw new HttpError(400, `malformed body: ${messageOf(error)}`)
   }
+  forms.set(request, form)
   return form
 }
 

@@ -69,11 +69,13 @@ export function pathOf(target: string): string {
   return path.replace(/\/(?=\/|$)/g, '') || '/'
 }
 
+export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are refused')
+
 /** Configurations whose operator has been told. */
 const told = new WeakSet<Config>()
 
 /**
- * Throws if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
+ * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
  * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
  * there is SameSite=Lax behind it.
  */
@@ -90,7 +92,7 @@ export function checkOrigin(config: Config, { method, headers }: IncomingMessage
       console.error(`refused a form: its Origin is ${from}, but Host is ${to}; if a proxy changes Host, set PUBLIC_URL`)
     }
   }
-  throw new HttpError(403, 'requests from other sites are refused')
+  throw CROSS_ORIGIN
 }
 
 function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boolean {

@@ -39,10 +39,12 @@ const PARSE_ERRORS = new Map([
 /**
  * A server that does not listen yet. It logs to stdout where the configuration asks for it.
  * @param replyTo answers a request; may throw
+ * @param replyToFailed answers it then; by default with JSON
  */
 export function createHttpServer(
   { config, isStopping }: Pick<Service, 'config' | 'isStopping'>,
   replyTo: (request: IncomingMessage) => Promise<Reply> | Reply,
+  replyToFailed: (error: unknown, request: IncomingMessage) => Reply = replyToError,
 ): Server {
   const server = createServer(LIMITS)
   const log = config.accessLog ? new AccessLog(config) : null
@@ -63,7 +65,8 @@ export function createHttpServer(
 
   /** A client that has disconnected, or knows already that its request is broken, gets no reply. */
   function writeError(response: ServerResponse, error: unknown): void {
-    if (!response.headersSent && !response.req.socket.destroyed) handOver(response, replyToError(error))
+    const { headersSent, req } = response
+    if (!headersSent && !req.socket.destroyed) handOver(response, replyToFailed(error, req))
   }
 
   function answer(response: ServerResponse): Promise<void> | void {

@@ -5,8 +5,8 @@
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
-import { field, type Form, readForm } from '../form.ts'
-import { checkRegistration, clientOf, cut, pathOf } from '../head.ts'
+import { field, type Form, formOf, readForm } from '../form.ts'
+import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
@@ -14,11 +14,8 @@ import * as pages from './pages.ts'
 import { returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
 
-/** Answers one method of a page. Of a POST, the form comes back with what it throws. */
-type PageHandler = (service: Service, request: IncomingMessage, form: Form) => Promise<Reply> | Reply
-
 /** The pages' requests, and what answers them. Every page takes a form. */
-const PAGES: Readonly<Record<string, PageHandler>> = {
+const PAGES: Readonly<Record<string, Handler>> = {
   'GET /login': (service, request) => showForm(service, request, pages.login),
   'POST /login': logIn,
   'GET /register': showRegister,
@@ -40,58 +37,38 @@ const FORMS = new Map([
   ['/reset', pages.reset],
 ])
 
-/** The front door's requests, and what to reply where one for a page fails before it reaches a handler. */
+/** The front door's requests, and what to reply to one that failed: a page, with its form as it was but without passwords. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
 /** The front door of a service. */
 export function frontDoor(service: Service): FrontDoor {
-  const routes = new Map<string, Handler>(Object.entries({ 'GET /verify': verify, 'GET /healthz': healthz }))
-  for (const [route, handler] of Object.entries(PAGES)) {
-    // Without a webhook it would hand the token to whoever asks.
-    if (!route.endsWith(' /forgot') || service.webhook !== null) routes.set(route, asPage(handler))
-  }
+  const routes = new Map<string, Handler>(Object.entries({ ...PAGES, 'GET /verify': verify, 'GET /healthz': healthz }))
+  // It would hand the token to whoever asks.
+  if (service.webhook === null) for (const method of ['GET', 'POST']) routes.delete(`${method} /forgot`)
   return {
     routes,
     replyToError(error, request) {
-      if (!routes.has(`POST ${pathOf(request.url ?? '')}`)) return toJson(error)
+      const path = pathOf(request.url ?? '')
+      if (!routes.has(`POST ${path}`)) return toJson(error)
       // With PUBLIC_URL, a form that comes over http looks like another site's.
-      const isRefused = error instanceof HttpError && error.status === 403
-      const reason = isRefused && isOverHttp(service.config, request) ? NEEDS_HTTPS : error
-      return toPage(service, reason, request)
+      const reason = error === CROSS_ORIGIN && isOverHttp(service.config, request) ? NEEDS_HTTPS : error
+      const page = request.method === 'POST' ? FORMS.get(path) : undefined
+      if (page === undefined) return showError(service, pages.failed, reason)
+      const form = formOf(request)
+      const [email, token, address] = [emailIn(form), form.get('token') ?? '', returnAddress(service, request)]
+      return showError(service, page, reason, { email, token, returnTo: address })
     },
   }
 }
 
-/** A handler whose failures are pages. */
-function asPage(handler: PageHandler): Handler {
-  return async (service, request) => {
-    let form: Form = new Map()
-    try {
-      if (request.method === 'POST') form = await readForm(request)
-      return await handler(service, request, form)
-    } catch (error) {
-      // A client that has disconnected sees no page.
-      if (request.socket.destroyed) throw error
-      return toPage(service, error, request, form)
-    }
-  }
-}
-
-/** A failure as a page: its form again, as it was but without passwords, or where a form would be of no use, a page without one. */
-function toPage(service: Service, error: unknown, request: IncomingMessage, form: Form = new Map()): Reply {
-  const page = request.method === 'POST' ? FORMS.get(pathOf(request.url ?? '')) : undefined
-  if (page === undefined) return showError(service, pages.failed, error)
-  const address = returnAddress(service, request, form)
-  return showError(service, page, error, { email: emailIn(form), token: form.get('token') ?? '', returnTo: address })
-}
-
 /** `POST /login`: begins a session. */
-async function logIn(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+async function logIn(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
+  const form = await readForm(request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
   const email = field(form, 'email', 401).trim()
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
-  return returnWith(sessionId, service, request, form)
+  return returnWith(sessionId, service, request)
 }
 
 /** `GET /register`. */
@@ -104,8 +81,9 @@ function showRegister(service: Service, request: IncomingMessage): Promise<Reply
  * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever knows the
  * password is logged in, and a wrong one counts as a failed login.
  */
-async function register(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+async function register(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
+  const form = await readForm(request)
   checkRegistration(config, request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
   const [email, password] = [emailIn(form), field(form, 'password', 400)]
@@ -115,10 +93,10 @@ async function register(service: Service, request: IncomingMessage, form: Form):
   } catch (error) {
     if (!(error instanceof EmailTaken)) throw error
     const sessionId = await auth.logIn(email, password, client)
-    if (sessionId !== null) return returnWith(sessionId, service, request, form)
+    if (sessionId !== null) return returnWith(sessionId, service, request)
     throw new HttpError(400, 'this email is registered already: log in, or take another')
   }
-  return returnWith(await auth.createSession(email), service, request, form)
+  return returnWith(await auth.createSession(email), service, request)
 }
 
 /** `POST /logout`: ends the session, if there is one. */
@@ -138,8 +116,9 @@ async function showAccount(service: Service, request: IncomingMessage): Promise<
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
-async function changePassword(service: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+async function changePassword(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
+  const form = await readForm(request)
   const user = await userOf(service, request)
   if (user === null) return seeOther(TO_LOGIN)
   try {
@@ -156,8 +135,8 @@ async function changePassword(service: Service, request: IncomingMessage, form: 
 }
 
 /** `POST /forgot`: has a link sent; the page says nothing of whether the email is known. */
-function forgot(service: Service, _request: IncomingMessage, form: Form): Reply {
-  const email = field(form, 'email', 400).trim()
+async function forgot(service: Service, request: IncomingMessage): Promise<Reply> {
+  const email = field(await readForm(request), 'email', 400).trim()
   service.webhook?.send(email)
   return show(service, pages.sent, 200, { email })
 }
@@ -174,7 +153,8 @@ function showReset(service: Service, request: IncomingMessage): Reply {
  * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used: where the
  * password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
  */
-async function reset({ auth, config }: Service, request: IncomingMessage, form: Form): Promise<Reply> {
+async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
+  const form = await readForm(request)
   const email = field(form, 'email', 403).trim()
   const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
   const client = clientOf(config, request)
@@ -201,10 +181,10 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
 }
 
 /** Sends a browser to where the login was to lead, with the new session. */
-function returnWith(sessionId: string | null, service: Service, request: IncomingMessage, form: Form): Reply {
+function returnWith(sessionId: string | null, service: Service, request: IncomingMessage): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)
-  return seeOther(returnAddress(service, request, form), cookie)
+  return seeOther(returnAddress(service, request), cookie)
 }
 
 /** Sends a browser on; it gets the page there, whatever the method was (RFC 9110, section 15.4.4). */
@@ -225,9 +205,9 @@ function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '
   return cookieSecure && isOurs && !LOCAL_ORIGIN.test(origin)
 }
 
-/** Where a form, or a query, asks to return to. */
-function returnAddress({ config }: Service, request: IncomingMessage, form?: Form): string {
-  return returnTo(config, form?.get('rd') ?? queryOf(request).get('rd') ?? undefined)
+/** Where a form that has been read, or a query, asks to return to. */
+function returnAddress({ config }: Service, request: IncomingMessage): string {
+  return returnTo(config, formOf(request).get('rd') ?? queryOf(request).get('rd') ?? undefined)
 }
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
