@@ -6,29 +6,22 @@ import { TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { FileAdapter } from './file-adapter.ts'
-import { LIMITS, transaction } from './pool.ts'
+import { transaction } from './pool.ts'
 import { NAMES, poolAt } from './postgres.ts'
-import { explainFailure } from './schema.ts'
 
 /**
  * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
  * @returns the number of users
  * @throws {StoreError} when the file cannot be read, or the database has users already
  */
-export async function moveUsers(path: string, url: string, limits = LIMITS): Promise<number> {
+export async function moveUsers(path: string, url: string): Promise<number> {
   if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
-  const openPool = poolAt(url, limits)
+  const openPool = poolAt(url)
   const file = await FileAdapter.open(path, () => {})
   try {
     const { all: users, lastId } = await file.read()
     const pool = await openPool()
-    try {
-      await transaction(pool, (client) => fill(client, users, lastId, limits))
-    } catch (error) {
-      await explainFailure(pool, error)
-    } finally {
-      await pool.end()
-    }
+    await transaction(pool, (client) => fill(client, users, lastId)).finally(() => pool.end())
     return users.length
   } finally {
     await file.close()
@@ -36,9 +29,7 @@ export async function moveUsers(path: string, url: string, limits = LIMITS): Pro
 }
 
 /** Adds rows as they are to the table, if it is empty; the next id is above the last one that the file has given. */
-async function fill(client: PoolClient, users: User[], lastId: number, { lockMs }: typeof LIMITS): Promise<void> {
-  await client.query(`set local lock_timeout = ${lockMs}`)
-  await client.query(`lock table ${TABLE}`)
+async function fill(client: PoolClient, users: User[], lastId: number): Promise<void> {
   const { rowCount } = await client.query(`select from ${TABLE} limit 1`)
   if (rowCount !== 0) throw new StoreError('the database has users already; nothing was changed')
   for (let i = 0; i < users.length; i += 1000) {
@@ -48,9 +39,8 @@ async function fill(client: PoolClient, users: User[], lastId: number, { lockMs 
       [JSON.stringify(users.slice(i, i + 1000))],
     )
   }
-  await client.query(`select setval(pg_get_serial_sequence('${TABLE}', 'id'), greatest($1::bigint, 1), $1 > 0)`, [
-    lastId,
-  ])
+  const text = `select setval(pg_get_serial_sequence('${TABLE}', 'id'), greatest($1::bigint, 1), $1 > 0)`
+  await client.query(text, [lastId])
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
