@@ -11,7 +11,7 @@ export const LIMITS = {
   statementMs: 3000,
   /** Then the connection counts as hung and is dropped. */
   hangMs: 4000,
-  /** A lock on the table, to complete or fill it. */
+  /** A lock on the table, to complete it. */
   lockMs: 10_000,
 }
 
@@ -113,12 +113,9 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   }
 }
 
-/** An error of the driver, the database or PgBouncer in one line for people, with what to do about it. */
+/** The message of an error; where a host name has several addresses and none could be reached, that of the first. */
 export function explain(error: unknown): string {
-  // A host name has several addresses, and none could be reached.
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
-    .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')
-    .replace(/does not support SSL connections/, '$&; turn it on there, or leave sslmode out of the URL')
 }
 
 /** True for an error of the database with one of these codes (PostgreSQL, Appendix A). */

@@ -47,7 +47,10 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
       if (hasCode(error, '42501')) {
         throw new StoreError(`${messageOf(error)}; let a role with the rights run: ${missing.join('; ')}`)
       }
-      await explainFailure(pool, error)
+      // Two users have one email; the detail says which.
+      if (hasCode(error, '23505')) throw new StoreError(`${messageOf(error)}: ${Object(error).detail}`)
+      if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
+      throw error
     }
   }
   await refuseIf(pool, LACKS_RIGHTS)
@@ -106,13 +109,6 @@ function findForeign(columns: Found[]): string | undefined {
   return undefined
 }
 
-/** Throws what people can do about the error of a transaction on the table, or else the error. */
-export async function explainFailure(pool: Pool, error: unknown): Promise<never> {
-  if (hasCode(error, '23505')) await refuseIf(pool, HAS_DUPLICATE_EMAIL)
-  if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
-  throw error
-}
-
 /** Throws the message that a query has, if it has one. */
 async function refuseIf(pool: Pool, query: string): Promise<void> {
   const { rows } = await pool.query<{ message: string }>(query)
@@ -122,11 +118,6 @@ async function refuseIf(pool: Pool, query: string): Promise<void> {
 const IS_NOT_UTF8 = `
   select format('its encoding is %s; create one with UTF8', encoding) as message
   from current_setting('server_encoding') as encoding where encoding <> 'UTF8'`
-
-const HAS_DUPLICATE_EMAIL = `
-  select format('users %s have the same email, %s; change or delete all but one',
-    string_agg(id::text, ' and ' order by id), ${EMAIL_KEY}) as message
-  from ${TABLE} group by ${EMAIL_KEY} having count(*) > 1 order by min(id) limit 1`
 
 const IS_LOCKED = `
   select format('the database''s process %s holds a lock on ${TABLE}; end it, or try again when it has ended',
