@@ -253,15 +253,11 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     t.strictSame(await dump(db), before, 'nothing changed')
   })
 
-  t.test(
-    `${engine}: several rows with one session: the lowest id, and each when the other is gone`,
-    options,
-    async (t) => {
-      const db = await openDB(t, await urlFor(t))
-      for (let i = 1; i < 6; i++) await db.addUser(`${i}@x`, 'x')
-      await checkCalls(t, db, SEVERAL)
-    },
-  )
+  t.test(`${engine}: several rows with one session: the lowest id, then the next`, options, async (t) => {
+    const db = await openDB(t, await urlFor(t))
+    for (let i = 1; i < 6; i++) await db.addUser(`${i}@x`, 'x')
+    await checkCalls(t, db, SEVERAL)
+  })
 
   t.test(`${engine}: at the same time`, options, async (t) => {
     const db = await openDB(t, await urlFor(t))

@@ -1,11 +1,11 @@
 /** Kills a server under load, again and again, and looks for what it has acknowledged. */
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
-import { filesAt, row, table, temporaryFiles } from './store.ts'
+import { emailsIn, filesAt, row, table, temporaryFiles } from './store.ts'
 
 /** Kills a server `rounds` times, by turns under load and in the fold that a start does; nothing acknowledged may be lost. */
 export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> {
@@ -56,8 +56,8 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   t.equal(await server.stop(), 0)
   t.strictSame(filesAt(path), ['users.json'])
-  const stored: { email: string }[] = JSON.parse(readFileSync(path, 'utf8')).users
-  const emails = new Set(stored.map(({ email }) => email))
+  const stored = emailsIn(path)
+  const emails = new Set(stored)
   t.equal(emails.size, stored.length)
   t.strictSame(
     acknowledged.filter(({ email }) => !emails.has(email)),

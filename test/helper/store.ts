@@ -1,8 +1,9 @@
 /** Tables and logs for the tests of the file store. */
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Test } from 'tap'
 import { DB } from '../../db.ts'
+import type { User } from '../../user.ts'
 import { tempDir } from './program.ts'
 
 /** A row with the columns that cannot be null, and more. */
@@ -22,6 +23,12 @@ export function writeStore(t: Test, files: Files, path = `${tempDir(t)}/users.js
   for (const [end, content] of Object.entries(files)) writeFileSync(path + end, content)
   return path
 }
+
+/** The rows of a table's file. */
+export const stored = (path: string): User[] => JSON.parse(readFileSync(path, 'utf8')).users
+
+/** Their emails, in the same order. */
+export const emailsIn = (path: string) => stored(path).map(({ email }) => email)
 
 /** The names of all files in the directory of a table. */
 export const filesAt = (path: string) => readdirSync(dirname(path)).sort()

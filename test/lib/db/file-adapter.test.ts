@@ -19,10 +19,10 @@ import t from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { FileAdapter } from '../../../lib/db/file-adapter.ts'
 import { User, ValueError } from '../../../user.ts'
-import { AS_NOBODY, NEEDS_ROOT } from '../../helper/disk.ts'
+import { AS_NOBODY, needs, NEEDS_ROOT } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
-import { filesAt, log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
+import { emailsIn, filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
 
 t.jobs = 2
 
@@ -53,7 +53,7 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
   await t.rejects(owner.updateUser(1, {}), StoreError)
   t.equal((await next.addUser('e@f', 'x')).id, 4)
   await next.close()
-  t.equal(JSON.parse(readFileSync(path, 'utf8')).users.length, 4)
+  t.equal(stored(path).length, 4)
 })
 
 t.test('an adapter that is closed folds nothing any more', async (t) => {
@@ -75,7 +75,7 @@ t.test('calls that are still running when it is closed are kept or refused, and 
   await new Promise(setImmediate)
   await db.close()
   const kept = (await Promise.allSettled(calls)).filter(({ status }) => status === 'fulfilled')
-  t.equal(JSON.parse(readFileSync(path, 'utf8')).users.length, kept.length)
+  t.equal(stored(path).length, kept.length)
 })
 
 const register = (server: RunningServer, email: string) =>
@@ -143,7 +143,7 @@ t.test('an owner that was stopped and overtaken: what it acknowledged is kept, a
   t.match(await first.exited, { code: 1 })
   await clients
   t.equal(await second.stop(), 0)
-  const emails = new Set(JSON.parse(readFileSync(path, 'utf8')).users.map(({ email }: { email: string }) => email))
+  const emails = new Set(emailsIn(path))
   t.strictSame(
     [...before, ...acknowledged, 'x@me.com', 'y@me.com'].filter((email) => !emails.has(email)),
     [],
@@ -291,45 +291,31 @@ t.test('a table may not have the name of a file beside another one', async (t) =
   t.strictSame(snapshot(path), before)
 })
 
-t.test(
-  'the temporary files that others have left are removed before the table is read, and nothing else',
-  async (t) => {
-    const [uuid, precious] = [randomUUID(), `${tempDir(t)}/precious`]
-    const kept = [
-      `-tmp`,
-      `-wal-tmp`,
-      `-tmp-${uuid}.bak`,
-      `-tmp-${uuid.slice(1)}`,
-      `-edited-tmp-${uuid}`,
-      `2-tmp-${uuid}`,
-    ]
-    const path = writeStore(t, Object.fromEntries([...kept, `-tmp-${uuid}`].map((end) => [end, 'x'])))
-    writeFileSync(precious, 'x')
-    symlinkSync(precious, `${path}-wal-tmp-${uuid}`)
-    await (await openWith(t, {}, path)).db.close()
-    t.strictSame(filesAt(path), kept.map((end) => `users.json${end}`).sort())
-    t.equal(readFileSync(precious, 'utf8'), 'x', 'a link goes, and not what it leads to')
-  },
-)
+t.test('the temporary files that others have left are removed at the start, and nothing else', async (t) => {
+  const [uuid, precious] = [randomUUID(), `${tempDir(t)}/precious`]
+  const kept = [`-tmp`, `-wal-tmp`, `-tmp-${uuid}.bak`, `-tmp-${uuid.slice(1)}`, `-edited-tmp-${uuid}`, `2-tmp-${uuid}`]
+  const path = writeStore(t, Object.fromEntries([...kept, `-tmp-${uuid}`].map((end) => [end, 'x'])))
+  writeFileSync(precious, 'x')
+  symlinkSync(precious, `${path}-wal-tmp-${uuid}`)
+  await (await openWith(t, {}, path)).db.close()
+  t.strictSame(filesAt(path), kept.map((end) => `users.json${end}`).sort())
+  t.equal(readFileSync(precious, 'utf8'), 'x', 'a link goes, and not what it leads to')
+})
 
 const mounts = tempDir(t)
 const file = `${mounts}/a table\\.json`
 writeFileSync(`${mounts}/source`, table(row(1)))
 writeFileSync(file, '')
-const isBound = spawnSync('mount', ['--bind', `${mounts}/source`, file]).status === 0
-t.teardown(() => isBound && spawnSync('umount', ['-l', file]))
+const NEEDS_MOUNT = needs('mount', '--bind', `${mounts}/source`, file)
+t.teardown(() => NEEDS_MOUNT.skip === false && spawnSync('umount', ['-l', file]))
 
-t.test(
-  'a table that is mounted as a file is refused: it could not be replaced, and its log would be elsewhere',
-  { skip: isBound ? false : 'this user may not mount a file' },
-  async (t) => {
-    await t.rejects(new DB(`file:${file}`).open(), {
-      name: 'StoreError',
-      message: `${file} is mounted as a file, which cannot be replaced by a newer table: mount its directory instead`,
-    })
-    t.strictSame(readdirSync(mounts), ['a table\\.json', 'source'])
-  },
-)
+t.test('a table that is mounted as a file is refused', NEEDS_MOUNT, async (t) => {
+  await t.rejects(new DB(`file:${file}`).open(), {
+    name: 'StoreError',
+    message: `${file} is mounted as a file, which cannot be replaced by a newer table: mount its directory instead`,
+  })
+  t.strictSame(readdirSync(mounts), ['a table\\.json', 'source'])
+})
 
 t.test('what is not a regular file is refused in one line, and the lock is given back', async (t) => {
   for (const end of ['', '-wal']) {

@@ -17,9 +17,7 @@ import { DB } from '../../../db.ts'
 import { Table } from '../../../lib/db/table.ts'
 import { AS_NOBODY, LIMIT, NEEDS_ROOT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
-import { filesAt, log, openWith, REACT, row, table, writeStore } from '../../helper/store.ts'
-
-const stored = (path: string): { id: number; email: string }[] => JSON.parse(readFileSync(path, 'utf8')).users
+import { filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
 
 /** Resolves when the log in the directory has been replaced by one that is empty. */
 async function folded(path: string): Promise<void> {
@@ -196,14 +194,11 @@ t.test('an edit while the table is open gets another name, and does not count', 
   t.equal(stored(path).length, 1)
 })
 
-t.test(
-  'an edit by root: where it may not be linked it is copied, where it may not be read the fold waits',
-  NEEDS_ROOT,
-  async (t) => {
-    const directory = tempDir(t)
-    const path = `${directory}/users.json`
-    chownSync(directory, 65534, 65534)
-    const child = runScript(`${AS_NOBODY}
+t.test('an edit that may not be linked is copied; while it may not be read the fold waits', NEEDS_ROOT, async (t) => {
+  const directory = tempDir(t)
+  const path = `${directory}/users.json`
+  chownSync(directory, 65534, 65534)
+  const child = runScript(`${AS_NOBODY}
       import { DB } from './db.ts'
       const db = new DB('file:${path}')
       await db.addUser('a@b', 'x')
@@ -215,27 +210,26 @@ t.test(
           process.exit()
         })
       })`)
-    t.teardown(() => child.stop('SIGKILL'))
-    await until(path, () => statSync(path, { throwIfNoEntry: false }) !== undefined)
-    const edited = table(row(1, { email: 'edited@me.com' }))
-    writeFileSync(`${path}-of-root`, edited, { mode: 0o600 })
-    renameSync(`${path}-of-root`, path)
-    child.child.kill('SIGUSR2')
-    await child.printed(
-      /cannot fold \S+users.json-wal into the table, trying again later: EACCES.*copyfile.*users.json-edited/,
-    )
-    t.match(readFileSync(`${path}-wal`, 'utf8'), /c@d/, 'the log is kept')
-    t.equal(readFileSync(path, 'utf8'), edited)
-    chmodSync(path, 0o644)
-    await until(path, () => editedOf(path).length > 0)
-    child.child.kill('SIGUSR2')
-    t.match(await child.exited, { code: 0 })
-    t.strictSame(editedOf(path), [edited])
-    t.equal(stored(path).length, 2)
-    t.equal(child.stderr.match(/cannot fold/g)?.length, 1, 'one line, however often it was tried')
-    t.equal(filesAt(path).length, 2)
-  },
-)
+  t.teardown(() => child.stop('SIGKILL'))
+  await until(path, () => statSync(path, { throwIfNoEntry: false }) !== undefined)
+  const edited = table(row(1, { email: 'edited@me.com' }))
+  writeFileSync(`${path}-of-root`, edited, { mode: 0o600 })
+  renameSync(`${path}-of-root`, path)
+  child.child.kill('SIGUSR2')
+  await child.printed(
+    /cannot fold \S+users.json-wal into the table, trying again later: EACCES.*copyfile.*users.json-edited/,
+  )
+  t.match(readFileSync(`${path}-wal`, 'utf8'), /c@d/, 'the log is kept')
+  t.equal(readFileSync(path, 'utf8'), edited)
+  chmodSync(path, 0o644)
+  await until(path, () => editedOf(path).length > 0)
+  child.child.kill('SIGUSR2')
+  t.match(await child.exited, { code: 0 })
+  t.strictSame(editedOf(path), [edited])
+  t.equal(stored(path).length, 2)
+  t.equal(child.stderr.match(/cannot fold/g)?.length, 1, 'one line, however often it was tried')
+  t.equal(filesAt(path).length, 2)
+})
 
 t.test('a table that was deleted meanwhile is written again, with every row', async (t) => {
   for (const isWritten of [true, false]) {

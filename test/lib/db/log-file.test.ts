@@ -3,10 +3,10 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { LIMIT, NEEDS_PRLIMIT, smallDisk } from '../../helper/disk.ts'
+import { LIMIT, needs, NEEDS_PRLIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
-import { log, row, table, writeStore } from '../../helper/store.ts'
+import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 3
@@ -18,7 +18,7 @@ const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{
 const LIMIT_ITSELF = `${LIMIT}
   limit(50000)`
 
-const NEEDS_STRACE = { skip: spawnSync('strace', ['true']).status === 0 ? false : 'strace cannot trace here' }
+const NEEDS_STRACE = needs('strace', 'true')
 
 const limitFiles = (server: RunningServer, bytes: string) =>
   spawnSync('prlimit', ['--pid', `${server.child.pid}`, `--fsize=${bytes}:unlimited`])
@@ -48,11 +48,10 @@ async function fillDisk(t: Test, server: RunningServer, path: string, makeRoom: 
   t.match(await request(`${server.url}/users`, 'POST', { email: failed[0] ?? '', password: 'p' }), { status: 200 })
   t.match(await request(`${server.url}/sessions`, 'POST', known), { status: 200 })
   t.equal(await server.stop(), 0)
-  const stored: { email: string; id: number }[] = JSON.parse(readFileSync(path, 'utf8')).users
-  t.strictSame(stored.map(({ email }) => email).sort(), [...acknowledged, failed[0]].sort())
+  t.strictSame(emailsIn(path).sort(), [...acknowledged, failed[0]].sort())
   t.strictSame(
-    stored.map(({ id }) => id),
-    stored.map((_, i) => i + 1),
+    stored(path).map(({ id }) => id),
+    stored(path).map((_, i) => i + 1),
     'no number is lost with what failed',
   )
 }
@@ -84,11 +83,6 @@ t.test('a disk with no room for a copy of the log: no start, and nothing is lost
   t.match(server.stderr, /^cannot open \S+users.json: \S+users.json-wal-tmp-\S+: EFBIG.*\n$/)
   t.equal(readFileSync(`${path}-wal`, 'utf8'), content)
 })
-
-/** Has a system call of a server fail from now on; returns what ends that. */
-function failCall(server: RunningServer, call: string, when = '1+'): Promise<() => Promise<void>> {
-  return inject(server, call, `error=EIO:when=${when}`)
-}
 
 /** Has strace tamper with a system call of a server from now on; returns what ends that. */
 async function inject(
@@ -122,42 +116,30 @@ t.test('a sync that hangs: /healthz answers 503 within two seconds', NEEDS_STRAC
   t.match(await request(`${server.url}/healthz`, 'GET'), { status: 200 }, 'and 200 when it goes on')
 })
 
-t.test(
-  'a sync that finds no room, as on btrfs or NFS, is a write that failed: 503, and all is well again with room',
-  NEEDS_STRACE,
-  async (t) => {
-    const path = `${tempDir(t)}/users.json`
-    const server = await startServer(t, { DATABASE_URL: `file:${path}`, UV_THREADPOOL_SIZE: '1' })
-    t.match(await register(server, 'before@me.com'), { status: 200 })
-    const mend = await inject(server, 'fdatasync', 'error=ENOSPC:when=1')
-    t.match(await register(server, 'refused@me.com'), { status: 503 })
-    await mend()
-    t.match(await register(server, 'after@me.com'), { status: 200 })
-    t.match(server.stderr, /^cannot write \S+users.json-wal: ENOSPC/m)
-    t.equal(await server.stop(), 0)
-    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
-    t.strictSame(
-      users.map(({ email }) => email),
-      ['before@me.com', 'after@me.com'],
-    )
-  },
-)
+t.test('a sync that finds no room, as on btrfs or NFS, is a write that failed: 503', NEEDS_STRACE, async (t) => {
+  const path = `${tempDir(t)}/users.json`
+  const server = await startServer(t, { DATABASE_URL: `file:${path}`, UV_THREADPOOL_SIZE: '1' })
+  t.match(await register(server, 'before@me.com'), { status: 200 })
+  const mend = await inject(server, 'fdatasync', 'error=ENOSPC:when=1')
+  t.match(await register(server, 'refused@me.com'), { status: 503 })
+  await mend()
+  t.match(await register(server, 'after@me.com'), { status: 200 })
+  t.match(server.stderr, /^cannot write \S+users.json-wal: ENOSPC/m)
+  t.equal(await server.stop(), 0)
+  t.strictSame(emailsIn(path), ['before@me.com', 'after@me.com'])
+})
 
-t.test(
-  'a sync of the log that fails: the process says so and ends, and nobody is told 200',
-  NEEDS_STRACE,
-  async (t) => {
-    const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
-    await failCall(server, 'fdatasync')
-    await t.rejects(register(server, 'a@b'))
-    t.match(await server.exited, { code: 1 })
-    t.match(server.stderr, /^cannot sync \S+users.json-wal: EIO.*; start again to go on with what is on the disk\n$/)
-  },
-)
+t.test('a sync of the log that fails: the process says so and ends; nobody is told 200', NEEDS_STRACE, async (t) => {
+  const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
+  await inject(server, 'fdatasync', 'error=EIO:when=1+')
+  await t.rejects(register(server, 'a@b'))
+  t.match(await server.exited, { code: 1 })
+  t.match(server.stderr, /^cannot sync \S+users.json-wal: EIO.*; start again to go on with what is on the disk\n$/)
+})
 
 t.test('a sync of the directory that fails in a fold: the process says so and ends', NEEDS_STRACE, async (t) => {
   const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json`, UV_THREADPOOL_SIZE: '1' })
-  await failCall(server, 'fsync', '2+')
+  await inject(server, 'fsync', 'error=EIO:when=2+')
   t.match(await register(server, 'a@b'), { status: 200 })
   t.match(await server.exited, { code: 1 })
   t.match(server.stderr, /^cannot sync the directory of \S+users.json: EIO.*\n$/)
@@ -166,7 +148,7 @@ t.test('a sync of the directory that fails in a fold: the process says so and en
 t.test('a sync of the temporary table that fails is a failed fold, tried again by itself', NEEDS_STRACE, async (t) => {
   const path = writeStore(t, { '': table(row(1)) })
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
-  const mend = await failCall(server, 'fsync')
+  const mend = await inject(server, 'fsync', 'error=EIO:when=1+')
   t.match(await register(server, 'a@b'), { status: 200 })
   await server.printed(/^cannot fold \S+users.json-wal into the table, trying again later: \S+users.json-tmp-\S+: EIO/m)
   t.equal(readFileSync(path, 'utf8'), table(row(1)))

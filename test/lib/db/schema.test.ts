@@ -58,21 +58,17 @@ t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   t.strictSame(await describe(sql), completed, 'once is enough')
 })
 
-t.test(
-  'a unique column of the original means that an email is taken, and no other index does',
-  NEEDS_POSTGRES,
-  async (t) => {
-    const { url, sql } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
-    const db = dbAt(t, url)
-    await db.addUser('a@b', 'x')
-    await db.addUser('c@d', 'x')
-    await t.rejects(db.addUser('a@b', 'x'), { name: 'EmailTaken' })
-    await t.rejects(db.updateUser(2, { email: 'a@b' }), { name: 'EmailTaken' })
-    // As after a restore that forgot the sequence.
-    await sql.query("select setval('users_id_seq', 1, false)")
-    await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
-  },
-)
+t.test('only a unique index on emails means that an email is taken', NEEDS_POSTGRES, async (t) => {
+  const { url, sql } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
+  const db = dbAt(t, url)
+  await db.addUser('a@b', 'x')
+  await db.addUser('c@d', 'x')
+  await t.rejects(db.addUser('a@b', 'x'), { name: 'EmailTaken' })
+  await t.rejects(db.updateUser(2, { email: 'a@b' }), { name: 'EmailTaken' })
+  // As after a restore that forgot the sequence.
+  await sql.query("select setval('users_id_seq', 1, false)")
+  await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
+})
 
 t.test('tables that are completed', NEEDS_POSTGRES, async (t) => {
   const REST = 'email text not null, hashed_password varchar(100)'

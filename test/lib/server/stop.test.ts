@@ -1,7 +1,6 @@
 /** A stop: whatever is carried out is answered, whatever signals come. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
@@ -9,7 +8,7 @@ import { connectionsOf, drain } from '../../../lib/server/stop.ts'
 import { BOB, get, post, request, sessionOf } from '../../helper/http.ts'
 import { ROOT, startServer, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
-import { filesAt } from '../../helper/store.ts'
+import { emailsIn, filesAt } from '../../helper/store.ts'
 
 // Most of the time goes into waiting for limits of the service, which may run out at the same time.
 t.jobs = 4
@@ -44,8 +43,7 @@ t.test('under load, every registration that is carried out is answered', async (
     })
     await Promise.all(clients)
     t.match(await server.exited, { code: 0 })
-    const { users }: { users: { email: string }[] } = JSON.parse(readFileSync(path, 'utf8'))
-    t.strictSame(users.map(({ email }) => email).sort(), answered.sort())
+    t.strictSame(emailsIn(path).sort(), answered.sort())
   }
 })
 
