@@ -49,21 +49,3 @@ t.test('the declarations that the compiler writes', async (t) => {
     t.strictSame(undocumented(linesOf(file)), [], `${file}: each name has a comment`)
   }
 })
-
-t.test('the check finds what it looks for', async (t) => {
-  const lines = [
-    '/** A class, not any. */',
-    'export declare class A {',
-    '    #private;',
-    '    /** A method. */',
-    '    a(): any;',
-    '    b(): void;',
-    '}',
-    'export interface B {',
-    '    c: string;',
-    '}',
-    'export { type C };',
-  ]
-  t.strictSame(linesWithAny(lines), ['    a(): any;'])
-  t.strictSame(undocumented(lines), ['    b(): void;', 'export interface B {'])
-})

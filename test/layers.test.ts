@@ -70,36 +70,6 @@ t.test('imports go one way', async (t) => {
   t.strictSame(findCycle(imports), [])
 })
 
-t.test('the check tells a wrong arrow from a right one', async (t) => {
-  for (const [from, line, allowed] of [
-    ['server.ts', `import { Auth } from './auth.ts'`, true],
-    ['server.ts', `import { DB } from './db.ts'`, false],
-    ['server.ts', `import type { User } from './user.ts'`, false],
-    ['db.ts', `import {\n  a,\n  b,\n} from './lib/auth/x.ts'`, false],
-    ['auth.ts', `export { x } from './lib/auth/x.ts'`, true],
-    ['lib/auth/x.ts', `import { x } from '../db/x.ts'`, false],
-    ['lib/auth/x.ts', `import type { Auth } from '../../auth.ts'`, false],
-    ['lib/auth/x.ts', `const { Auth } = await import('../../auth.ts')`, false],
-    ['lib/auth/x.ts', `import { DB } from '../../db.ts'`, true],
-    ['lib/server/a/x.ts', `import { User } from '../../../user.ts'`, true],
-    ['lib/server/a/x.ts', `import { Auth } from '../../../auth.ts'`, true],
-    ['lib/server/a/x.ts', `import { DB } from '../../../db.ts'`, false],
-    ['lib/server/a/x.ts', `import type { Service } from '../../../server.ts'`, false],
-    ['main.ts', `import './lib/server/x.ts'`, false],
-    ['user.ts', `export { ValueError } from './lib/errors.ts'`, true],
-    ['lib/errors.ts', `import type { User } from '../user.ts'`, false],
-    ['lib/errors.ts', `import { x } from './db/x.ts'`, false],
-  ] as const) {
-    const found = importsOf(from, line)
-    t.strictSame(found.map(isAllowed), [allowed], `${from}: ${line}`)
-  }
-  const cycle = [
-    ...importsOf('lib/db/a.ts', `import type { B } from './b.ts'`),
-    ...importsOf('lib/db/b.ts', `import './a.ts'`),
-  ]
-  t.strictSame(findCycle(cycle), ['lib/db/a.ts', 'lib/db/b.ts', 'lib/db/a.ts'])
-})
-
 t.test('files open with a sentence that says what they are for', async (t) => {
   for (const [file, source] of sources) {
     t.match(source, /^\/\*\*/, `${file} begins with a doc comment`)

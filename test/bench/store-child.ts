@@ -1,7 +1,7 @@
 /** The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`; answers messages with figures. */
 import { randomInt, randomUUID } from 'node:crypto'
 import { appendFileSync, fdatasyncSync, openSync, readFileSync, statSync } from 'node:fs'
-import { constants, monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { DB } from '../../db.ts'
 import { jobsPerSecond, median } from './bench.ts'
 
@@ -38,25 +38,9 @@ async function timeWrites(count: number): Promise<object> {
 async function stall(): Promise<object> {
   await db.open()
   const before = statSync(path).ino
-  const collections: { start: number; duration: number; major: boolean }[] = []
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) {
-      const detail = 'detail' in entry ? entry.detail : null
-      const kind = typeof detail === 'object' && detail !== null && 'kind' in detail ? detail.kind : 0
-      const major = kind === constants.NODE_PERFORMANCE_GC_MAJOR
-      collections.push({ start: entry.startTime, duration: entry.duration, major })
-    }
-  }).observe({ entryTypes: ['gc'] })
-  const began = performance.now()
-  const gaps: { start: number; duration: number }[] = []
-  let beat = began
-  const heart = setInterval(() => {
-    const now = performance.now()
-    if (now - beat > 3) gaps.push({ start: beat, duration: now - beat })
-    beat = now
-  }, 1)
   const monitor = monitorEventLoopDelay({ resolution: 1 })
   monitor.enable()
+  const began = performance.now()
   let [writes, folded] = [0, 0]
   const watch = setInterval(() => {
     if (folded === 0 && statSync(path).ino !== before) folded = performance.now()
@@ -69,29 +53,14 @@ async function stall(): Promise<object> {
   }
   await Promise.all(Array.from({ length: 64 }, writer))
   monitor.disable()
-  clearInterval(heart)
   clearInterval(watch)
-  // The observer is told of the last collections a moment later.
-  await new Promise((resolve) => setTimeout(resolve, 100))
   return {
     writes,
     seconds: (performance.now() - began) / 1000,
     folded: folded > 0 ? 1 : 0,
     longest: monitor.max / 1e6,
     p999: monitor.percentile(99.9) / 1e6,
-    minor: Math.max(0, ...collections.filter(({ major }) => !major).map(({ duration }) => duration)),
-    major: Math.max(0, ...collections.filter(({ major }) => major).map(({ duration }) => duration)),
-    gcSeconds: collections.reduce((sum, { duration }) => sum + duration, 0) / 1000,
-    ours: Math.max(0, ...gaps.map((gap) => gap.duration - collected(gap, collections))),
   }
-}
-
-/** How many milliseconds of a gap were garbage collection. */
-function collected(gap: { start: number; duration: number }, all: { start: number; duration: number }[]): number {
-  return all.reduce((sum, { start, duration }) => {
-    const overlap = Math.min(gap.start + gap.duration, start + duration) - Math.max(gap.start, start)
-    return sum + Math.max(0, overlap)
-  }, 0)
 }
 
 /** Appends a line and syncs it, one at a time: what the disk allows without group commit. */

@@ -88,10 +88,6 @@ async function stalls(): Promise<void> {
     ['the log was folded while they wrote', of('folded') === 1 ? 'yes' : 'NO'],
     ['longest stall, ms', of('longest')],
     ['99.9th percentile, ms', of('p999')],
-    ['longest minor garbage collection, ms', of('minor')],
-    ['longest major garbage collection, ms', of('major')],
-    ['all garbage collection, seconds', of('gcSeconds')],
-    ['longest stall without the garbage collection in it, ms', of('ours')],
   ])
 }
 
