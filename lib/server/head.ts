@@ -1,7 +1,6 @@
 /** What a request's head tells: the path, the client's address, and whether it comes from another site or from this machine. */
 import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
-import { hostname } from 'node:os'
 import type { Config } from './config.ts'
 import { HttpError } from './service.ts'
 
@@ -119,14 +118,7 @@ const FORWARDED =
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return
   const { headers, socket } = request
-  const { host = '' } = headers
-  const isLocal = LOOPBACK.test(socket.remoteAddress ?? '') && (OWN_HOST.test(host) || isHostname(host))
+  const isLocal = LOOPBACK.test(socket.remoteAddress ?? '') && OWN_HOST.test(headers.host ?? '')
   if (isLocal && !Object.keys(headers).some((name) => FORWARDED.test(name))) return
   throw new HttpError(403, 'registration is closed: ask whoever runs this service for an account')
-}
-
-/** True for the hostname without a dot: with one it may be the name that a proxy serves. */
-function isHostname(host: string): boolean {
-  const name = hostname().toLowerCase()
-  return !name.includes('.') && host.toLowerCase().replace(/:\d+$/, '') === name
 }

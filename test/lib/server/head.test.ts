@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
-import { hostname } from 'node:os'
 import t from 'tap'
 import { checkRegistration, clientOf } from '../../../lib/server/head.ts'
 import { readConfig } from '../../../server.ts'
@@ -119,8 +118,7 @@ const PROXIES = [
 ]
 
 t.test('by a name of this machine, which neither a proxy nor a page of another site has', async (t) => {
-  const short = hostname().includes('.') ? 'localhost' : hostname()
-  const own = ['localhost', 'LOCALHOST:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000', '[::1]', `${short}:1`]
+  const own = ['localhost', 'LOCALHOST:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000', '[::1]']
   for (const host of own) {
     t.doesNotThrow(() => checkRegistration({ registration: 'local' }, requestFrom('127.0.0.1', { host })), host)
   }
