@@ -1,5 +1,4 @@
 /** The tests of the file store that start programs. */
-import '../helper/jobs.ts'
 import '../lib/db/file-adapter.test.ts'
 import '../lib/db/fold.test.ts'
 import '../lib/db/kill.test.ts'

@@ -19,12 +19,11 @@ import t from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { FileAdapter } from '../../../lib/db/file-adapter.ts'
 import { User, ValueError } from '../../../user.ts'
+import '../../helper/jobs.ts'
 import { AS_NOBODY, needs, NEEDS_ROOT } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
-
-t.jobs = 2
 
 /** The files in the directory of a table, with their contents. */
 const snapshot = (path: string) =>

@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { Table } from '../../../lib/db/table.ts'
+import '../../helper/jobs.ts'
 import { AS_NOBODY, LIMIT, NEEDS_ROOT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 import { filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
@@ -43,9 +44,6 @@ async function openEager(t: Test, files: Parameters<typeof writeStore>[1]) {
   const engine = await Table.open(path, { idleMs: 20, firstRetryMs: 20 })
   return { engine, path, add: (email: string) => engine.insert(email, 'x') }
 }
-
-// Most of the time goes into waiting for folds.
-t.jobs = 3
 
 const printed: string[] = []
 t.capture(console, 'error', (line: unknown) => printed.push(String(line)))

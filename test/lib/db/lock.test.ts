@@ -16,14 +16,12 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { DB, StoreError } from '../../../db.ts'
 import { Lock } from '../../../lib/db/lock.ts'
+import '../../helper/jobs.ts'
 import { AS_NOBODY, LIMIT, needs, NEEDS_PRLIMIT, NEEDS_ROOT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { commandOf, commandOfScript, Program, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, filesAt, stored } from '../../helper/store.ts'
-
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 3
 
 /** Takes a lock that nothing may happen to. */
 function take(t: Test, path: string): Lock {

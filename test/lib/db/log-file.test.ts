@@ -3,13 +3,11 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import '../../helper/jobs.ts'
 import { LIMIT, needs, NEEDS_PRLIMIT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
-
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 3
 
 /** node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does not. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'

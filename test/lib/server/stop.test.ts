@@ -5,13 +5,11 @@ import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { connectionsOf, drain } from '../../../lib/server/stop.ts'
+import '../../helper/jobs.ts'
 import { BOB, get, post, request, sessionOf } from '../../helper/http.ts'
 import { ROOT, startServer, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 import { emailsIn, filesAt } from '../../helper/store.ts'
-
-// Most of the time goes into waiting for limits of the service, which may run out at the same time.
-t.jobs = 4
 
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
 
