@@ -29,8 +29,8 @@ export function emailField(form: Form, status: number): string {
   throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
-/** The names and values in a body of one media type; throws when the body is malformed. */
-type Parser = (body: Buffer, contentType: string) => [string, unknown][]
+/** Reads the names and values in a body of one media type, `null` for a file; throws when the body is malformed. */
+type Parser = (body: Buffer, contentType: string) => Iterable<[string, unknown] | null>
 
 const PARSERS = new Map<string, Parser>([
   ['application/x-www-form-urlencoded', parseUrlencoded],
@@ -60,8 +60,12 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
   }
   const body = await readBody(request)
   const form = new Map<string, string>()
+  let count = 0
   try {
-    for (const [name, value] of parse(body, contentType)) {
+    for (const part of parse(body, contentType)) {
+      if (++count > MAX_FIELDS) throw new RangeError(`more than ${MAX_FIELDS} fields`)
+      if (part === null) continue
+      const [name, value] = part
       if (typeof value !== 'string') throw new TypeError(`${name} must be a string`)
       if (!value.isWellFormed()) throw new TypeError(`${name} is not well-formed Unicode`)
       if (!form.has(name)) form.set(name, value)
@@ -74,19 +78,17 @@ export async function readForm(request: IncomingMessage): Promise<Form> {
 }
 
 /** The form that browsers and `curl -d` send. URLSearchParams would accept a stray % and invalid UTF-8. */
-function parseUrlencoded(body: Buffer): [string, string][] {
+function* parseUrlencoded(body: Buffer): Iterable<[string, string]> {
   const text = textOf(body)
   if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON; send it with Content-Type: application/json')
-  const pairs = text.split('&')
-  checkCount(pairs.length)
-  return pairs.map((pair) => {
+  for (const pair of text.split('&')) {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
     // The line end of a file would become a part of the password.
     if (/[\r\n]/.test(pair)) {
       throw new TypeError(`${name} contains a line break; remove it (curl: -d @FILE) or write it as %0A`)
     }
-    return [decode(name, 'the name of a field'), decode(value, name)]
-  })
+    yield [decode(name, 'the name of a field'), decode(value, name)]
+  }
 }
 
 function decode(text: string, what: string): string {
@@ -103,19 +105,16 @@ function decode(text: string, what: string): string {
  * The form that `curl -F` sends (RFC 7578; RFC 2046, section 5.1.1), read as leniently as Flask does: line breaks of any kind,
  * text before the first and behind the last boundary. Files are left out, as are parts without a name.
  */
-function parseMultipart(body: Buffer, contentType: string): [string, string][] {
+function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, string] | null> {
   const boundary = parametersOf(contentType).get('boundary')
   if (!boundary) throw new TypeError('Content-Type has no boundary')
   // One character for each byte, because files need not be UTF-8.
   const text = body.toString('latin1')
   const delimiter = `(?:^|${LINE_BREAK})--${boundary.replace(/\W/g, '\\$&')}(?:(--)|[ \\t]*(?=[\\r\\n]))`
-  const fields: [string, string][] = []
-  let parts = 0
-  let start = 0
+  let start: number | undefined
   for (const { 0: found, 1: last, index } of text.matchAll(new RegExp(delimiter, 'g'))) {
-    if (parts > 0) fields.push(...fieldOf(text.slice(start, index)))
-    if (last !== undefined) return fields
-    checkCount(++parts)
+    if (start !== undefined) yield fieldOf(text.slice(start, index))
+    if (last !== undefined) return
     start = index + found.length
   }
   throw new TypeError('it is cut off: the last boundary is missing')
@@ -125,7 +124,7 @@ function parseMultipart(body: Buffer, contentType: string): [string, string][] {
 const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
 const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 
-function fieldOf(part: string): [string, string][] {
+function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
   // The name of a file may be in any coding.
@@ -136,9 +135,9 @@ function fieldOf(part: string): [string, string][] {
   )
   const disposition = parametersOf(headers.get('content-disposition') ?? '')
   const name = disposition.get('name')
-  if (name === undefined || disposition.has('filename') || disposition.has('filename*')) return []
+  if (name === undefined || disposition.has('filename') || disposition.has('filename*')) return null
   const charset = parametersOf(headers.get('content-type') ?? '').get('charset')
-  return [[name, textOf(Buffer.from(value, 'latin1'), charset)]]
+  return [name, textOf(Buffer.from(value, 'latin1'), charset)]
 }
 
 /** The parameters of a header (RFC 9110, section 5.6.6), with their names in lower case. */
@@ -156,9 +155,7 @@ const PARAMETER = /;\s*([^=;\s]+)\s*=\s*(?:"((?:[^"\\]|\\[^])*)"|([^;]*))/g
 function parseJson(body: Buffer): [string, unknown][] {
   const value: unknown = JSON.parse(textOf(body))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('expected a JSON object')
-  const entries = Object.entries(value)
-  checkCount(entries.length)
-  return entries
+  return Object.entries(value)
 }
 
 /** Bytes as text. A byte order mark at its start is left out. */
@@ -168,10 +165,6 @@ function textOf(bytes: Uint8Array, charset = 'utf-8'): string {
   } catch {
     throw new TypeError(`it is not valid ${charset.toUpperCase()}`)
   }
-}
-
-function checkCount(fields: number): void {
-  if (fields > MAX_FIELDS) throw new RangeError(`more than ${MAX_FIELDS} fields`)
 }
 
 /** True if a body comes with the request (RFC 9112, section 6.3). */
