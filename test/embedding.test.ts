@@ -5,7 +5,7 @@ import { relative } from 'node:path'
 import t from 'tap'
 import { DB } from '../db.ts'
 import { request, sessionOf } from './helper/http.ts'
-import { Program, ROOT, tempDir } from './helper/program.ts'
+import { Program, ROOT, runScript, tempDir } from './helper/program.ts'
 
 const examples = ['README.md', 'lib/README.md'].flatMap((name) => [
   ...readFileSync(ROOT + name, 'utf8').matchAll(/^```ts\n(.*?)^```$/gms),
@@ -65,14 +65,15 @@ t.test('the service beside another server, which shares its sessions', async (t)
 })
 
 t.test('a script that never calls close() ends by itself and has lost nothing', async (t) => {
-  const directory = tempDir(t)
-  const script = `
-    import { Auth } from 'user-authentication-service/auth'
-    const auth = new Auth({ loginFailures: 0 })
+  const path = `${tempDir(t)}/users.json`
+  const program = runScript(`
+    import { Auth } from './auth.ts'
+    const auth = new Auth({ databaseUrl: 'file:${path}', bcryptCost: 4, loginFailures: 0 })
     for (const name of ['a', 'b', 'c']) await auth.registerUser(name + '@me.com', 'x')
-    await auth.createSession('b@me.com')`
-  t.strictSame(run(directory, script), { stdout: '', stderr: '', status: 0 })
-  const db = new DB(`file:${directory}/users.json`)
+    await auth.createSession('b@me.com')`)
+  t.match(await program.exited, { code: 0 })
+  t.equal(program.stdout + program.stderr, '')
+  const db = new DB(`file:${path}`)
   t.equal(await db.countUsers(), 3)
   t.match(await db.findUserBy({ id: 2 }), { email: 'b@me.com', session_id: /^[0-9a-f]{64}$/ })
   await db.close()

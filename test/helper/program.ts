@@ -25,6 +25,7 @@ if (!isMeasured) Reflect.deleteProperty(process.env, 'NODE_OPTIONS')
 const PROGRAMS = [
   'server',
   'main',
+  'auth',
   'db',
   'lib/db/to-postgres',
   'lib/db/lock',

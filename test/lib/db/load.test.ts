@@ -111,26 +111,30 @@ t.test('a log is read in time that grows with its length, however long its lines
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
+/** The first lines of a script that has `DB`: `onRead()` happens before each read of a table or its log. */
+const ON_READ = `
+  import fs from 'node:fs'
+  import { syncBuiltinESMExports } from 'node:module'
+  const { readSync } = fs
+  let onRead
+  fs.readSync = (file, ...others) => {
+    if (/users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))) onRead()
+    return readSync(file, ...others)
+  }
+  syncBuiltinESMExports()
+  const { DB } = await import('./db.ts')`
+
 t.test('a start that takes long keeps its lock', async (t) => {
   const rows = Array.from({ length: 20_000 }, (_, i) => row(i + 1, { reset_token: 'r'.repeat(250) }))
   const path = writeStore(t, { '': table(...rows), '-wal': log([row(1)]) })
   // With each read of 64 KiB the lock grows older by half a second, as on a very slow disk.
-  const child = runScript(`
-    import fs from 'node:fs'
-    import { syncBuiltinESMExports } from 'node:module'
-    const { readSync } = fs
-    const isTable = (file) => /users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))
+  const child = runScript(`${ON_READ}
     const ages = []
-    fs.readSync = (file, buffer, ...others) => {
-      if (isTable(file)) {
-        const { mtimeMs } = fs.statSync('${path}-lock')
-        ages.push((Date.now() - mtimeMs) / 1000)
-        fs.utimesSync('${path}-lock', mtimeMs / 1000 - 0.5, mtimeMs / 1000 - 0.5)
-      }
-      return readSync(file, buffer, ...others)
+    onRead = () => {
+      const { mtimeMs } = fs.statSync('${path}-lock')
+      ages.push((Date.now() - mtimeMs) / 1000)
+      fs.utimesSync('${path}-lock', mtimeMs / 1000 - 0.5, mtimeMs / 1000 - 0.5)
     }
-    syncBuiltinESMExports()
-    const { DB } = await import('./db.ts')
     const db = new DB('file:${path}')
     await db.open()
     console.log(ages.length, Math.max(...ages))
@@ -143,17 +147,8 @@ t.test('a start that takes long keeps its lock', async (t) => {
 
 t.test('a start that is overtaken while it loads gives up, and touches nothing', async (t) => {
   const path = writeStore(t, { '': table(...Array.from({ length: 5000 }, (_, i) => row(i + 1))) })
-  const child = runScript(`
-    import fs from 'node:fs'
-    import { syncBuiltinESMExports } from 'node:module'
-    const { readSync } = fs
-    const isTable = (file) => /users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))
-    fs.readSync = (file, buffer, ...others) => {
-      if (isTable(file)) fs.rmSync('${path}-lock', { force: true })
-      return readSync(file, buffer, ...others)
-    }
-    syncBuiltinESMExports()
-    const { DB } = await import('./db.ts')
+  const child = runScript(`${ON_READ}
+    onRead = () => fs.rmSync('${path}-lock', { force: true })
     await new DB('file:${path}').open().catch(({ name, message }) => console.log(name, message))`)
   t.match(await child.exited, { code: 0 })
   t.match(child.stdout, /^StoreError \S+users.json-lock was deleted/)
