@@ -4,6 +4,10 @@ import { startService } from './helper/service.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
 const TYPES = 'application/x-www-form-urlencoded, multipart/form-data, application/json'
+const BROKEN = 'malformed body:'
+const STRAY = 'contains a stray %; write it as %25 (curl: --data-urlencode)'
+const BREAK = 'contains a line break; remove it (curl: -d @FILE) or write it as %0A'
+const AS_JSON = 'it looks like JSON; send it with Content-Type: application/json'
 const PLUS = 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)'
 
 /** Method and path, headers, body; status, message. */
@@ -16,39 +20,15 @@ const REQUESTS = [
   ['POST /reset_password', FORM, 'x=y', 403, 'email is missing'],
   ['PUT /reset_password', FORM, 'email=a@b.c', 403, 'reset_token is missing'],
   ['PUT /reset_password', FORM, 'email=a@b.c&reset_token=x', 403, 'new_password is missing'],
-  [
-    'POST /users',
-    FORM,
-    'email=a@b.c&password=100%',
-    400,
-    'malformed body: password contains a stray %; write it as %25 (curl: --data-urlencode)',
-  ],
-  ['POST /users', FORM, 'email=%ff', 400, 'malformed body: email is not valid UTF-8'],
-  [
-    'POST /users',
-    FORM,
-    '%=1',
-    400,
-    'malformed body: the name of a field contains a stray %; write it as %25 (curl: --data-urlencode)',
-  ],
-  [
-    'POST /users',
-    FORM,
-    '{"email":"a@b.c","password":"x"}',
-    400,
-    'malformed body: it looks like JSON; send it with Content-Type: application/json',
-  ],
+  ['POST /users', FORM, 'email=a@b.c&password=100%', 400, `${BROKEN} password ${STRAY}`],
+  ['POST /users', FORM, 'email=%ff', 400, `${BROKEN} email is not valid UTF-8`],
+  ['POST /users', FORM, '%=1', 400, `${BROKEN} the name of a field ${STRAY}`],
+  ['POST /users', FORM, '{"email":"a@b.c","password":"x"}', 400, `${BROKEN} ${AS_JSON}`],
   ['POST /users', FORM, 'email=a+tag@c.d&password=x', 400, PLUS],
   ['POST /sessions', FORM, 'email=a+tag@c.d&password=x', 401, PLUS],
-  [
-    'POST /users',
-    FORM,
-    'email=a@b.c&password=x\n',
-    400,
-    'malformed body: password contains a line break; remove it (curl: -d @FILE) or write it as %0A',
-  ],
-  ['POST /users', 'application/json', '{"email":1}', 400, 'malformed body: email must be a string'],
-  ['POST /users', 'application/json', '[]', 400, 'malformed body: expected a JSON object'],
+  ['POST /users', FORM, 'email=a@b.c&password=x\n', 400, `${BROKEN} password ${BREAK}`],
+  ['POST /users', 'application/json', '{"email":1}', 400, `${BROKEN} email must be a string`],
+  ['POST /users', 'application/json', '[]', 400, `${BROKEN} expected a JSON object`],
   ['POST /users', 'text/plain', 'x', 415, `Content-Type text/plain is not supported; use one of ${TYPES}`],
   ['POST /users', '', 'email=a@b.c', 415, `a body without Content-Type is not supported; use one of ${TYPES}`],
   ['PATCH /sessions', FORM, '', 405, 'PATCH is not allowed here: use one of POST, DELETE, OPTIONS'],

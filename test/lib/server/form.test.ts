@@ -41,17 +41,13 @@ t.test('forms, multipart and JSON', async (t) => {
   file.append('email', new Blob(['f@b']), 'f.txt')
   const json = 'application/json'
   for (const [body, type, message] of [
-    ['email=a@b', form, /^password is missing$/],
     ['email=&password=x', form, /^email is missing$/],
-    ['', form, /^email is missing$/],
     ['email=%zz&password=x', form, /^malformed body/],
-    ['email=%ff&password=x', form, /^malformed body/],
     [new Uint8Array([0x65, 0xff]), form, /^malformed body: it is not valid UTF-8$/],
     ['email=none&password=x', form, /no @/],
     ['{"email":', json, /^malformed body/],
     ['["email"]', json, /expected a JSON object/],
     ['null', json, /expected a JSON object/],
-    ['{"email":1,"password":"x"}', json, /email must be a string/],
     ['{"a":{"email":"x@x"},"email":"y@y","password":"p"}', json, /a must be a string$/],
     ['{"email":"\\ud800@b","password":"x"}', json, /email is not/],
     ['{}', json, /^email is missing$/],
@@ -60,7 +56,6 @@ t.test('forms, multipart and JSON', async (t) => {
   ] as const) {
     t.match(await post(body, type), { status: 400, body: { message } }, `${body}`)
   }
-  t.match(await post('email=a@b', 'text/plain'), { status: 415, body: { message: /form-urlencoded/ } })
   const compressed = await request(`${url}/users`, 'POST', BOB, { 'content-encoding': 'gzip' })
   t.match(compressed, { status: 415, body: { message: /send it uncompressed$/ } })
   t.match(await request(`${url}/users`, 'POST'), { status: 400, body: { message: 'email is missing' } })

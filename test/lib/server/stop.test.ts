@@ -68,19 +68,6 @@ t.test('a request that is on its way on an idle connection is answered, with Con
   }
 })
 
-t.test('more signals change nothing', async (t) => {
-  const server = await startServer(t, { BCRYPT_COST: '11' })
-  const answered = request(`${server.url}/users`, 'POST', BOB)
-  await request(server.url, 'GET')
-  server.child.kill('SIGTERM')
-  await server.printed(/^stopping\n/m)
-  server.child.kill('SIGTERM')
-  server.child.kill('SIGINT')
-  t.match(await answered, { status: 200 })
-  t.match(await server.exited, { code: 0, signal: null })
-  t.equal(server.stdout.match(/stopping/g)?.length, 1)
-})
-
 t.test('what takes longer than the limit is cut off', async (t) => {
   const { server, port } = await startService(t)
   const connections = connectionsOf(server)
@@ -119,20 +106,22 @@ t.test('stop and start: nothing is lost', async (t) => {
   t.match(await request(`${second.url}/users`, 'POST', BOB), { status: 400 })
 })
 
-t.test('a stop finishes what is in flight', async (t) => {
+t.test('a stop finishes what is in flight, and more signals change nothing', async (t) => {
   const server = await startServer(t, { BCRYPT_COST: '12' })
   const answered = request(`${server.url}/users`, 'POST', BOB)
   const socket = connect({ port: server.port, host: '127.0.0.1' })
   socket.write(`${HEAD}Content-Length: 5\r\n\r\n`)
   await request(server.url, 'GET')
   server.child.kill('SIGTERM')
-  await server.printed(/GET/)
+  await server.printed(/^stopping\n/m)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) server.child.kill(signal)
   socket.end('email')
   const answer = await answered
   t.equal(answer.status, 200)
   t.equal(answer.headers.get('connection'), 'close')
   t.match(await server.exited, { code: 0, signal: null })
   t.match(server.stdout, /"POST \/users HTTP\/1.1" 200 48\n/, 'the access log is flushed')
+  t.equal(server.stdout.match(/stopping/g)?.length, 1)
 })
 
 t.test('SIGTERM as soon as the server says that it listens', async (t) => {

@@ -8,6 +8,8 @@ import { startMailer } from '../../../helper/mailer.ts'
 import { startServer } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
 
+/** Settings of a service whose session is for all apps of a domain. */
+const DOMAIN = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example.com', COOKIE_SECURE: '1' }
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
 
 type Fields = Record<string, string>
@@ -186,13 +188,7 @@ t.test('a page tells what the form before it has done', async (t) => {
 })
 
 t.test('a live session gets its cookie again, as it is to be now', async (t) => {
-  const env = {
-    PUBLIC_URL: 'https://auth.example.com',
-    COOKIE_DOMAIN: 'example.com',
-    COOKIE_SECURE: '1',
-    SESSION_TTL: '99',
-  }
-  const { ask, auth } = await start(t, env)
+  const { ask, auth } = await start(t, { ...DOMAIN, SESSION_TTL: '99' })
   const cookie = `session_id=${await auth.createSession(BOB.email)}`
   for (const path of ['/login?rd=https://wiki.example.com/a', '/register?rd=https://wiki.example.com/a']) {
     const { to, headers } = await ask(path, undefined, { cookie: `session_id=dead; ${cookie}` })
@@ -277,8 +273,7 @@ t.test('headers', async (t) => {
   t.equal(headers.get('content-type'), 'text/html; charset=utf-8')
   t.equal(headers.get('x-content-type-options'), 'nosniff')
   t.notMatch(text, /<script|\son\w+=|style=|javascript:/i)
-  const env = { PUBLIC_URL: 'https://auth.example.com:8443', COOKIE_DOMAIN: 'example.com', COOKIE_SECURE: '1' }
-  const shared = await start(t, env)
+  const shared = await start(t, { ...DOMAIN, PUBLIC_URL: 'https://auth.example.com:8443' })
   t.match(
     (await shared.ask('/login')).headers.get('content-security-policy'),
     "form-action 'self' https://example.com:8443 https://*.example.com:8443; ",
@@ -376,8 +371,7 @@ t.test('a client that disconnects while it waits is no failure', async (t) => {
 })
 
 t.test('the cookie is set and cleared for the domain, on every path', async (t) => {
-  const env = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example.com', COOKIE_SECURE: '1' }
-  const { ask, port } = await start(t, env)
+  const { ask, port } = await start(t, DOMAIN)
   const set = /^session_id=.{36}; HttpOnly; Path=\/; SameSite=Lax; Max-Age=604800; Secure; Domain=example\.com$/
   const cleared = 'session_id=; HttpOnly; Path=/; SameSite=Lax; Max-Age=0; Secure; Domain=example.com'
   const loggedIn = await ask('/sessions', BOB)
