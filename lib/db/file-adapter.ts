@@ -33,6 +33,13 @@ export const PAUSES = {
 }
 const LAST_RETRY_MS = 60_000
 
+/** What to do when a table cannot be opened, by the code of the error. */
+const ADVICE = new Map([
+  ['ENOENT', 'create the directory, or correct the path'],
+  ['EACCES', "give the table's files and their directory to this user; a run with sudo makes them root's"],
+  ['ENOSPC', 'make room on the disk'],
+])
+
 /**
  * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in use.
  */
@@ -89,7 +96,9 @@ export class FileAdapter implements Adapter<Rows> {
           await step()
         } catch {}
       }
-      throw error instanceof StoreError ? error : new StoreError(`cannot open ${place}: ${messageOf(error)}`)
+      if (error instanceof StoreError) throw error
+      const advice = ADVICE.get(Object(error).code)
+      throw new StoreError(`cannot open ${place}: ${messageOf(error)}${advice === undefined ? '' : `; ${advice}`}`)
     }
   }
 

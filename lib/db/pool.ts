@@ -113,9 +113,11 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   }
 }
 
-/** The message of an error; where a host name has several addresses and none could be reached, that of the first. */
+/** An error's message, with what to do; where a host name has several addresses and none could be reached, that of the first. */
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
+    .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')
+    .replace(/does not support SSL connections/, '$&; turn it on there, or leave sslmode out of the URL')
 }
 
 /** True for an error of the database with one of these codes (PostgreSQL, Appendix A). */

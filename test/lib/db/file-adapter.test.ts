@@ -191,7 +191,7 @@ t.test('an attempt to open that fails and leaves a trace does not keep the next 
     await db.addUser('a@b', 'x')
     await db.close()`)
   t.match(await child.exited, { code: 0 })
-  t.match(child.stdout, /^StoreError cannot open \S+: ENOENT.* rename '\S+-wal-tmp-\S+ -> '\S+-wal'\n$/)
+  t.match(child.stdout, /^StoreError cannot open \S+: ENOENT.* rename '\S+-wal-tmp-\S+ -> '\S+-wal'; .*\n$/)
   t.strictSame(filesAt(path), ['users.json'])
 })
 
@@ -336,6 +336,12 @@ t.test('what is not a regular file is refused in one line, and the lock is given
   server.close()
 })
 
+t.test('a directory that is missing: the refusal says what to do', async (t) => {
+  const path = join(tempDir(t), 'none/users.json')
+  const message = /^cannot open \S+: ENOENT: .*; create the directory, or correct the path$/
+  await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message })
+})
+
 t.test('a file that cannot be looked at is not taken for one that is not there', NEEDS_ROOT, async (t) => {
   for (const end of ['', '-wal']) {
     const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
@@ -348,7 +354,11 @@ t.test('a file that cannot be looked at is not taken for one that is not there',
         await db.addUser('a@b', 'x').catch((error) => console.log(error.name, error.message))
         await db.close()`)
     t.match(await program.exited, { code: 0 })
-    t.match(program.stdout, new RegExp(`^StoreError cannot open \\S+: EACCES.*users.json${end}`), end)
+    t.match(
+      program.stdout,
+      new RegExp(`^StoreError cannot open \\S+: EACCES.*users.json${end}'; give .* to this user`),
+      end,
+    )
     t.strictSame(readdirSync(directory), [`users.json${end}`])
   }
 })

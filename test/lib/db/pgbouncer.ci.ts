@@ -64,6 +64,8 @@ t.test('a PgBouncer that refuses a start-up parameter', NEEDS_PGBOUNCER, async (
   const pooled = await startPgBouncer(t, url)
   await t.rejects(new DB(pooled).open(), {
     name: 'StoreError',
-    message: 'cannot open the database: unsupported startup parameter: statement_timeout',
+    message:
+      'cannot open the database: unsupported startup parameter: statement_timeout; ' +
+      'in PgBouncer, set ignore_startup_parameters = statement_timeout',
   })
 })
