@@ -1,12 +1,13 @@
 /** Attempts that would succeed against the plain exercise, each over real HTTP against the real server. */
 import { createHash } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t from 'tap'
 import { BOB, post, request, sessionOf } from './helper/http.ts'
 import { startServer, tempDir } from './helper/program.ts'
 import { captureAccessLog, closed, startService } from './helper/service.ts'
+import { row, stored, table, writeStore } from './helper/store.ts'
 
 const EVE = { email: 'eve@me.com', password: 'evil' }
 const sha256 = (token: string) => createHash('sha256').update(token).digest('hex')
@@ -43,18 +44,11 @@ t.test('who reads the store cannot log in with what is in it', async (t) => {
 })
 
 t.test('an expired session, an expired token, and those without an expiry', async (t) => {
-  const path = `${tempDir(t)}/users.json`
-  const row = (id: number, expires: number | null) => ({
-    id,
-    email: `user${id}@me.com`,
-    hashed_password: 'x',
-    session_id: sha256(`session${id}`),
-    reset_token: sha256(`token${id}`),
-    session_expires_at: expires,
-    reset_expires_at: expires,
+  const users = [now() - 1, null, now() + 100].map((expires, i) => {
+    const tokens = { session_id: sha256(`session${i + 1}`), reset_token: sha256(`token${i + 1}`) }
+    return row(i + 1, { ...tokens, session_expires_at: expires, reset_expires_at: expires })
   })
-  const users = [row(1, now() - 1), row(2, null), row(3, now() + 100)]
-  writeFileSync(path, JSON.stringify({ users }))
+  const path = writeStore(t, { '': table(...users) })
   const server = await startService(t, { DATABASE_URL: `file:${path}`, SESSION_TTL: '50', RESET_TTL: '20' })
   for (const [id, status] of [
     [1, 403],
@@ -69,10 +63,10 @@ t.test('an expired session, an expired token, and those without an expiry', asyn
   t.match(answered.headers.get('set-cookie'), /; Max-Age=50$/)
   await resetToken(server, 'user3@me.com')
   await closed(server)
-  const stored = JSON.parse(readFileSync(path, 'utf8')).users[2]
+  const { session_expires_at, reset_expires_at } = stored(path)[2] ?? {}
   const isIn = (seconds: number, time: number) => time >= before + seconds && time <= now() + seconds
-  t.ok(isIn(50, stored.session_expires_at), 'the server itself ends it with the cookie')
-  t.ok(isIn(20, stored.reset_expires_at))
+  t.ok(isIn(50, Number(session_expires_at)), 'the server itself ends it with the cookie')
+  t.ok(isIn(20, Number(reset_expires_at)))
 })
 
 t.test('the old password, sent while it is being reset', async (t) => {

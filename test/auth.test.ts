@@ -1,5 +1,4 @@
 import { hashSync } from '@node-rs/bcrypt'
-import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import {
   _generateUuid,
@@ -14,6 +13,7 @@ import {
   ValueError,
 } from '../auth.ts'
 import { tempDir } from './helper/program.ts'
+import { row, table, writeStore } from './helper/store.ts'
 
 function newAuth(options: Partial<AuthOptions> = {}): Auth {
   return new Auth({ databaseUrl: 'memory:', bcryptCost: 4, ...options })
@@ -169,26 +169,22 @@ t.test('logOut ends that session, and never one that began at the same moment', 
 })
 
 t.test('a token to be mailed: one a minute for each user, whatever became of the last one', async (t) => {
-  const path = `${tempDir(t)}/users.json`
-  const lastMail = (secondsAgo: number, ttl: number) => Math.floor(Date.now() / 1000) - secondsAgo + ttl
-  const users = [30, 62].flatMap((secondsAgo, i) => [
-    { id: 2 * i + 1, email: `used${secondsAgo}@b`, hashed_password: 'x', reset_expires_at: lastMail(secondsAgo, 3600) },
-    {
-      id: 2 * i + 2,
-      email: `ttl${secondsAgo}@b`,
-      hashed_password: 'x',
-      reset_expires_at: lastMail(secondsAgo, 86_400),
-    },
-  ])
-  writeFileSync(path, JSON.stringify({ users }))
+  const now = Math.floor(Date.now() / 1000)
+  const lastMails = [
+    { secondsAgo: 30, ttl: 3600 },
+    { secondsAgo: 62, ttl: 3600 },
+    { secondsAgo: 30, ttl: 86_400 },
+    { secondsAgo: 62, ttl: 86_400 },
+  ].map(({ secondsAgo, ttl }, i) => row(i + 1, { reset_expires_at: now - secondsAgo + ttl }))
+  const path = writeStore(t, { '': table(...lastMails) })
   const auth = newAuth({ databaseUrl: `file:${path}` })
   t.teardown(() => auth.close())
   const ask = async (email: string) => {
     const user = await auth.findUser(email)
     return user && auth.createMailToken(user)
   }
-  t.equal(await ask('used30@b'), null)
-  for (const email of ['used62@b', 'ttl30@b', 'ttl62@b']) t.type((await ask(email))?.resetToken, 'string', email)
+  t.equal(await ask('user1@me.com'), null)
+  for (const id of [2, 3, 4]) t.type((await ask(`user${id}@me.com`))?.resetToken, 'string', `${id}`)
   const user = await auth.registerUser('a@b', 'old')
   const tries = await Promise.all(Array.from({ length: 5 }, () => auth.createMailToken({ ...user })))
   const [mailed, ...others] = tries.filter((one) => one !== null)
@@ -260,9 +256,8 @@ t.test('a login at another cost rehashes the password', async (t) => {
 })
 
 t.test('right passwords at the same time, just after the cost has changed', async (t) => {
-  const path = `${tempDir(t)}/users.json`
-  const users = [{ id: 1, email: 'a@b', hashed_password: hashSync('x', { cost: 6 }) }]
-  writeFileSync(path, JSON.stringify({ users }))
+  const users = table(row(1, { email: 'a@b', hashed_password: hashSync('x', { cost: 6 }) }))
+  const path = writeStore(t, { '': users })
   for (const [bcryptCost, call] of [
     [4, (auth: Auth) => auth.logIn('a@b', 'x')],
     [5, (auth: Auth) => auth.validLogin('a@b', 'x')],
@@ -281,15 +276,12 @@ t.test('right passwords at the same time, just after the cost has changed', asyn
 })
 
 t.test('a password is the same however its letters were composed', async (t) => {
-  const path = `${tempDir(t)}/users.json`
   const [nfc, nfd] = ['\u00e9', 'e\u0301']
   const unchanged = '\u0958'.repeat(20)
-  const users = [nfd, nfc, unchanged].map((password, i) => ({
-    id: i + 1,
-    email: `${i}@b`,
-    hashed_password: hashSync(password, { cost: 4 }),
-  }))
-  writeFileSync(path, JSON.stringify({ users }))
+  const hashes = [nfd, nfc, unchanged].map((password) => hashSync(password, { cost: 4 }))
+  const path = writeStore(t, {
+    '': table(...hashes.map((hash, i) => row(i + 1, { email: `${i}@b`, hashed_password: hash }))),
+  })
   const auth = newAuth({ databaseUrl: `file:${path}`, loginFailures: 0 })
   t.teardown(() => auth.close())
   await auth.registerUser('new@b', nfd)
@@ -299,7 +291,7 @@ t.test('a password is the same however its letters were composed', async (t) => 
   t.equal(await auth.validLogin('0@b', nfc), true, 'and rehashed by that')
   for (const password of [nfd, nfc]) t.equal(await auth.validLogin('1@b', password), true)
   t.equal(await auth.validLogin('2@b', unchanged), true, 'too long for bcrypt in its NFC form')
-  t.match(await auth.findUser('2@b'), { hashed_password: users[2]?.hashed_password })
+  t.match(await auth.findUser('2@b'), { hashed_password: hashes[2] })
   await t.rejects(auth.registerUser('long@b', unchanged), { message: 'password is longer than 72 bytes' })
   await auth.registerUser('long@b', 'e\u0301'.repeat(36))
   t.equal(await auth.validLogin('long@b', nfc.repeat(36)), true, '72 bytes are counted on the NFC form')
@@ -308,7 +300,6 @@ t.test('a password is the same however its letters were composed', async (t) => 
 })
 
 t.test('users whose hashes no login can match are counted', async (t) => {
-  const path = `${tempDir(t)}/users.json`
   const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
   const foreign = [
     'pbkdf2_sha256$870000$x$y=',
@@ -319,8 +310,7 @@ t.test('users whose hashes no login can match are counted', async (t) => {
     `${hash} `,
   ]
   const hashes = [hash, hash.replace('2b', '2a'), hash.replace('2b', '2y'), ...foreign]
-  const users = hashes.map((hashed_password, i) => ({ id: i + 1, email: `${i}@b`, hashed_password }))
-  writeFileSync(path, JSON.stringify({ users }))
+  const path = writeStore(t, { '': table(...hashes.map((hashed_password, i) => row(i + 1, { hashed_password }))) })
   const auth = newAuth({ databaseUrl: `file:${path}` })
   t.teardown(() => auth.close())
   t.equal(await auth.countForeignHashes(), foreign.length)

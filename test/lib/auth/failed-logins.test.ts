@@ -67,18 +67,11 @@ t.test('setting the clock changes nothing', async (t) => {
   }
 })
 
-t.test('of any number of keys the latest are remembered, the oldest are forgotten', async (t) => {
+t.test('of any number of keys the latest are remembered, and the oldest forgotten', async (t) => {
   const failures = new FailureWindow(1, HOUR_MS)
-  const addMany = (name: string) => {
-    for (let i = 0; i < 50_000; i++) failures.add(`${name}${i}`)
-  }
-  failures.add('first')
-  addMany('a')
-  t.ok(failures.waitOf('first') > 0)
-  t.ok(failures.waitOf('a0') > 0)
-  failures.clear('first')
-  t.equal(failures.waitOf('first'), 0, 'also where it is an older one')
-  addMany('b')
-  t.equal(failures.waitOf('a0'), 0, 'forgotten')
-  t.ok(failures.waitOf('b49999') > 0)
+  for (let i = 0; i < 200_000; i++) failures.add(`${i}`)
+  t.equal(failures.waitOf('0'), 0)
+  t.ok(failures.waitOf('199999') > 0)
+  failures.clear('199999')
+  t.equal(failures.waitOf('199999'), 0)
 })

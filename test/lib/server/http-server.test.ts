@@ -1,6 +1,7 @@
 /** What is too large, too slow or not HTTP. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { HttpError } from '../../../lib/server/service.ts'
@@ -68,13 +69,18 @@ t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', asyn
   }
 })
 
+/** Starts a server that replies in some way; resolves with its port. */
+async function serve(t: Test, replyTo: Parameters<typeof createHttpServer>[1], isStopping = () => false) {
+  const server = createHttpServer({ config, isStopping }, replyTo)
+  t.teardown(() => server.close().closeAllConnections())
+  return listen(server)
+}
+
 t.test('a handler that throws, immediately or later', async (t) => {
-  const server = createHttpServer({ config, isStopping: () => false }, ({ url }) => {
+  const port = await serve(t, ({ url }) => {
     if (url === '/now') throw new HttpError(403, 'now')
     return Promise.reject(new HttpError(403, 'later'))
   })
-  const port = await listen(server)
-  t.teardown(() => server.close().closeAllConnections())
   for (const message of ['now', 'later']) {
     t.match(await request(`http://127.0.0.1:${port}/${message}`, 'GET'), { status: 403, body: { message } })
   }
@@ -82,11 +88,7 @@ t.test('a handler that throws, immediately or later', async (t) => {
 
 t.test('behind a request without Host nothing is carried out, as its reply is the last', async (t) => {
   const carriedOut: string[] = []
-  const server = createHttpServer({ config, isStopping: () => false }, ({ url = '' }) => ({
-    status: 200 + 4 * carriedOut.push(url),
-  }))
-  const port = await listen(server)
-  t.teardown(() => server.close().closeAllConnections())
+  const port = await serve(t, ({ url = '' }) => ({ status: 200 + 4 * carriedOut.push(url) }))
   t.strictSame(statuses(await raw(port, `${get('/')}GET / HTTP/1.1\r\n\r\n${get('/behind')}`)), [204, 400])
   t.strictSame(carriedOut, ['/'])
 })
@@ -95,14 +97,14 @@ t.test('a stop: what is carried out is answered, and nothing is carried out behi
   for (const first of ['/later', '/now']) {
     let isStopping = false
     const carriedOut: string[] = []
-    const server = createHttpServer({ config, isStopping: () => isStopping }, ({ url = '' }) => {
+    const replyTo = ({ url = '' }) => {
       carriedOut.push(url)
       // Before or between two of them, when some have their replies, though these are not written yet.
       if (url === first) isStopping = true
-      return url === '/later' ? new Promise((resolve) => setImmediate(resolve, { status: 204 })) : { status: 204 }
-    })
-    const port = await listen(server)
-    t.teardown(() => server.close().closeAllConnections())
+      const reply = { status: 204 }
+      return url === '/later' ? setImmediate(reply) : reply
+    }
+    const port = await serve(t, replyTo, () => isStopping)
     const received = await raw(port, get('/') + get(first) + get('/later') + get('/now').repeat(2000))
     t.strictSame(carriedOut, ['/', first])
     t.strictSame(statuses(received), [204, 204])
