@@ -9,7 +9,7 @@ import { createService, readConfig } from '../../server.ts'
 import { listen } from './http.ts'
 
 /** A service that listens on a port of 127.0.0.1; `url` has no slash at its end. */
-export type RunningService = { auth: Auth; server: Server; url: string; port: number }
+export type RunningService = { auth: Auth; server: Server; stopping: AbortController; url: string; port: number }
 
 /** Starts a service over a store in memory, without an access log; it is closed at the end of the test. */
 export async function startService(t: Test, env: Record<string, string> = {}): Promise<RunningService> {
@@ -17,7 +17,8 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
   await auth.open()
   const config = readConfig({ ACCESS_LOG: '0', ...env })
   const webhook = config.resetWebhook === null ? null : new Webhook(auth, config.resetWebhook)
-  const server = createService({ auth, config, webhook })
+  const stopping = new AbortController()
+  const server = createService({ auth, config, webhook, stopping: stopping.signal })
   const port = await listen(server)
   t.teardown(async () => {
     server.close().closeAllConnections()
@@ -25,7 +26,7 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
     await webhook?.settled()
     await auth.close()
   })
-  return { auth, server, url: `http://127.0.0.1:${port}`, port }
+  return { auth, server, stopping, url: `http://127.0.0.1:${port}`, port }
 }
 
 /** Collects the lines that services of this process write to the access log until the test ends: all of a service's once it is closed. */
