@@ -84,7 +84,7 @@ export class FileAdapter implements Adapter<Rows> {
       const directory = await open(dirname(path), 'r')
       undo.push(() => directory.close())
       const table = statFile(path)
-      const { rows, logLength } = load(path, () => lock.keep())
+      const { rows, logLength } = await load(path)
       const log = await LogFile.replace(`${path}-wal`, 0, logLength, () => lock.check())
       undo.push(() => log.close())
       await directory.sync()

@@ -1,45 +1,28 @@
 /** Reading files of JSON, one value on each line, in blocks of lines. */
 import { isUtf8 } from 'node:buffer'
-import { closeSync, openSync, readSync } from 'node:fs'
-import { messageOf } from '../errors.ts'
-import { StoreError } from './engine.ts'
+import { createReadStream } from 'node:fs'
 
 /** Bytes read at a time. */
 const READ_BYTES = 64 * 1024
-/** How many reads there are between two calls of `keep`: 1 MiB, which takes no disk seconds. */
-const KEEP_READS = 16
-
 const LINE_END = 10
 
 /**
  * The bytes of a file in blocks of whole lines; an unfinished last line comes last. However long a line is, each byte is
  * copied once.
- * @param keep called again and again, as reading a long file must not cost its reader the lock; may throw to give up
- * @throws {StoreError} names the file
  */
-export function* readBlocks(path: string, keep: () => void): Generator<Buffer> {
-  const file = openSync(path, 'r')
-  try {
-    let line: Buffer[] = []
-    for (let reads = 0; ; reads++) {
-      if (reads % KEEP_READS === 0) keep()
-      const buffer = Buffer.allocUnsafe(READ_BYTES)
-      const piece = buffer.subarray(0, readSync(file, buffer))
-      if (piece.length === 0) break
-      const end = piece.lastIndexOf(LINE_END) + 1
-      if (end > 0) {
-        line.push(piece.subarray(0, end))
-        yield line.length === 1 ? piece.subarray(0, end) : Buffer.concat(line)
-        line = []
-      }
-      if (end < piece.length) line.push(piece.subarray(end))
+export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
+  const pieces: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: READ_BYTES })
+  let line: Buffer[] = []
+  for await (const piece of pieces) {
+    const end = piece.lastIndexOf(LINE_END) + 1
+    if (end > 0) {
+      line.push(piece.subarray(0, end))
+      yield line.length === 1 ? piece.subarray(0, end) : Buffer.concat(line)
+      line = []
     }
-    if (line.length > 0) yield Buffer.concat(line)
-  } catch (error) {
-    throw error instanceof StoreError ? error : new StoreError(`cannot read ${path}: ${messageOf(error)}`)
-  } finally {
-    closeSync(file)
+    if (end < piece.length) line.push(piece.subarray(end))
   }
+  if (line.length > 0) yield Buffer.concat(line)
 }
 
 /** The values on some lines; `undefined` for a single line that cannot be read. */

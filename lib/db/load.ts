@@ -1,4 +1,5 @@
 /** Reading a table and replaying its log over it. */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { User } from '../../user.ts'
 import { StoreError } from './engine.ts'
 import { statFile } from './files.ts'
@@ -9,21 +10,20 @@ import { readTable, type Stored, toUser } from './table-file.ts'
 /** What a start finds: the rows, and the log as far as it is readable, in bytes. */
 export type Loaded = { rows: Rows; logLength: number }
 
-/** How many rows are put into the Maps from one call of `keep` to the next. */
-const KEEP_ROWS = 10_000
+/** How many rows are put into the Maps before other work gets its turn, such as the heartbeat of the lock. */
+const TURN_ROWS = 10_000
 
 /**
  * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id. Replaying a log over
  * a table that has its rows already changes nothing.
- * @param keep called again and again; may throw to give up
  * @throws {StoreError} when anything is damaged but the log's last line
  */
-export function load(path: string, keep: () => void): Loaded {
-  const log = readLog(`${path}-wal`, keep)
-  const stored: Stored = statFile(path) ? readTable(path, keep) : { users: [], lastId: 0, placeOf: () => path }
+export async function load(path: string): Promise<Loaded> {
+  const log = await readLog(`${path}-wal`)
+  const stored: Stored = statFile(path) ? await readTable(path) : { users: [], lastId: 0, placeOf: () => path }
   const rows = new Rows(stored.lastId)
   for (const user of merge(stored.users, log.users)) {
-    if (rows.all.length % KEEP_ROWS === 0) keep()
+    if (rows.all.length % TURN_ROWS === 0) await turn()
     const isTwin = rows.all.at(-1)?.id === user.id
     if (!isTwin && rows.add(user)) continue
     const line = isTwin ? undefined : log.lines.get(user.id)
@@ -51,12 +51,12 @@ type Log = { users: Map<number, User>; lines: Map<number, number>; length: numbe
  * Reads a log, and says on stderr if a crash has left its last line unreadable: cut off, or with holes.
  * @throws {StoreError} when any other line is damaged
  */
-function readLog(path: string, keep: () => void): Log {
+async function readLog(path: string): Promise<Log> {
   const log: Log = { users: new Map(), lines: new Map(), length: 0 }
   if (statFile(path) === undefined) return log
   let line = 0
   let broken: string | undefined
-  for (const block of readBlocks(path, keep)) {
+  for await (const block of readBlocks(path)) {
     for (const { values, bytes } of parseBlock(block, '')) {
       if (broken !== undefined) throw new StoreError(`${broken}: not readable; only the last line may be cut off`)
       if (values === undefined) {

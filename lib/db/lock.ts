@@ -30,10 +30,12 @@ export class Lock {
     this.#id = id
     this.#heartbeat = setInterval(() => {
       try {
-        this.keep()
+        // For processes in other places, this shows that the owner is alive.
+        futimesSync(file, new Date(), new Date())
+        this.check()
       } catch (error) {
         clearInterval(this.#heartbeat)
-        onLost(messageOf(error))
+        onLost(error instanceof StoreError ? error.message : `cannot keep the lock ${path}: ${messageOf(error)}`)
       }
     }, heartbeatMs).unref()
   }
@@ -49,20 +51,6 @@ export class Lock {
       const won = elect(path)
       if (won !== undefined) return new Lock(path, won, onLost, heartbeatMs)
     }
-  }
-
-  /**
-   * Shows processes in other places that this one is alive. The heartbeat calls it; synchronous work that takes seconds
-   * has to call it as well.
-   * @throws {StoreError} when the lock is lost, or cannot be kept
-   */
-  keep(): void {
-    try {
-      futimesSync(this.#file, new Date(), new Date())
-    } catch (error) {
-      throw new StoreError(`cannot keep the lock ${this.#path}: ${messageOf(error)}`)
-    }
-    this.check()
   }
 
   /**

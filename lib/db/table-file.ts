@@ -31,22 +31,21 @@ export type Stored = { users: User[]; lastId: number; placeOf: (index: number) =
 
 /**
  * Reads a table, whatever its layout.
- * @param keep called again and again; may throw to give up
  * @throws {StoreError} when it is damaged; names the line or the number of the row
  */
-export function readTable(path: string, keep: () => void): Stored {
+export async function readTable(path: string): Promise<Stored> {
   const stored: Stored = { users: [], lastId: 0, placeOf: (index) => `${path}, line ${index + 2}` }
-  const unreadable = readLines(path, keep, stored)
+  const unreadable = await readLines(path, stored)
   return unreadable === undefined ? stored : readWhole(path, unreadable)
 }
 
 /** Reads the layout that is written; returns the place of the first line that does not fit it, if there is one. */
-function readLines(path: string, keep: () => void, stored: Stored): string | undefined {
+async function readLines(path: string, stored: Stored): Promise<string | undefined> {
   const { users, placeOf } = stored
   let isFirst = true
   let isOver = false
   let hasComma: boolean | undefined
-  for (let block of readBlocks(path, keep)) {
+  for await (let block of readBlocks(path)) {
     if (isFirst && block.toString('latin1', 0, HEAD.length) !== HEAD) return path
     if (isFirst) block = block.subarray(HEAD.length)
     isFirst = false

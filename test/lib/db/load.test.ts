@@ -111,43 +111,42 @@ t.test('a log is read in time that grows with its length, however long its lines
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
-/** The first lines of a script that has `DB`: `onRead()` happens before each read of a table or its log. */
+/** The first lines of a script in which something happens before each read of the table or its log, which takes 5 ms then. */
 const ON_READ = `
   import fs from 'node:fs'
   import { syncBuiltinESMExports } from 'node:module'
-  const { readSync } = fs
-  let onRead
-  fs.readSync = (file, ...others) => {
-    if (/users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))) onRead()
-    return readSync(file, ...others)
+  const { read } = fs
+  let onRead = () => {}
+  const isTable = (file) => /users.json(-wal)?$/.test(fs.readlinkSync('/proc/self/fd/' + file))
+  fs.read = (file, ...others) => {
+    if (!isTable(file)) return read(file, ...others)
+    onRead()
+    setTimeout(() => read(file, ...others), 5)
   }
-  syncBuiltinESMExports()
-  const { DB } = await import('./db.ts')`
+  syncBuiltinESMExports()`
 
 t.test('a start that takes long keeps its lock', async (t) => {
   const rows = Array.from({ length: 20_000 }, (_, i) => row(i + 1, { reset_token: 'r'.repeat(250) }))
   const path = writeStore(t, { '': table(...rows), '-wal': log([row(1)]) })
-  // With each read of 64 KiB the lock grows older by half a second, as on a very slow disk.
   const child = runScript(`${ON_READ}
-    const ages = []
-    onRead = () => {
-      const { mtimeMs } = fs.statSync('${path}-lock')
-      ages.push((Date.now() - mtimeMs) / 1000)
-      fs.utimesSync('${path}-lock', mtimeMs / 1000 - 0.5, mtimeMs / 1000 - 0.5)
-    }
+    // The heart beats a hundred times as fast.
+    const { setInterval } = globalThis
+    globalThis.setInterval = (beat, ms) => setInterval(beat, ms / 100)
+    const { DB } = await import('./db.ts')
+    const touched = new Set()
+    onRead = () => touched.add(fs.statSync('${path}-lock').mtimeMs)
     const db = new DB('file:${path}')
     await db.open()
-    console.log(ages.length, Math.max(...ages))
+    console.log(touched.size)
     await db.close()`)
   await child.exited
-  const [, reads, age] = /^(\d+) (\S+)$/m.exec(child.stdout) ?? []
-  t.ok(Number(reads) > 80, `${reads} reads`)
-  t.ok(Number(age) < 20, `${age} s`)
+  t.ok(Number(child.stdout) > 3, `touched ${child.stdout} times`)
 })
 
 t.test('a start that is overtaken while it loads gives up, and touches nothing', async (t) => {
   const path = writeStore(t, { '': table(...Array.from({ length: 5000 }, (_, i) => row(i + 1))) })
   const child = runScript(`${ON_READ}
+    const { DB } = await import('./db.ts')
     onRead = () => fs.rmSync('${path}-lock', { force: true })
     await new DB('file:${path}').open().catch(({ name, message }) => console.log(name, message))`)
   t.match(await child.exited, { code: 0 })
