@@ -4,6 +4,7 @@ import { DB } from '../db.ts'
 import { COLUMN_NAMES, COLUMNS, User, ValueError } from '../user.ts'
 import { createDatabase, NEEDS_POSTGRES } from './helper/postgres.ts'
 import { tempDir } from './helper/program.ts'
+import { dbAt } from './helper/store.ts'
 
 /** Where each engine keeps its table. */
 const ENGINES: Record<string, { urlFor: (t: Test) => string | Promise<string>; options?: { skip: string | boolean } }> =
@@ -221,12 +222,6 @@ async function dump(db: DB): Promise<User[]> {
   return Promise.all(ids.map((id) => db.findUserBy({ id })))
 }
 
-async function openDB(t: Test, url: string): Promise<DB> {
-  const db = new DB(url)
-  t.teardown(() => db.close())
-  return db
-}
-
 /** The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines. */
 const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
@@ -235,7 +230,7 @@ let rows: unknown[][] | undefined
 
 for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
   t.test(`${engine}: call by call`, options, async (t) => {
-    const db = await openDB(t, await urlFor(t))
+    const db = dbAt(t, await urlFor(t))
     await checkCalls(t, db, CALLS)
     const before = await dump(db)
     const set = before.map((user) => SET.map((name) => user[name]))
@@ -254,13 +249,13 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
   })
 
   t.test(`${engine}: several rows with one session: the lowest id, then the next`, options, async (t) => {
-    const db = await openDB(t, await urlFor(t))
+    const db = dbAt(t, await urlFor(t))
     for (let i = 1; i < 6; i++) await db.addUser(`${i}@x`, 'x')
     await checkCalls(t, db, SEVERAL)
   })
 
   t.test(`${engine}: at the same time`, options, async (t) => {
-    const db = await openDB(t, await urlFor(t))
+    const db = dbAt(t, await urlFor(t))
     const added = await Promise.all(['a@b', 'A@b', 'a@B'].map((email) => resultOf(db, 'addUser', [email, 'x'])))
     t.strictSame(added.filter((result) => result === 'EmailTaken').length, 2, 'one registration wins')
     const { id } = await db.findUserBy({ email: 'A@B' })
@@ -286,7 +281,7 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     const url = await urlFor(t)
     const first = new DB(url)
     for (const email of ['a@b', 'c@d']) await first.addUser(email, 'x')
-    const db = url === 'memory:' ? first : await openDB(t, url)
+    const db = url === 'memory:' ? first : dbAt(t, url)
     // The first calls of a store that is not open yet wait for longest.
     if (db !== first) await first.close()
     const attributes: Record<string, unknown> = { session_id: 'one' }
@@ -319,7 +314,7 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
   })
 
   t.test(`${engine}: a row is a copy`, options, async (t) => {
-    const db = await openDB(t, await urlFor(t))
+    const db = dbAt(t, await urlFor(t))
     const added = await db.addUser('a@b', 'x')
     await db.updateUser(1, { session_id: 's' })
     added.email = 'changed'

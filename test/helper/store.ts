@@ -37,11 +37,17 @@ export const filesAt = (path: string) => readdirSync(dirname(path)).sort()
 export const temporaryFiles = (path: string, kind: '' | '-wal' = '') =>
   filesAt(path).filter((name) => name.startsWith(`${basename(path)}${kind}-tmp-`))
 
+/** A DB that is closed at the end of the test. */
+export function dbAt(t: Test, url: string): DB {
+  const db = new DB(url)
+  t.teardown(() => db.close())
+  return db
+}
+
 /** Opens a store with these files; it is closed at the end of the test. */
 export async function openWith(t: Test, files: Files, place?: string): Promise<{ db: DB; path: string }> {
   const path = writeStore(t, files, place)
-  const db = new DB(`file:${path}`)
-  t.teardown(() => db.close())
+  const db = dbAt(t, `file:${path}`)
   await db.open()
   return { db, path }
 }

@@ -9,6 +9,7 @@ import { freePort, request, sessionOf } from '../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../helper/postgres.ts'
 import { Program, ROOT, startServer, tempDir } from '../helper/program.ts'
 import { NGINX, startNginx, temporaryPaths } from '../helper/proxies.ts'
+import { dbAt } from '../helper/store.ts'
 
 const HERE = join(ROOT, 'test/running')
 
@@ -61,8 +62,7 @@ t.test('a fold in the middle of a backup: it begins again, also without GNU stat
   writeFileSync(`${bin}/stat`, '#!/bin/sh\necho "stat: illegal option -- c" >&2; exit 1\n', { mode: 0o755 })
   const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}` }
   await promisify(execFile)(`${HERE}/backup.sh`, [path, copy], { env })
-  const restored = new DB(`file:${copy}/users.json`)
-  t.teardown(() => restored.close())
+  const restored = dbAt(t, `file:${copy}/users.json`)
   t.equal((await restored.findUserBy({ email: '2@me.com' })).id, 2)
 })
 
@@ -75,8 +75,7 @@ t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, asyn
   t.equal(dump.status, 0, dump.stderr)
   const restore = spawnSync('psql', ['-q', '-v', 'ON_ERROR_STOP=1', to.url], { input: dump.stdout, encoding: 'utf8' })
   t.equal(restore.status, 0, restore.stderr)
-  const restored = new DB(to.url)
-  t.teardown(() => restored.close())
+  const restored = dbAt(t, to.url)
   t.equal((await restored.findUserBy({ email: 'A@b' })).id, 1)
   t.equal((await restored.addUser('c@d', 'x')).id, 2, 'the sequence goes on')
 })

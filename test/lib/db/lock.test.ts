@@ -21,7 +21,7 @@ import { AS_NOBODY, LIMIT, needs, NEEDS_PRLIMIT, NEEDS_ROOT, smallDisk } from '.
 import { request } from '../../helper/http.ts'
 import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { commandOf, commandOfScript, Program, runScript, startServer, tempDir } from '../../helper/program.ts'
-import { emailsIn, filesAt, stored } from '../../helper/store.ts'
+import { dbAt, emailsIn, filesAt, stored } from '../../helper/store.ts'
 
 /** Takes a lock that nothing may happen to. */
 function take(t: Test, path: string): Lock {
@@ -411,8 +411,7 @@ for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
     const heir = new DB(`file:${path}`)
     await heir.addUser('new@me.com', 'x')
     await heir.close()
-    const next = new DB(`file:${path}`)
-    t.teardown(() => next.close())
+    const next = dbAt(t, `file:${path}`)
     await next.updateUser(1, { session_id: 's' })
     writeFileSync(`${path}-go`, '')
     signal('SIGCONT')

@@ -5,12 +5,12 @@ import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
 import { Auth } from '../../../auth.ts'
-import { DB } from '../../../db.ts'
 import { LIMITS, transaction } from '../../../lib/db/pool.ts'
 import { poolAt } from '../../../lib/db/postgres.ts'
 import { listen } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
+import { dbAt } from '../../helper/store.ts'
 
 /** Starts a server that does one thing with each connection; resolves with its port. */
 async function serve(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
@@ -168,7 +168,6 @@ t.test('a script that never closes its DB ends by itself, and has lost nothing',
   await program.exited
   t.equal(program.stderr, '')
   t.ok(Number(program.stdout) < 9000, `${program.stdout} ms: pg drops a connection after 10 s`)
-  const db = new DB(url)
-  t.teardown(() => db.close())
+  const db = dbAt(t, url)
   t.equal(await db.countUsers(), 2)
 })

@@ -10,7 +10,7 @@ import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
-import { row, table } from '../../helper/store.ts'
+import { dbAt, row, table } from '../../helper/store.ts'
 
 /** An engine that is closed at the end of the test. */
 async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
@@ -187,8 +187,7 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
   t.match(await command.exited, { code: 0 })
   t.equal(command.stdout + command.stderr, `users moved from ${path} into the database: 2500\n`)
   t.equal(readFileSync(path, 'utf8'), before)
-  const db = new DB(url)
-  t.teardown(() => db.close())
+  const db = dbAt(t, url)
   t.match(await db.findUserBy({ session_id: 's1234' }), { id: 2469, email: 'user2469@me.com', hashed_password: 'x' })
   t.equal((await db.addUser('new@me.com', 'x')).id, 5000)
   const again = new Program('lib/db/to-postgres.ts', {}, [], [path, url])

@@ -2,9 +2,9 @@
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
-import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
+import { dbAt } from '../../helper/store.ts'
 
 /** The table as SQLAlchemy makes it for the exercise. */
 const ORIGINAL = `create table users (id serial not null, email varchar(250) not null, hashed_password varchar(250) not null,
@@ -16,13 +16,6 @@ async function prepare(t: Test, ...statements: string[]): Promise<{ url: string;
   const sql = await connectTo(t, url)
   for (const statement of statements) await sql.query(statement)
   return { url, sql, admin }
-}
-
-/** A DB that is closed at the end of the test. */
-function dbAt(t: Test, url: string): DB {
-  const db = new DB(url)
-  t.teardown(() => db.close())
-  return db
 }
 
 /** What the table and its indexes are. */

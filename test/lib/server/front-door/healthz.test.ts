@@ -4,11 +4,11 @@ import { renameSync } from 'node:fs'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { DB } from '../../../../db.ts'
 import { request } from '../../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../../helper/postgres.ts'
 import { tempDir } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
+import { dbAt } from '../../../helper/store.ts'
 
 const WELL = { status: 200, body: { message: 'ok' } }
 const AWAY = { status: 503, body: { message: 'the store does not answer' } }
@@ -41,8 +41,7 @@ t.test('while the service stops', async (t) => {
 t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async (t) => {
   const { url: DATABASE_URL, name, admin } = await createDatabase(t)
   const { url } = await startService(t, { DATABASE_URL })
-  const db = new DB(DATABASE_URL)
-  t.teardown(() => db.close())
+  const db = dbAt(t, DATABASE_URL)
   const ask = () => request(`${url}/healthz`, 'GET')
   const untilWell = async () => {
     while ((await ask()).status !== 200);
