@@ -110,13 +110,11 @@ export class DB {
    * @throws {InvalidRequestError} when an expected attribute is not a column
    */
   async updateUser(userId: number, attributes: Attributes, expected: Attributes = {}): Promise<void> {
-    const changes = copyChanges(attributes)
-    if ('id' in changes && changes.id !== userId) throw new ValueError('an id never changes')
-    copySearch({ id: userId })
-    const condition = copySearch(expected)
+    const { id, ...changes } = copyChanges(attributes)
+    if (id !== undefined && id !== userId) throw new ValueError('an id never changes')
+    const where = copySearch({ id: userId, ...expected })
     const engine = await this.#opened()
-    const isAnother = 'id' in condition && condition.id !== userId
-    if (isAnother || !(await engine.update(userId, changes, condition))) {
+    if (where.id !== userId || !(await engine.update(where, changes))) {
       throw new NoResultFound(`no user with id ${userId} and the expected values`)
     }
   }

@@ -46,6 +46,6 @@ export interface Engine {
   insert(email: string, hashedPassword: string): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
-  /** Resolves to true if there was a row with this id and the expected values. Throws `EmailTaken`. */
-  update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean>
+  /** Changes the row with all of these attributes, of which the id is one. Resolves to true if there is one. Throws `EmailTaken`. */
+  update(where: Attributes, changes: Attributes): Promise<boolean>
 }

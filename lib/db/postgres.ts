@@ -102,15 +102,12 @@ export class Postgres implements Engine {
   }
 
   /** Changes a row in one statement, so that the condition still holds when the row changes. */
-  async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
+  async update(where: Attributes, changes: Attributes): Promise<boolean> {
     const values: unknown[] = []
-    const { id, ...changes } = attributes
     const set = Object.entries(changes).map(([name, value]) => `${column(name)} = $${values.push(value)}`)
-    const where = allOf({ ...expected, id: userId }, values)
-    // An id that is `generated always` cannot be set, not even to itself.
     if (set.length === 0) set.push('session_id = session_id')
-    const text = `update ${TABLE} set ${set.join()} where ${where} returning id`
-    return (await this.#use((client) => commit(client, text, values), attributes.email)).length > 0
+    const text = `update ${TABLE} set ${set.join()} where ${allOf(where, values)} returning id`
+    return (await this.#use((client) => commit(client, text, values), changes.email)).length > 0
   }
 
   /**

@@ -63,14 +63,14 @@ export class Table implements Engine {
   }
 
   /** Changes a row immediately, so that the next call sees it, then waits for the disk. */
-  async update(userId: number, attributes: Attributes, expected: Attributes): Promise<boolean> {
+  async update(where: Attributes, changes: Attributes): Promise<boolean> {
     const rows = this.#low.data
-    const user = rows.find({ id: userId, ...expected })
-    if (user?.id !== userId) return false
-    const { email } = attributes
+    const user = rows.find(where)
+    if (user === undefined) return false
+    const { email } = changes
     if (email !== undefined && (rows.find({ email }) ?? user) !== user) throw new EmailTaken(email)
     const before = { ...user }
-    rows.change(user, attributes)
+    rows.change(user, changes)
     await this.#file?.append(user, () => rows.change(user, before))
     return true
   }

@@ -169,7 +169,7 @@ t.test('an edit while the table is open gets another name, and does not count', 
   ]) {
     for (const isWritten of [true, false]) {
       const { engine, path, add } = await openEager(t, { '': table(row(1), row(2)) })
-      await engine.update(2, { session_id: 's' }, {})
+      await engine.update({ id: 2 }, { session_id: 's' })
       await folded(path)
       edit(path)
       if (isWritten) await add('new@me.com')

@@ -83,7 +83,7 @@ t.test('a statement that hangs harms itself alone', NEEDS_POSTGRES, async (t) =>
   await engine.insert('bob@me.com', 'x')
   const other = await connectTo(t, url)
   await other.query('begin; select from users for update')
-  const update = () => engine.update(1, { reset_token: 'x' }, {})
+  const update = () => engine.update({ id: 1 }, { reset_token: 'x' })
   const refused = { name: 'StoreError', message: 'the database: canceling statement due to statement timeout' }
   const slow = t.rejects(update(), refused, 'given up by the database')
   const others = Array.from({ length: 50 }, (_, i) => engine.insert(`${i}`, 'x'))
@@ -137,7 +137,7 @@ t.test('transactions that the database gives up for others are tried again', NEE
     const [engine] = await Promise.all([openEngine(t, url), openEngine(t, url)])
     const emails = Array.from({ length: 40 }, (_, i) => `${i}@b`)
     await Promise.all(emails.map((email) => engine.insert(email, 'x')))
-    const updates = emails.map((email, i) => engine.update(1 + (i % 2), { session_id: email }, {}))
+    const updates = emails.map((email, i) => engine.update({ id: 1 + (i % 2) }, { session_id: email }))
     t.notOk((await Promise.all(updates)).includes(false), isolation)
   }
 })
