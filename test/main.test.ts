@@ -5,15 +5,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { run } from '../main.ts'
 import { listen } from './helper/http.ts'
-import {
-  Program,
-  requireFromCommonJs,
-  ROOT,
-  RUNTIME,
-  startedOtherwise,
-  startServer,
-  tempDir,
-} from './helper/program.ts'
+import { Program, ROOT, RUNTIME, startedOtherwise, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
@@ -71,23 +63,6 @@ t.test('--help says what it does, and does nothing', async (t) => {
     t.match(await program.exited, { code: 0 })
     t.match(program.stdout, /register.*npm run -s main.*BASE_URL.*http:\/\/127\.0\.0\.1:1\)\.\n$/s)
   }
-})
-
-t.test('an import runs nothing and brings the eight functions, also from CommonJS', async (t) => {
-  const names = [
-    'logIn',
-    'logInWrongPassword',
-    'logOut',
-    'profileLogged',
-    'profileUnlogged',
-    'registerUser',
-    'resetPasswordToken',
-    'run',
-    'updatePassword',
-  ]
-  t.strictSame(Object.keys(await import('../main.ts')).sort(), names)
-  // It has no server to run against, so that a run would print a line.
-  t.strictSame(requireFromCommonJs(t, 'main.ts'), { exports: names, stderr: '' })
 })
 
 t.test('of a wrong answer it says which step expected what and got what', async (t) => {

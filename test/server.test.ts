@@ -3,7 +3,6 @@ import t from 'tap'
 import { Auth } from '../auth.ts'
 import { createService } from '../server.ts'
 import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
-import { requireFromCommonJs } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
 t.test('the wire contract', async (t) => {
@@ -152,8 +151,4 @@ t.test('twenty servers in one process leave nothing behind', async (t) => {
   const lines = printed().filter(({ args }) => /"GET \/ HTTP\/1.1" 200 24\n$/.test(`${args[0]}`))
   t.equal(lines.length, 20, 'each has written its log when it is closed')
   t.strictSame(warnings, [])
-})
-
-t.test('require() of server.ts from CommonJS starts nothing', async (t) => {
-  t.match(requireFromCommonJs(t, 'server.ts'), { exports: ['createService', 'readConfig'], stderr: '' })
 })

@@ -1,5 +1,5 @@
 /** Programs of the project as child processes, each with a directory of its own. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -173,19 +173,4 @@ export function startedOtherwise(t: Test, name: string): [script: string, variab
     [`./${name}.js`, {}],
     [manager, { pm_exec_path: join(ROOT, `${name}.ts`) }],
   ]
-}
-
-/**
- * Requires a file of the project from a CommonJS script, with `no-such-file` as its argument, and prints the sorted names of
- * its exports. It is not measured: tsx compiles the file in another way there, which the report of the coverage cannot merge.
- */
-export function requireFromCommonJs(t: Test, file: string): { exports: string[]; stderr: string } {
-  const script = join(tempDir(t), 'script.cjs')
-  writeFileSync(script, `console.log(JSON.stringify(Object.keys(require(${JSON.stringify(join(ROOT, file))}))))`)
-  const tsx = import.meta.resolve('tsx')
-  const { stdout, stderr } = spawnSync(process.execPath, ['--import', tsx, script, 'no-such-file'], {
-    encoding: 'utf8',
-    env: { ...process.env, BASE_URL: 'http://127.0.0.1:1', _TAPJS_PROCESSINFO_COVERAGE_: '0' },
-  })
-  return { exports: JSON.parse(stdout).sort(), stderr }
 }
