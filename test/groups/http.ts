@@ -1,6 +1,7 @@
-/** The tests of the service over HTTP that start no program, or seldom one. */
+/** The tests of the service over HTTP that start no program, or seldom one; in turn, as some look at what is printed. */
 import '../attack.test.ts'
 import '../clients.test.ts'
+import '../lib/server/access-log.test.ts'
 import '../lib/server/config.test.ts'
 import '../lib/server/connection.test.ts'
 import '../lib/server/form.test.ts'

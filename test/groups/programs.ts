@@ -1,7 +1,6 @@
 /** The tests that start programs, but for those of the store. */
 import '../helper/jobs.ts'
 import '../embedding.test.ts'
-import '../lib/server/access-log.test.ts'
 import '../lib/server/start.test.ts'
 import '../lib/server/stop.test.ts'
 import '../main.test.ts'
