@@ -63,7 +63,7 @@ export class DB {
     await this.#closed
   }
 
-  /** Throws unless the store answers in time: its disk, or a database that can be written to. */
+  /** Throws unless the store answers in time: a file must still be this process's own, a database must accept writes. */
   async check(): Promise<void> {
     const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
       throw new StoreError(`the store has not answered for ${CHECK_MS / 1000} seconds`)
