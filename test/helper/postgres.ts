@@ -17,7 +17,7 @@ export const NEEDS_POSTGRES = {
 }
 
 /** True if the server for the tests is there. */
-export async function hasPostgres(): Promise<boolean> {
+async function hasPostgres(): Promise<boolean> {
   const client = new pg.Client({ connectionString: POSTGRES, connectionTimeoutMillis: 3000 })
   const isThere = await client.connect().then(
     () => true,
