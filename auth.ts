@@ -25,16 +25,16 @@ export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './lib/errors.ts'
 export type { User } from './user.ts'
 
-/** A session that has just begun: the ID, which is stored nowhere, and whose it is. */
+/** A session: its ID, of which the store has only a digest, and the user whose it is. */
 export type Session = { sessionId: string; user: User }
 
-/** A reset token, which is stored nowhere either, and when it expires, in Unix seconds. */
+/** A reset token, of which the store has only a digest, and when it expires, in Unix seconds. */
 export type ResetToken = { resetToken: string; expiresAt: number }
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
- * `ValueError` for an argument of the wrong type, and `StoreError` when the store cannot be read or written now; those that take
- * a password throw `Overloaded` when too many wait to be hashed.
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, save where
+ * that is just an unknown user or token; those that take a password throw `Overloaded` when too many wait to be hashed.
  */
 export class Auth {
   /** The options in force, the defaults of those that were not given included. */
@@ -66,7 +66,7 @@ export class Auth {
     return this.#db.close()
   }
 
-  /** False while the store does not answer in time, cannot be written to, or is no longer this process's. */
+  /** False while the store does not answer in time, is a read-only database, or is a file that this process has lost. */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,
@@ -103,7 +103,7 @@ export class Auth {
     return this.#db.addUser(email, await this.#hash(password, client))
   }
 
-  /** The user with this email, in upper or lower case, or `null`. */
+  /** The user with this email, compared as `emailKey` says, or `null`. */
   async findUser(email: string): Promise<User | null> {
     checkString('email', email)
     return this.#find({ email })
@@ -138,7 +138,10 @@ export class Auth {
     return sessionId === null ? this.startSession(email, password, client) : { sessionId, user }
   }
 
-  /** The user whose session this is (task 12), or `null` if there is none or it has expired. */
+  /**
+   * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a session:
+   * `createSession` sets its expiry, and the server gives its cookie the same time to live (`sessionCookie`).
+   */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null
     checkString('sessionId', sessionId)
@@ -259,6 +262,7 @@ export class Auth {
   async #verify(user: User | null, email: string, password: string, client: Client) {
     this.#failures.check(email, client.address)
     const answer = await this.#hashQueue.run(client, () => {
+      // Others may have failed while this one waited.
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
     })
@@ -334,7 +338,7 @@ export function _generateUuid(): string {
   return randomUUID()
 }
 
-/** What the store keeps of a token. Unlike for a password, a fast hash is enough: nobody can try 2^122 tokens. */
+/** A token as the store keeps it. Unlike for a password, a fast hash is enough: nobody can try 2^122 tokens. */
 function digest(token: string): string {
   return hash('sha256', token)
 }
@@ -344,6 +348,7 @@ function isLive(expiresAt: number | null | undefined): boolean {
   return typeof expiresAt === 'number' && expiresAt > now()
 }
 
+/** Unix seconds. */
 function now(): number {
   return Math.floor(Date.now() / 1000)
 }

@@ -67,7 +67,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Registers a user. */
+/** Registers a user; if an earlier run has done so, the error says how to start over. */
 export async function registerUser(email: string, password: string, url = BASE_URL): Promise<void> {
   const response = await send('POST', '/users', { url, form: { email, password } })
   if (response.status === 400 && (await response.clone().text()).includes('email already registered')) {
@@ -151,7 +151,7 @@ export async function run(url = BASE_URL): Promise<void> {
   await logIn(EMAIL, NEW_PASSWD, url)
 }
 
-/** Runs it as a program. */
+/** Runs the script, or prints `HELP`; the exit code is 1 when a step failed. */
 async function main(): Promise<void> {
   if (process.argv.slice(2).some((option) => option === '--help' || option === '-h')) return console.log(HELP)
   try {

@@ -12,12 +12,13 @@ export const TABLE = 'users'
 /** Where the table is kept by default. */
 export const DEFAULT_URL = `file:${TABLE}.json`
 
-/** What a column holds. An integer is a safe one, so that JSON and JavaScript read the same number. */
+/** The values that a column takes. An integer is a safe one, so that JSON and JavaScript read the same number. */
 type Column = { type: 'integer' | 'string'; nullable: boolean }
 
 /**
  * Every column, in the order of the table; the type `User`, the rows in the file and the SQL follow from it. The first
- * five are the exercise's.
+ * five are the exercise's. One that is added has to be nullable, as rows from before do not have it; to fill it when a
+ * user is added, `insert` in lib/db/table.ts and lib/db/postgres.ts has to do so.
  */
 export const COLUMNS = {
   /** 1, 2, 3 …, given by the store; it never changes. */

@@ -1,4 +1,4 @@
-/** What every layer needs for errors that people can read. */
+/** Errors that people can read, for every layer. */
 
 /** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 17, 18). */
 export class ValueError extends Error {

@@ -79,8 +79,8 @@ function complete<Table extends Options>(
 }
 
 /**
- * A carriage return from a Windows `.env` file, for example, would become part of a file's name, and open a new, empty
- * table.
+ * Control characters. A carriage return from a Windows `.env` file, for example, would become part of a file's name, and
+ * open a new, empty table.
  */
 const CONTROL = /\p{Cc}/gu
 

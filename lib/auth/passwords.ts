@@ -52,8 +52,8 @@ export class Passwords {
 
 /**
  * The form in which a password is hashed, as systems encode the same letter in different ways, macOS unlike Windows (RFC
- * 8265, section 4.2.2). NFC shortens a text to a third at most, and takes quadratic time for some: what would be too
- * long in any form stays as it is.
+ * 8265, section 4.2.2). NFC takes quadratic time for some texts, and leaves at least a third of their bytes: a text that
+ * would be too long in any form stays as it is.
  */
 export function toNfc(password: string): string {
   return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')
@@ -62,7 +62,8 @@ export function toNfc(password: string): string {
 /**
  * Why bcrypt would confuse a text with another, as the rest of a sentence about it, or `null`: it reads only 72 bytes (OWASP,
  * Password Storage Cheat Sheet), repeats a shorter text with a NUL in between, so that "x" is "x\0x" as well, and takes each
- * lone surrogate for U+FFFD.
+ * lone surrogate for U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400 over HTTP), and at a login it is
+ * just wrong (`verify`; 401).
  */
 export function flawOf(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`

@@ -57,7 +57,10 @@ export function describe({ pid, place }: Claim): string {
     : `process ${pid}; stop it first`
 }
 
-/** When a process or thread started: its id may be another's by now. `zombie` if it has ended, empty if the system does not tell. */
+/**
+ * When a process or thread started, because its id may have been given to another since. `zombie` if it has ended, empty if
+ * the system does not tell.
+ */
 function startOf(task: string): string {
   const [state, ...fields] = readText(`/proc/${task}/stat`).split(') ').at(-1)?.split(' ') ?? []
   return state === 'Z' ? 'zombie' : (fields[18] ?? '')

@@ -1,4 +1,4 @@
-/** What a store has to do, and the errors that it throws. */
+/** The interface that every store has, and the errors that it throws. */
 import type { User } from '../../user.ts'
 import { ValueError } from '../errors.ts'
 
@@ -35,10 +35,10 @@ export type Attributes = Partial<User>
 /** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is called. */
 export type Opener = () => Promise<Engine>
 
-/** What `DB` needs of a store that is open. `DB` validates every value, closes it at most once, and calls nothing after that. */
+/** A store that is open. `DB` validates every value, closes the store at most once, and calls nothing after that. */
 export interface Engine {
   close(): Promise<void>
-  /** Throws `StoreError` unless reads and writes are possible now. `DB` does not wait for it for long. */
+  /** Throws `StoreError` when the table is lost or the database read-only; a full disk shows only at a write. May take long. */
   check(): Promise<void>
   /** The rows whose `hashed_password` does not match the pattern; all without one. */
   count(unlike?: RegExp): Promise<number> | number

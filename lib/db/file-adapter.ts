@@ -33,7 +33,7 @@ export const PAUSES = {
 }
 const LAST_RETRY_MS = 60_000
 
-/** What to do when a table cannot be opened, by the code of the error. */
+/** Advice for when a table cannot be opened, by the code of the error. */
 const ADVICE = new Map([
   ['ENOENT', 'create the directory, or correct the path'],
   ['EACCES', "give the table's files and their directory to this user; a run with sudo makes them root's"],

@@ -16,7 +16,7 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 
 /**
- * What the file system knows about a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES
+ * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES
  * there may be a table.
  * @throws {StoreError} when there is something else under the name; opening a FIFO would wait for ever
  */

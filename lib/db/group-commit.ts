@@ -15,7 +15,7 @@ export class GroupCommit {
   /** How many batches were undone. */
   failures = 0
 
-  /** `write` makes a line durable. */
+  /** @param write resolves when a line is durable */
   constructor(write: (line: string) => Promise<void>) {
     this.#write = write
   }
@@ -50,7 +50,7 @@ export class GroupCommit {
         for (const { resolve } of batch) resolve()
       } catch (error) {
         this.failures++
-        // What was changed later was built on it.
+        // Later changes were built on these.
         const undone = [...batch, ...changes.splice(0), ...this.#waiting.splice(0)]
         for (const { undo } of undone.toReversed()) undo()
         for (const { reject } of undone) reject(error)

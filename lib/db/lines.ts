@@ -25,7 +25,7 @@ export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   if (line.length > 0) yield Buffer.concat(line)
 }
 
-/** The values on some lines; `undefined` for a single line that cannot be read. */
+/** The values on some lines, `undefined` for a single line that cannot be read; and how many bytes these lines have. */
 export type Lines = { values: unknown[] | undefined; bytes: number }
 
 /**

@@ -7,7 +7,7 @@ import { parseBlock, readBlocks } from './lines.ts'
 import { Rows } from './rows.ts'
 import { readTable, type Stored, toUser } from './table-file.ts'
 
-/** What a start finds: the rows, and the log as far as it is readable, in bytes. */
+/** The rows of a table with its log, and how long the readable part of the log is, in bytes. */
 export type Loaded = { rows: Rows; logLength: number }
 
 /** How many rows are put into the Maps before other work gets its turn, such as the heartbeat of the lock. */

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { exitAfter, leadsTo, temporaryName } from './files.ts'
 
-/** An open log. */
+/** The log of one table, to which this process appends until a fold replaces it. */
 export class LogFile {
   readonly path: string
   readonly #file: FileHandle
@@ -92,7 +92,7 @@ export class LogFile {
     } catch {}
   }
 
-  /** Closes the file. */
+  /** Closes the file; another log may have its name by now. */
   async close(): Promise<void> {
     await this.#file.close()
   }

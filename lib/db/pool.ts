@@ -16,7 +16,7 @@ export const LIMITS = {
 }
 
 /**
- * What pg needs in order to read a URL as libpq does. `?max=` is the number of connections, 10 if there is none.
+ * A URL for pg, changed so that it means what libpq takes it for. `?max=` is the number of connections, 10 if there is none.
  * @throws {ValueError} when it is not a URL, or asks for what pg cannot do
  */
 export function readUrl(text: string): { url: URL; max: number } {

@@ -109,7 +109,7 @@ function findForeign(columns: Found[]): string | undefined {
   return undefined
 }
 
-/** Throws the message that a query has, if it has one. */
+/** Throws the message that a query returns, if it returns one. */
 async function refuseIf(pool: Pool, query: string): Promise<void> {
   const { rows } = await pool.query<{ message: string }>(query)
   if (rows[0] !== undefined) throw new StoreError(rows[0].message)
@@ -126,7 +126,7 @@ const IS_LOCKED = `
     and database = (select oid from pg_database where datname = current_database())
   having count(*) > 0`
 
-/** Unless the role may do all that the service does. An identity needs no right on its sequence. */
+/** Returns a message unless the role may do all that the service does. An identity needs no right on its sequence. */
 const LACKS_RIGHTS = `
   select format('the role %1$s lacks rights; grant select, insert, update on ${TABLE} to %1$s; '
     'grant usage on sequence %2$s to %1$s', current_user, sequence) as message

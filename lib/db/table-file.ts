@@ -13,7 +13,7 @@ import type { Rows } from './rows.ts'
 
 /** The first line of the layout that is written. */
 const HEAD = `{"${TABLE}":[\n`
-/** Its last line. The last id is there because users may be added while the table is written. */
+/** Its last line. `last_id` is in it, not in the first, because users may be added while the table is written. */
 const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,16}))?\}\n$/
 /** Bytes that hold the last line. */
 const TAIL_BYTES = 64

@@ -1,4 +1,8 @@
-/** The engine in memory: every change goes to the log, or is undone. */
+/**
+ * The engine in memory. A change is made here first, so that the next call sees it; then its row, as JSON, joins a batch
+ * (group-commit.ts), which is appended to the log and synced (log-file.ts). Only then does the call return, and the server
+ * reply. If the log fails, the change is undone, and the call throws `StoreError`.
+ */
 import { Low, Memory } from 'lowdb'
 import { User } from '../../user.ts'
 import { type Attributes, EmailTaken, type Engine } from './engine.ts'
@@ -39,13 +43,11 @@ export class Table implements Engine {
     await this.#file?.check()
   }
 
-  /** How many rows there are. */
   count(unlike?: RegExp): number {
     const { all } = this.#low.data
     return unlike === undefined ? all.length : all.filter((user) => !unlike.test(user.hashed_password)).length
   }
 
-  /** Adds a row, with the next id. */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const rows = this.#low.data
     if (rows.find({ email }) !== undefined) throw new EmailTaken(email)

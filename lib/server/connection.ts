@@ -2,10 +2,11 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** While more requests of a connection wait for the one before them, nothing more is read from it. */
+/** While more requests than this wait on one connection, nothing more is read from it. */
 const MOST_WAITING = 100
 /** Bytes that node's parser gets at a time from a client that pipelines. */
 const PARSE_BYTES = 4096
+/** A client gets this long to read its last replies. */
 const LINGER_MS = 1000
 
 type Answer = (response: ServerResponse) => Promise<void> | void
@@ -14,8 +15,8 @@ const CONNECTION = Symbol('connection')
 type Tagged = Socket & { [CONNECTION]?: Connection }
 
 /**
- * Carries out a connection's requests one after the other. A client that waits for its replies never has one in the queue; one
- * that pipelines (RFC 9112, section 9.3.2) may depend on the order, and gains nothing else here.
+ * Carries out a connection's requests one after the other. A client that waits for each reply never has a request in the
+ * queue. One that pipelines (RFC 9112, section 9.3.2) may depend on the order; its requests are carried out no faster.
  */
 export class Connection {
   readonly #socket: Socket
@@ -71,7 +72,7 @@ export class Connection {
   }
 
   #start(response: ServerResponse, answer: Answer): void {
-    // While it waited it was found broken, and the client has been told so.
+    // It was found broken while it waited, and the client has been told so.
     if (response.headersSent) return
     const done = answer(response)
     if (done === undefined) return this.#endIfLast(response)
@@ -87,7 +88,10 @@ export class Connection {
     })
   }
 
-  /** Carries out nothing whose reply would never come: behind a connection's last reply, and for a client that has gone. */
+  /**
+   * Drops the requests that wait if no reply to them can be sent: this was the connection's last one, or the client has
+   * disconnected.
+   */
   #endIfLast(response: ServerResponse): void {
     if (response.shouldKeepAlive && !this.#socket.destroyed) return
     this.#waiting.length = 0

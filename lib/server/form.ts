@@ -120,7 +120,7 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
   throw new TypeError('it is cut off: the last boundary is missing')
 }
 
-/** What ends a line: CRLF; LF alone and CR alone are written by hand. */
+/** A line end: CRLF, or LF or CR alone, as people write by hand. */
 const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
 const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 

@@ -1,4 +1,4 @@
-/** What a request's head tells: the path, the client's address, and whether it comes from another site or from this machine. */
+/** The head of a request: its path, the client's address, and whether it comes from another site or from this machine. */
 import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Config } from './config.ts'
@@ -21,7 +21,7 @@ function parseAddress(text: string): string | null {
   return isIP(address) ? plainAddress(address) : null
 }
 
-/** An IPv4 address in the form of an IPv6 one (RFC 4291, section 2.5.5.2), which is how a socket for both shows it. */
+/** Writes an IPv4 address as such where it comes as an IPv6 one, as a socket for both shows it (RFC 4291, section 2.5.5.2). */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }
@@ -74,9 +74,9 @@ export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are re
 const told = new WeakSet<Config>()
 
 /**
- * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF), decided as Go's http.CrossOriginProtection does. Browsers say so
- * themselves. It fails open on purpose: a client that sends neither header, such as curl, is not a browser; for old browsers
- * there is SameSite=Lax behind it.
+ * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in `Sec-Fetch-Site` or
+ * `Origin`, and both are judged as Go's http.CrossOriginProtection does. It fails open on purpose: a client that sends
+ * neither, such as curl, is not a browser; for old browsers there is SameSite=Lax behind it.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
   // These promise to change nothing (RFC 9110, section 9.2.1).
@@ -105,7 +105,7 @@ function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boole
 const LOOPBACK = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/
 /** This machine in a Host header. */
 const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
-/** What proxies, and the services in front of them, add to a request that they pass on. */
+/** The headers that proxies, and the services in front of them, add to a request that they pass on. */
 const FORWARDED =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original|envoy|amzn)-.*|(?:.*-)?(?:client|connecting|real|remote|source|user|viewer)-?(?:ip|addr|address))$/
 

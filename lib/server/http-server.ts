@@ -23,7 +23,7 @@ const LIMITS = {
   requireHostHeader: false,
   // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
   highWaterMark: 16_384,
-  // The idle timeout covers this, and node's two timers for each request cost a twentieth of it.
+  // The idle timeout covers this, and node's two timers for each request cost a twentieth of the request.
   keepAliveTimeout: 0,
   // node 24.12 and later: a request without a body costs a tenth less JavaScript.
   optimizeEmptyRequests: true,
@@ -39,7 +39,7 @@ const PARSE_ERRORS = new Map([
 /**
  * A server that does not listen yet. It logs to stdout where the configuration asks for it.
  * @param replyTo answers a request; may throw
- * @param replyToFailed answers it then; by default with JSON
+ * @param replyToFailed answers a request for which `replyTo` has thrown; by default with JSON
  */
 export function createHttpServer(
   { config, isStopping }: Pick<Service, 'config' | 'isStopping'>,
@@ -63,7 +63,7 @@ export function createHttpServer(
     batch.add(response, reply)
   }
 
-  /** A client that has disconnected, or knows already that its request is broken, gets no reply. */
+  /** Replies to a request that failed, unless the client has disconnected or been told already that its request is broken. */
   function writeError(response: ServerResponse, error: unknown): void {
     const { headersSent, req } = response
     if (!headersSent && !req.socket.destroyed) handOver(response, replyToFailed(error, req))

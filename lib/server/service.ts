@@ -1,4 +1,4 @@
-/** A handler's types, and the one way from an error to what the client is told. */
+/** A handler's types, and the one place that turns an error into what the client is told. */
 import type { IncomingMessage } from 'node:http'
 import { type Auth, EmailTaken, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
 import type { Config } from './config.ts'
@@ -28,7 +28,7 @@ export type Reply = {
   isLogged?: boolean
 }
 
-/** Answers one method of one path; may also throw whatever `toHttpError` takes. */
+/** Answers one method of one path; may throw, as `toHttpError` turns any error into a reply. */
 export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply
 
 /** Handlers by method and path, such as `GET /profile`. A map, because an object would also have an `__proto__`. */

@@ -1,10 +1,13 @@
-/** Cookies, whose session a request carries, and what an app is told of it. */
+/** Cookies, the session that a request carries, and what an app is told of its user. */
 import type { IncomingMessage } from 'node:http'
 import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { HttpError, type ReplyHeaders, type Service } from './service.ts'
 
-/** A cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms. */
+/**
+ * A cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms.
+ * @param maxAge in seconds
+ */
 export function cookie({ cookieSecure }: Config, name: string, value: string, maxAge: number): string {
   return `${name}=${value}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
 }
@@ -17,7 +20,7 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
 
 /** At most this many cookies of a name count: to try a session ID costs a search. */
 const MOST_COOKIES = 8
-/** A cookie with nothing but spaces and tabs around its name: `\u2000__Host-id` is another one, which any page can set. */
+/** A cookie with only spaces and tabs around its name: `\u2000__Host-id` has another name, under which any page can set one. */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
 /** The values, without quotes, of the cookies of a name (RFC 6265, sections 4.1.1 and 5.4). */

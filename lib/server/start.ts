@@ -25,7 +25,7 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
 
-/** The store, its users who cannot log in, and who gets reset tokens: a line each. */
+/** The users and their store, who gets reset tokens, and the users who cannot log in, if there are any: a line each. */
 export function summary(databaseUrl: string, { resetWebhook }: Config, users: number, foreignHashes: number): string {
   const tokens = resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   const foreign = `\nUsers whose hash is not bcrypt's, who cannot log in before they reset their password: ${foreignHashes}`

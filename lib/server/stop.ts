@@ -23,8 +23,8 @@ export function connectionsOf(server: Server): ReadonlySet<Socket> {
 }
 
 /**
- * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. The server says
- * `Connection: close` in its replies by then.
+ * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. Before it is
+ * called, the server must have begun to say `Connection: close` in its replies.
  */
 export async function drain(
   server: Server,

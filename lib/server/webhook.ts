@@ -17,7 +17,10 @@ export const LIMITS = {
 const MAX_TRIES = 4
 /** How many mails are sent simultaneously; those of other users wait. */
 const MAX_SENDING = 100
-/** How many emails may wait: those of 60,000 requests a second, more than a server takes. 50 MB, if all are as long as may be. */
+/**
+ * How many emails may wait for their lookup, which each does for half a second on average: enough for 60,000 requests a
+ * second, more than a server takes. 50 MB if all are as long as they may be.
+ */
 const MAX_ASKED = 30_000
 /** How many mails may wait: some megabytes. */
 const MAX_DUE = 10_000
@@ -38,7 +41,7 @@ export class Webhook {
   /** The users whose mails are next, by id. */
   readonly #due = new Map<number, User>()
   #sending = 0
-  /** What is being done. None of these promises rejects. */
+  /** The work in progress. None of these promises rejects. */
   readonly #work = new Set<Promise<void>>()
 
   /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
@@ -81,7 +84,7 @@ export class Webhook {
     if (this.#sending < MAX_SENDING) this.#run(this.#sendDue())
   }
 
-  /** Sends what is due, one mail after the other; others may do so too. */
+  /** Sends what is due, one mail after the other; up to `MAX_SENDING` of these calls run simultaneously. */
   async #sendDue(): Promise<void> {
     this.#sending++
     // The iterator of a Map skips what others have taken, and reaches what is added meanwhile.

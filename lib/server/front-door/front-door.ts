@@ -14,7 +14,7 @@ import * as pages from './pages.ts'
 import { returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
 
-/** The pages' requests, and what answers them. Every page takes a form. */
+/** The pages' requests, and what answers them. Each page also has a POST, by which `replyToError` knows its path. */
 const PAGES: Readonly<Record<string, Handler>> = {
   'GET /login': (service, request) => showForm(service, request, pages.login),
   'POST /login': logIn,
@@ -43,7 +43,7 @@ export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: 
 /** The front door of a service. */
 export function frontDoor(service: Service): FrontDoor {
   const routes = new Map<string, Handler>(Object.entries({ ...PAGES, 'GET /verify': verify, 'GET /healthz': healthz }))
-  // It would hand the token to whoever asks.
+  // Without a webhook nothing can send the link, and to show it would hand the token to whoever asks.
   if (service.webhook === null) for (const method of ['GET', 'POST']) routes.delete(`${method} /forgot`)
   return {
     routes,
@@ -219,7 +219,7 @@ function emailIn(form: Form): string {
   return form.get('email')?.trim() ?? ''
 }
 
-/** What the page after a form says, by its path and the cookie `notice`. */
+/** The notice on the page after a form, by its path and the cookie `notice`. */
 const NOTICES = new Map([
   ['/account password-changed', 'Your password has been changed.'],
   ['/login password-reset', 'Your password has been changed. Log in with the new one.'],

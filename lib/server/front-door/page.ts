@@ -1,10 +1,10 @@
-/** What all pages share: the frame around their content, and the headers that they are sent with. */
+/** The frame around the content of every page, and the headers that pages are sent with. */
 import type { Config } from '../config.ts'
 import { type Reply, type ReplyHeaders, type Service, toHttpError } from '../service.ts'
 import { type Html, html } from './html.ts'
 import { STYLE, STYLE_SOURCE } from './style.ts'
 
-/** What a page shows of one request; the empty string where there is nothing to show. */
+/** The parts of a page that depend on the request; the empty string where there is nothing to show. */
 export type State = Readonly<Record<'error' | 'notice' | 'email' | 'returnTo' | 'token', string>>
 
 /** A page: its title, which is its heading too, and what stands below that. */
