@@ -79,7 +79,7 @@ export function isColumn(name: string): name is ColumnName {
 }
 
 /** The longest string that a column holds, in characters (the exercise's `String(250)`). */
-export const MAX_LENGTH = 250
+export const MAX_CHARS = 250
 
 /** True if a column can hold the value. Strings are well-formed Unicode without NUL, which no SQL text can hold. */
 export function canHold(column: ColumnName, value: unknown): boolean {
@@ -94,13 +94,13 @@ export function checkValue(column: ColumnName, value: unknown): void {
   if (canHold(column, value)) return
   const { type, nullable } = COLUMNS[column]
   const integer = column === 'id' ? 'a positive integer' : 'an integer'
-  const text = `a string of at most ${MAX_LENGTH} characters, well-formed and without NUL`
+  const text = `a string of at most ${MAX_CHARS} characters, well-formed and without NUL`
   throw new ValueError(`${column} must be ${type === 'integer' ? integer : text}${nullable ? ', or null' : ''}`)
 }
 
-/** True if a text is over `MAX_LENGTH`, in characters as PostgreSQL counts them: an emoji is one, not two. */
+/** True if a text is over `MAX_CHARS`, in characters as PostgreSQL counts them: an emoji is one, not two. */
 export function isTooLong(text: string): boolean {
-  return text.length > MAX_LENGTH && [...text].length > MAX_LENGTH
+  return text.length > MAX_CHARS && [...text].length > MAX_CHARS
 }
 
 /**

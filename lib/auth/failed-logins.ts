@@ -6,7 +6,7 @@ import { networkOf } from './input.ts'
 
 const MINUTE_MS = 60_000
 /** How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys. */
-const GENERATION = 50_000
+const GENERATION_FAILURES = 50_000
 
 /**
  * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account, because an
@@ -81,7 +81,7 @@ export class FailureWindow {
     const short = shortKey(key)
     // Not Date.now(): the clock may be set back.
     this.#times.set(short, [...this.#timesOf(short), performance.now()].slice(-this.#limit))
-    if (++this.#added % GENERATION > 0) return
+    if (++this.#added % GENERATION_FAILURES > 0) return
     this.#before = this.#times
     this.#times = new Map()
   }

@@ -3,7 +3,7 @@
  * to.
  */
 import { isIPv6 } from 'node:net'
-import { isTooLong, MAX_LENGTH } from '../../user.ts'
+import { isTooLong, MAX_CHARS } from '../../user.ts'
 import { ValueError } from '../errors.ts'
 import { InvalidInput } from './errors.ts'
 import { flawOf, toNfc } from './passwords.ts'
@@ -33,7 +33,7 @@ export function checkClient(client: Client): void {
 export function checkNewEmail(email: unknown): asserts email is string {
   checkNotMissing('email', email)
   if (!email.includes('@')) throw new InvalidInput('email has no @')
-  if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_LENGTH} characters`)
+  if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_CHARS} characters`)
   if (!email.isWellFormed()) throw new InvalidInput('email is not well-formed Unicode')
   // Two addresses that look the same would be two users.
   if (/[\p{Z}\p{C}]/u.test(email)) throw new InvalidInput('email contains a space, a control or an invisible character')

@@ -3,8 +3,7 @@ import { DB } from '../../db.ts'
 import { DEFAULT_URL } from '../../user.ts'
 import { type Options, type Values } from '../options.ts'
 
-/** Ten years, in seconds. */
-const TEN_YEARS = 315_360_000
+const TEN_YEARS_S = 315_360_000
 
 /** Every option of Auth: its environment variable, its default, and the least and the most that it may be. */
 export const AUTH_OPTIONS = {
@@ -13,9 +12,9 @@ export const AUTH_OPTIONS = {
   /** bcrypt's work factor, 4 to 31 (default 12). Each step doubles the time that a login takes. */
   bcryptCost: { env: 'BCRYPT_COST', default: 12, min: 4, max: 31 },
   /** Seconds that a session lives: up to ten years (default: a week). */
-  sessionTtl: { env: 'SESSION_TTL', default: 604_800, min: 1, max: TEN_YEARS },
+  sessionTtl: { env: 'SESSION_TTL', default: 604_800, min: 1, max: TEN_YEARS_S },
   /** Seconds that a reset token lives: up to ten years (default: an hour). */
-  resetTtl: { env: 'RESET_TTL', default: 3600, min: 1, max: TEN_YEARS },
+  resetTtl: { env: 'RESET_TTL', default: 3600, min: 1, max: TEN_YEARS_S },
   /** Failed logins that a client address may have in ten minutes: up to 1000 (default 10). 0 turns the limit off. */
   loginFailures: { env: 'LOGIN_FAILURES', default: 10, min: 0, max: 1000 },
   /** Failed logins that an account may have in an hour, from any address: up to 10000 (default 100). 0 turns the limit off. */

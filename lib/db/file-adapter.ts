@@ -57,14 +57,14 @@ export class FileAdapter implements Adapter<Rows> {
   #timer: NodeJS.Timeout | undefined
   /** Why the last fold failed, until one succeeds, and how long the next one waits then. */
   #failure: string | undefined
-  #retryAfter: number
+  #retryMs: number
 
   private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void, pauses: typeof PAUSES) {
     this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
     this.#rows = rows
     this.#onDue = onDue
     this.#pauses = pauses
-    this.#retryAfter = pauses.firstRetryMs
+    this.#retryMs = pauses.firstRetryMs
     OPEN.add(this)
   }
 
@@ -73,10 +73,10 @@ export class FileAdapter implements Adapter<Rows> {
    * @param onDue called when it is time to fold
    * @throws {StoreError} when the table is damaged or not available; nothing is changed then
    */
-  static async open(place: string, onDue: () => void, pauses = PAUSES): Promise<FileAdapter> {
+  static async open(givenPath: string, onDue: () => void, pauses = PAUSES): Promise<FileAdapter> {
     const undo: (() => void | Promise<void>)[] = []
     try {
-      const path = followLinks(place)
+      const path = followLinks(givenPath)
       checkPlace(path)
       const lock = Lock.take(`${path}-lock`, exitWith)
       undo.push(() => lock.release())
@@ -98,7 +98,7 @@ export class FileAdapter implements Adapter<Rows> {
       }
       if (error instanceof StoreError) throw error
       const advice = ADVICE.get(Object(error).code)
-      throw new StoreError(`cannot open ${place}: ${messageOf(error)}${advice === undefined ? '' : `; ${advice}`}`)
+      throw new StoreError(`cannot open ${givenPath}: ${messageOf(error)}${advice === undefined ? '' : `; ${advice}`}`)
     }
   }
 
@@ -173,7 +173,7 @@ export class FileAdapter implements Adapter<Rows> {
     try {
       await fold(files, rows)
       this.#failure = undefined
-      this.#retryAfter = this.#pauses.firstRetryMs
+      this.#retryMs = this.#pauses.firstRetryMs
     } catch (error) {
       // Whoever has lost its table, and with that its temporary file, has nothing to try again.
       mustOwn(files)
@@ -185,8 +185,8 @@ export class FileAdapter implements Adapter<Rows> {
         console.error(`cannot fold ${files.log.path} into the table, trying again later: ${message}`)
       }
       this.#failure = failure
-      this.#timer = setTimeout(this.#onDue, this.#retryAfter).unref()
-      this.#retryAfter = Math.min(this.#retryAfter * 2, LAST_RETRY_MS)
+      this.#timer = setTimeout(this.#onDue, this.#retryMs).unref()
+      this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS)
     } finally {
       this.#isFolding = false
     }

@@ -2,7 +2,7 @@
 import type { User } from '../../user.ts'
 
 /** Characters after which a batch ends: a line of the log has to be far shorter than the longest string (512 MB). */
-const BATCH_LENGTH = 4 * 1024 * 1024
+const BATCH_CHARS = 4 * 1024 * 1024
 
 /** A changed row as JSON, what takes the change back, and who waits for it. */
 type Change = { row: string; undo: () => void; resolve: () => void; reject: (error: unknown) => void }
@@ -62,6 +62,6 @@ export class GroupCommit {
 /** How many of the first changes fill a batch. */
 function countForBatch(changes: readonly Change[]): number {
   let length = 0
-  const full = changes.findIndex(({ row }) => (length += row.length) >= BATCH_LENGTH)
+  const full = changes.findIndex(({ row }) => (length += row.length) >= BATCH_CHARS)
   return full < 0 ? changes.length : full + 1
 }

@@ -1,6 +1,6 @@
 /** The table in PostgreSQL: made from the columns in user.ts, and completed where it is the Python original's. */
 import type { Pool, PoolClient } from 'pg'
-import { COLUMN_NAMES, COLUMNS, type ColumnName, isColumn, MAX_LENGTH, TABLE } from '../../user.ts'
+import { COLUMN_NAMES, COLUMNS, type ColumnName, isColumn, MAX_CHARS, TABLE } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { hasCode, type LIMITS, transaction } from './pool.ts'
@@ -29,7 +29,7 @@ type Found = Record<'name' | 'type', string> & Record<'isTable' | 'isRequired' |
 function define(name: ColumnName): string {
   if (name === 'id') return 'id serial primary key'
   const { type, nullable } = COLUMNS[name]
-  return `${name} ${type === 'integer' ? 'bigint' : `varchar(${MAX_LENGTH})`}${nullable ? '' : ' not null'}`
+  return `${name} ${type === 'integer' ? 'bigint' : `varchar(${MAX_CHARS})`}${nullable ? '' : ' not null'}`
 }
 
 /**

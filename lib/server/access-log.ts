@@ -9,7 +9,7 @@ const FLUSH_MS = 100
 /** This many lines are written without waiting for more. */
 const FLUSH_LINES = 512
 /** While more characters wait for the reader of stdout, lines are dropped. */
-const MAX_UNREAD_CHARACTERS = 1024 * 1024
+const MAX_UNREAD_CHARS = 1024 * 1024
 
 /**
  * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When stdout is
@@ -47,7 +47,7 @@ export class AccessLog {
   }
 
   #flush(): void {
-    if (process.stdout.writableLength > MAX_UNREAD_CHARACTERS) this.#dropped += this.#lines.length
+    if (process.stdout.writableLength > MAX_UNREAD_CHARS) this.#dropped += this.#lines.length
     else if (this.#lines.length > 0) {
       this.#reportDropped()
       process.stdout.write(this.#lines.join(''))

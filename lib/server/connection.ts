@@ -3,7 +3,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** While more requests than this wait on one connection, nothing more is read from it. */
-const MOST_WAITING = 100
+const MAX_WAITING = 100
 /** Bytes that node's parser gets at a time from a client that pipelines. */
 const PARSE_BYTES = 4096
 /** A client gets this long to read its last replies. */
@@ -132,7 +132,7 @@ export class Connection {
     const [parse] = socket.listeners('data')
     if (parse === undefined) return
     socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
-      if (this.#waiting.length > MOST_WAITING) return this.#hold(chunk)
+      if (this.#waiting.length > MAX_WAITING) return this.#hold(chunk)
       Reflect.apply(parse, socket, [chunk.subarray(0, PARSE_BYTES)])
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))

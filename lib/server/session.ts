@@ -19,7 +19,7 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
 }
 
 /** At most this many cookies of a name count: to try a session ID costs a search. */
-const MOST_COOKIES = 8
+const MAX_COOKIES = 8
 /** A cookie with only spaces and tabs around its name: `\u2000__Host-id` has another name, under which any page can set one. */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
@@ -29,7 +29,7 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
   for (const [, found, value = ''] of cookie.matchAll(COOKIE)) {
     if (found === name) values.push(value.trim().replace(/^"(.*)"$/, '$1'))
   }
-  return values.slice(0, MOST_COOKIES)
+  return values.slice(0, MAX_COOKIES)
 }
 
 /**

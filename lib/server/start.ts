@@ -34,12 +34,12 @@ Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
 }
 
 /** Characters that may wait for a reader of stderr; lines beyond them are dropped. */
-const MAX_UNREAD_CHARACTERS = 1024 * 1024
+const MAX_UNREAD_CHARS = 1024 * 1024
 
 /** From now on puts the time before each line that `console.error` prints, in whatever module. */
 export function stampErrors(): void {
   const print = console.error
   console.error = (...parts) => {
-    if (process.stderr.writableLength < MAX_UNREAD_CHARACTERS) print(new Date().toISOString(), ...parts)
+    if (process.stderr.writableLength < MAX_UNREAD_CHARS) print(new Date().toISOString(), ...parts)
   }
 }
