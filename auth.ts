@@ -31,6 +31,12 @@ export type Session = { sessionId: string; user: User }
 /** A reset token, of which the store has only a digest, and when it expires, in Unix seconds. */
 export type ResetToken = { resetToken: string; expiresAt: number }
 
+const NO_SESSION = { session_id: null, session_expires_at: null }
+/** A used reset token's expiry stays: it tells when the last mail was sent. */
+const NO_TOKEN = { reset_token: null }
+/** The least time between two mails with a reset token to one user, in seconds. */
+const MAIL_PAUSE_S = 60
+
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
  * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, save where
@@ -316,12 +322,6 @@ function ifNone<T>(value: T): (error: unknown) => T {
     throw error
   }
 }
-
-const NO_SESSION = { session_id: null, session_expires_at: null }
-/** A used reset token's expiry stays: it tells when the last mail was sent. */
-const NO_TOKEN = { reset_token: null }
-/** The least time between two mails with a reset token to one user, in seconds. */
-const MAIL_PAUSE_S = 60
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).

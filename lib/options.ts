@@ -59,6 +59,12 @@ function shown(value: unknown): string {
   return Object(value) === value ? Object.prototype.toString.call(value) : inspect(value, { breakLength: Infinity })
 }
 
+/**
+ * Control characters. A carriage return from a Windows `.env` file, for example, would become part of a file's name, and
+ * open a new, empty table.
+ */
+const CONTROL = /\p{Cc}/gu
+
 /** Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for people. */
 function complete<Table extends Options>(
   table: Table,
@@ -77,12 +83,6 @@ function complete<Table extends Options>(
     }
   }
 }
-
-/**
- * Control characters. A carriage return from a Windows `.env` file, for example, would become part of a file's name, and
- * open a new, empty table.
- */
-const CONTROL = /\p{Cc}/gu
 
 function checkValue(option: Option, value: unknown): void {
   if ('min' in option) {

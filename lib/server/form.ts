@@ -101,6 +101,10 @@ function decode(text: string, what: string): string {
   }
 }
 
+/** A line end: CRLF, or LF or CR alone, as people write by hand. */
+const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
+const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
+
 /**
  * The form that `curl -F` sends (RFC 7578; RFC 2046, section 5.1.1), read as leniently as Flask does: line breaks of any kind,
  * text before the first and behind the last boundary. Files are left out, as are parts without a name.
@@ -120,10 +124,6 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
   throw new TypeError('it is cut off: the last boundary is missing')
 }
 
-/** A line end: CRLF, or LF or CR alone, as people write by hand. */
-const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
-const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
-
 function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
@@ -140,6 +140,8 @@ function fieldOf(part: string): [string, string] | null {
   return [name, textOf(Buffer.from(value, 'latin1'), charset)]
 }
 
+const PARAMETER = /;\s*([^=;\s]+)\s*=\s*(?:"((?:[^"\\]|\\[^])*)"|([^;]*))/g
+
 /** The parameters of a header (RFC 9110, section 5.6.6), with their names in lower case. */
 function parametersOf(header: string): Map<string, string> {
   const parameters = new Map<string, string>()
@@ -148,8 +150,6 @@ function parametersOf(header: string): Map<string, string> {
   }
   return parameters
 }
-
-const PARAMETER = /;\s*([^=;\s]+)\s*=\s*(?:"((?:[^"\\]|\\[^])*)"|([^;]*))/g
 
 /** A JSON object. Of a repeated name the last value counts, as in every parser of JSON. */
 function parseJson(body: Buffer): [string, unknown][] {

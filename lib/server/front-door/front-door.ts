@@ -37,6 +37,11 @@ const FORMS = new Map([
   ['/reset', pages.reset],
 ])
 
+const NEEDS_HTTPS = new HttpError(
+  403,
+  'over http your browser does not keep the cookie of a login: open this page with https',
+)
+
 /** The front door's requests, and what to reply to one that failed: a page, with its form as it was but without passwords. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
@@ -194,10 +199,6 @@ function seeOther(location: string, cookies: string | string[] = []): Reply {
 
 /** The machine of the browser itself: from there a Secure cookie is kept over http too. */
 const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/
-const NEEDS_HTTPS = new HttpError(
-  403,
-  'over http your browser does not keep the cookie of a login: open this page with https',
-)
 
 /** True if a form of ours comes over plain http, where a browser silently drops a Secure cookie. */
 function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '', host } }: IncomingMessage): boolean {
