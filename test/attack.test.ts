@@ -23,7 +23,7 @@ const resetToken = async (server: { url: string }, email: string) =>
 const reset = (server: { url: string }, email: string, reset_token: string, new_password: string) =>
   request(`${server.url}/reset_password`, 'PUT', { email, reset_token, new_password })
 
-t.test('who reads the store cannot log in with what is in it', async (t) => {
+t.test('whoever reads the store cannot log in with what it holds', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const printed = captureAccessLog(t)
   const server = await startService(t, { DATABASE_URL: `file:${path}`, ACCESS_LOG: '1' })
@@ -97,7 +97,7 @@ t.test('guessing: a limit for each address, whatever else succeeds', async (t) =
   t.match(await profile(server, 'x'), { status: 403 }, 'only logins are refused')
 })
 
-t.test('guessing many at once gets no more answers', async (t) => {
+t.test('simultaneous guesses get no more answers', async (t) => {
   const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
   const guesses = [...Array.from({ length: 60 }, (_, i) => `guess${i}`), BOB.password]
@@ -146,7 +146,7 @@ t.test('one address that registers on many connections does not delay the logins
   t.equal(registered, 60, 'the flood is only served later')
 })
 
-t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up leaves it', async (t) => {
+t.test('a flood of passwords: a bounded queue, 503 beyond it, and clients that disconnect leave it', async (t) => {
   // A thread for one hash at a time, so that few of them fill the queue.
   const server = await startServer(t, { BCRYPT_COST: '13', UV_THREADPOOL_SIZE: '2' })
   const sockets = Array.from({ length: 60 }, () => connect({ port: server.port, host: '127.0.0.1' }))
@@ -162,7 +162,7 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and who hangs up l
     socket.destroy()
     await once(socket, 'close')
   }
-  // The server needs a few turns to see them all gone. Then only what runs on the cores now may be before this one.
+  // The server needs a few turns to see that they have disconnected. Then only the hashes that run now may be before this one.
   let answer = await login(server, BOB)
   for (let tries = 0; answer.status === 503 && tries < 10; tries++) answer = await login(server, BOB)
   t.match(answer, { status: 401 })

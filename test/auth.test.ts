@@ -57,14 +57,14 @@ t.test('registerUser and validLogin', async (t) => {
   t.equal(await auth.validLogin('unknown@me.com', 'mySecuredPwd'), false)
 })
 
-t.test('of many registrations at once one wins', async (t) => {
+t.test('of many simultaneous registrations one wins', async (t) => {
   const auth = newAuth()
   const tries = await Promise.allSettled(Array.from({ length: 20 }, () => auth.registerUser('a@b', 'x')))
   t.equal(tries.filter(({ status }) => status === 'fulfilled').length, 1)
   for (const one of tries) if (one.status === 'rejected') t.type(one.reason, EmailTaken)
 })
 
-t.test('what cannot be registered', async (t) => {
+t.test('emails and passwords that cannot be registered', async (t) => {
   const auth = newAuth({ passwordMin: 3 })
   for (const [email, message] of [
     ['', 'email is missing'],
@@ -230,7 +230,7 @@ t.test('changePassword: a new session in place of the old one, and no reset toke
   t.equal(await auth.validLogin('a@b', 'old'), false)
   t.equal(await auth.validLogin('a@b', 'new'), true)
   const tries = await Promise.all(['x', 'y', 'z'].map((password) => auth.changePassword(id, 'new', password)))
-  t.equal(tries.filter((one) => one !== null).length, 1, 'of several at once one wins')
+  t.equal(tries.filter((one) => one !== null).length, 1, 'of several simultaneous ones one wins')
 })
 
 t.test('changePassword: a wrong password counts as a failed login', async (t) => {

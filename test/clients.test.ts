@@ -1,6 +1,6 @@
 /**
- * What clients really send, and what they get: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget 1.21 and
- * Postman's runtime 7.39; PowerShell's requests are as its source writes them.
+ * Real clients' requests, and the replies to them: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget
+ * 1.21 and Postman's runtime 7.39; PowerShell's requests are as its source writes them.
  */
 import t from 'tap'
 import { LAST, raw } from './helper/http.ts'

@@ -15,7 +15,7 @@ const ENGINES: Record<string, { urlFor: (t: Test) => string | Promise<string>; o
   }
 
 type Method = 'addUser' | 'findUserBy' | 'updateUser' | 'countUsers'
-/** A call, and what comes of it: the id of the user, nothing, a number, or the name of an error. */
+/** A call, and its outcome: the id of the user, nothing, a number, or the name of an error. */
 type Call = [method: Method, args: unknown[], result: number | string | undefined]
 
 const E250 = `${'e'.repeat(245)}@b.cd`
@@ -199,7 +199,7 @@ const BAD = {
   string: [1, NaN, true, ['x'], {}, undefined, 'nul\0', '\ud800', 'x\udfff', 'x'.repeat(251), Symbol('x')],
 }
 
-/** What comes of a call. */
+/** The outcome of a call. */
 async function resultOf(db: DB, method: Method, args: unknown[]): Promise<unknown> {
   try {
     const result: unknown = await Reflect.apply(db[method], db, args)
@@ -209,7 +209,7 @@ async function resultOf(db: DB, method: Method, args: unknown[]): Promise<unknow
   }
 }
 
-/** Makes calls one after the other, and compares what comes of them. */
+/** Makes calls one after the other, and compares their outcomes. */
 async function checkCalls(t: Test, db: DB, calls: Call[]): Promise<void> {
   for (const [i, [method, args, result]] of calls.entries()) {
     t.equal(await resultOf(db, method, args), result, `${i}: ${method} ${JSON.stringify(args).slice(0, 80)}`)
@@ -225,7 +225,7 @@ async function dump(db: DB): Promise<User[]> {
 /** The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines. */
 const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
-/** What the calls have set in the rows of the first engine. */
+/** The columns that the calls set, in the rows of the first engine: those of the others must be the same. */
 let rows: unknown[][] | undefined
 
 for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {

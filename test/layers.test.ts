@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { ROOT } from './helper/program.ts'
 
-/** What each file at the top, and its folder of lib/, may import of the files at the top. */
+/** The files at the top that each of them, and its folder of lib/, may import. */
 const ABOVE: Record<string, string[]> = {
   'user.ts': [],
   'db.ts': ['user.ts'],

@@ -66,7 +66,7 @@ t.test('--help says what it does, and does nothing', async (t) => {
 })
 
 t.test('of a wrong answer it says which step expected what and got what', async (t) => {
-  /** What the server answers to each step in turn; the last one wrongly. */
+  /** The server's answers to each step in turn; the last one is wrong. */
   const right: [number, string, Record<string, string>?][] = [
     [200, '{"email":"guillaume@holberton.io","message":"user created"}'],
     [401, ''],

@@ -1,4 +1,4 @@
-/** Every message that helps somebody on: what was sent, and the line that comes back, word for word. */
+/** The messages that help a client to do it right: what was sent, and the line that comes back, word for word. */
 import t from 'tap'
 import { startService } from './helper/service.ts'
 
@@ -39,7 +39,7 @@ const REQUESTS = [
   ['DELETE /sessions', 'cookie', '', 403, 'unknown or expired session: log in again'],
 ] as const
 
-t.test('what comes back for a request', async (t) => {
+t.test('each request gets its message', async (t) => {
   const { url } = await startService(t, { LOGIN_FAILURES: '1' })
   for (const [line, type, body, status, message] of REQUESTS) {
     const [method = '', path = ''] = line.split(' ')
@@ -52,7 +52,7 @@ t.test('what comes back for a request', async (t) => {
   }
 })
 
-t.test('a field that is missing is no failed login', async (t) => {
+t.test('a missing field does not count as a failed login', async (t) => {
   const { url } = await startService(t, { LOGIN_FAILURES: '1' })
   for (const body of ['email=a@b.c', 'password=x', 'email=a+@b.c&password=x', 'email=a@b.c&password=x']) {
     const response = await fetch(`${url}/sessions`, { method: 'POST', headers: { 'content-type': FORM }, body })

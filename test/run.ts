@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Result } from 'tap-parser'
 
-/** What tap says about a failure, as far as it is printed in a way of its own. */
+/** The parts of tap's report of a failure that are printed in a way of their own. */
 type Diagnosis = {
   at?: { fileName: string; lineNumber: number; columnNumber: number }
   stack?: string

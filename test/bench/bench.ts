@@ -1,4 +1,4 @@
-/** What the benchmarks share: arguments, medians, tables, users on disk, and child processes that answer with figures. */
+/** The benchmarks' helpers: arguments, medians, tables, users on disk, and child processes that answer with figures. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
@@ -110,7 +110,7 @@ export async function jobsPerSecond(
   return (count / (last - start)) * 1000
 }
 
-/** What runs now, and does not outlive this program. */
+/** The children that run now, which do not outlive this program. */
 const children = new Set<ChildProcess>()
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
 
@@ -148,7 +148,7 @@ export async function askOnce(file: string, ...args: string[]): Promise<Figures>
   return figures
 }
 
-/** Ends a child at once; what it leaves behind is thrown away. */
+/** Kills a child; what it leaves behind is thrown away. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGKILL')

@@ -3,7 +3,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-/** What makes the load: for how many seconds, on how many connections, and at which rate if not the highest. */
+/** A load: for how many seconds, on how many connections, and at which rate if not the highest. */
 type LoadOptions = { seconds: number; connections: number; rate?: number }
 
 /** Requests per second, and how many there were. */

@@ -1,4 +1,4 @@
-/** What the file store costs: `npm run bench:store [DIRECTORY] [--users N]`, a million users unless told. */
+/** The cost of the file store: `npm run bench:store [DIRECTORY] [--users N]`, a million users unless told. */
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import {

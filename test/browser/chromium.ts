@@ -14,7 +14,7 @@ const FLAGS = [
   '--no-sandbox',
 ]
 
-/** What is missing for these tests, or `false`. */
+/** The program that these tests lack, or `false`. */
 export const missing = PROGRAM === undefined ? 'no Chromium: apt-get install chromium' : false
 
 /** Starts a browser that finds example.com and everything below it at a port of this machine. */

@@ -1,4 +1,4 @@
-/** What people do, in a real browser, through a real proxy, over TLS. */
+/** People's journeys, in a real browser, through a real proxy, over TLS. */
 import { createServer } from 'node:http'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'

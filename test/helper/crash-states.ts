@@ -8,11 +8,11 @@ import type { Step, Told } from './record.ts'
 /** A state: the files by name, and what was told before the power cut. */
 export type State = { step: number; files: Map<string, Buffer>; told: Told[] }
 
-/** What is done to the bytes of a file. */
+/** A change to the bytes of a file. */
 type Change = { bytes: Buffer } | { length: number }
 /** A file: what is durable, and what was done since. */
 type File = { durable: Buffer; pending: Change[] }
-/** What is done to the names of a directory. */
+/** A change to the names of a directory. */
 type NameChange = { name: string; file: number | undefined; gone?: string }
 
 /** All states after each step, without repetitions; `cuts` says at which bytes of a write of a length it may be cut off. */
@@ -87,7 +87,7 @@ function contents(
   return versions(file, cuts).flatMap((bytes) => others.map((other) => new Map([[name, bytes], ...other])))
 }
 
-/** What a file may hold after a power cut. */
+/** The contents that a file may have after a power cut. */
 function versions({ durable, pending }: File, cuts: (length: number) => number[]): Buffer[] {
   const found = [durable]
   let before = durable

@@ -146,7 +146,7 @@ export async function checkStates(
   return { count, wrong }
 }
 
-/** What is wrong with the store at `path`, given what was told before the power cut. */
+/** The faults of the store at `path`, given what was told before the power cut. */
 async function findProblem(path: string, told: readonly Told[]): Promise<string | undefined> {
   const db = new DB(`file:${path}`)
   try {

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { Auth } from '../../auth.ts'
 import { startService } from './service.ts'
 
-/** What curl received. */
+/** The reply that curl received. */
 export type Curled = { status: number; head: string; body: unknown }
 
 /** Starts a service with no users; `curl` runs a command line against it, in place of `localhost:5000`. */

@@ -47,7 +47,7 @@ export async function createDatabase(t: Test): Promise<{ url: string; name: stri
   return { url: url.href, name, admin }
 }
 
-/** What comes of opening a database: 'open', or the message of the error. */
+/** The outcome of opening a database: 'open', or the message of the error. */
 export async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
   try {
     const engine = await Postgres.at(url, limits)()

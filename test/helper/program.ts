@@ -21,7 +21,7 @@ const isMeasured = process.env['_TAPJS_PROCESSINFO_COVERAGE_'] === '1'
 // tap's loader and coverage double the time that a program takes to start: it has them only where coverage is measured.
 if (!isMeasured) Reflect.deleteProperty(process.env, 'NODE_OPTIONS')
 
-/** What tests start, or import in a script that they run. */
+/** The programs that tests start, or import in a script that they run. */
 const PROGRAMS = [
   'server',
   'main',
@@ -87,7 +87,7 @@ export class Program {
   readonly child: ChildProcess
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   stdout = ''
-  /** What came on stderr, with the time before each of the server's lines. */
+  /** The text on stderr, with the time before each of the server's lines. */
   stampedErrors = ''
 
   /** Starts a file of the project, or a whole command; `prefix` is a command that runs another one. */
@@ -110,7 +110,7 @@ export class Program {
     this.exited = once(this.child, 'close').then(([code, signal]) => ({ code, signal }))
   }
 
-  /** What came on stderr, without the time. */
+  /** The text on stderr, without the time. */
   get stderr(): string {
     return this.stampedErrors.replace(/^\d{4}-\d\d-\d\dT\S+Z /gm, '')
   }

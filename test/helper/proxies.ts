@@ -25,7 +25,7 @@ export type ProxyKind = {
   start(t: Test, upstreams: Upstreams, cookieName?: string): Promise<Proxy>
 }
 
-/** Tells whether a program can be run. */
+/** True if a program can be run. */
 function isThere(program: string, version: string): boolean {
   return !spawnSync(program, [version]).error
 }

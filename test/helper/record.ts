@@ -17,7 +17,7 @@ export type Step =
 /** A user was acknowledged with a version of its row, or refused (`version` 0). */
 export type Told = { op: 'told'; email: string; version: number }
 
-/** What is recorded: the steps in one directory; none while that is empty. */
+/** The steps that are recorded, in one directory; none while its name is empty. */
 export const recording: { directory: string; steps: Step[] } = { directory: '', steps: [] }
 
 let files = 0

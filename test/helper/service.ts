@@ -1,4 +1,4 @@
-/** The service in the test's own process: as real over HTTP as the program, and there at once. */
+/** The service in the test's own process: as real over HTTP as the program, and there immediately. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { Test } from 'tap'

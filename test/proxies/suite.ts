@@ -1,4 +1,4 @@
-/** What has to hold behind any proxy: two apps and a login, with the real server and over TLS. */
+/** The promises that hold behind any proxy: two apps and a login, with the real server and over TLS. */
 import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http'
 import t from 'tap'
@@ -20,7 +20,7 @@ export const SETTINGS = {
 }
 
 const ZOE = { email: 'zoë@me.com', password: 'right' }
-/** What a browser says that asks for a page. */
+/** The headers of a browser that asks for a page. */
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
 /** The session's cookie in an answer. */

@@ -1,4 +1,4 @@
-/** What Traefik sends to a ForwardAuth address, and makes of the answer; Traefik itself is not in Debian. */
+/** Traefik's request to a ForwardAuth address, and its use of the answer; Traefik itself is not in Debian. */
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'

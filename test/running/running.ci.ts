@@ -1,4 +1,4 @@
-/** What "Running it" in the README promises: the backup, and the files in this folder as they are. */
+/** The promises of "Running it" in the README: the backup, and the files in this folder as they are. */
 import { execFile, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -144,7 +144,7 @@ t.test("the unit's command serves", NEEDS_NODE, async (t) => {
 
 const NEEDS_NGINX = { skip: NEEDS_POSTGRES.skip || (NGINX === '' && 'no nginx: apt-get install nginx-light') }
 
-t.test('two nodes behind nginx: a session of one is known to both, and one may go', NEEDS_NGINX, async (t) => {
+t.test('two nodes behind nginx: both know a session that one began, and one may stop', NEEDS_NGINX, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
   const start = () => startServer(t, { DATABASE_URL, TRUST_PROXY: '1' })
   const [one, two] = await Promise.all([start(), start()])

@@ -52,10 +52,10 @@ const REQUESTS = new Map([
   ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${CLOSE}\r\n`],
 ])
 
-/** What has been started, to be killed at the end where a check failed before. */
+/** The processes that were started, to be killed at the end if a check has failed. */
 const programs: Program[] = []
 
-/** Tells the outcome of a check. */
+/** Prints the outcome of a check. */
 type Say = (check: string, outcome: string) => void
 
 /** The path of a runtime's program. */
@@ -88,7 +88,7 @@ async function stop(server: Program, directory: string): Promise<void> {
   equal(JSON.parse(row).email, USER.email)
 }
 
-/** Tells what comes back for each of the requests. */
+/** The answers to each of the requests. */
 async function answers(url: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (const [name, bytes] of REQUESTS) {

@@ -28,7 +28,7 @@ t.test('an account is counted whatever the address, and cleared by a reset', asy
   t.doesNotThrow(() => failures.check('a@b', '1.1.1.1'))
 })
 
-t.test('a key has as many failures as the limit, each key for itself', async (t) => {
+t.test('each key may have as many failures as the limit', async (t) => {
   const failures = new FailureWindow(3, HOUR_MS)
   for (let i = 0; i < 3; i++) {
     t.equal(failures.waitOf('a'), 0, `after ${i}`)
@@ -41,7 +41,7 @@ t.test('a key has as many failures as the limit, each key for itself', async (t)
   t.equal(failures.waitOf('a'), 0)
 })
 
-t.test('a failure counts for its time', async (t) => {
+t.test('a failure counts for the duration of the window', async (t) => {
   const failures = new FailureWindow(1, 20)
   failures.add('a')
   const began = performance.now()
@@ -49,7 +49,7 @@ t.test('a failure counts for its time', async (t) => {
   t.ok(performance.now() - began > 10)
 })
 
-t.test('a limit of 0 is none', async (t) => {
+t.test('a limit of 0 allows any number', async (t) => {
   const failures = new FailureWindow(0, HOUR_MS)
   for (let i = 0; i < 3; i++) failures.add('a')
   t.equal(failures.waitOf('a'), 0)

@@ -41,7 +41,7 @@ function setThreads(t: Test, size: string | undefined): void {
   t.teardown(() => set(before))
 }
 
-t.test('as many at once as there are cores, and a thread is left over', async (t) => {
+t.test('as many hashes run simultaneously as there are cores, and a thread is left over', async (t) => {
   const cores = availableParallelism()
   for (const [threads, places] of [
     [undefined, Math.min(cores, 3)],
@@ -71,7 +71,7 @@ t.test('networks take turns, in each of them the oldest is first', async (t) => 
   t.strictSame(bench.begun, ['a', 'a', '1::1', 'b', 'a', '1::2', 'c', 'a'])
 })
 
-t.test('when it is full, the network with most in it gives way', async (t) => {
+t.test('when the queue is full, the network with the most in it gives way', async (t) => {
   setThreads(t, '2')
   const bench = new Bench(1000)
   void bench.add('a')

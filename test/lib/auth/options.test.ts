@@ -13,7 +13,7 @@ t.test('no options: the defaults', async (t) => {
   })
 })
 
-t.test('the bounds belong to what is allowed, one beyond them does not', async (t) => {
+t.test('the bounds are allowed, one beyond them is not', async (t) => {
   for (const [name, option] of Object.entries(AUTH_OPTIONS)) {
     if (!('min' in option)) continue
     const { min, max } = option

@@ -1,4 +1,4 @@
-/** Owning a table: who has lost it notices and ends, and who never had it touches no file. */
+/** Owning a table: an owner that has lost it notices and ends; a DB that never owned it touches no file. */
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -45,7 +45,7 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
   t.equal(stored(path).length, 4)
 })
 
-t.test('an adapter that is closed folds nothing any more', async (t) => {
+t.test('a closed adapter folds nothing', async (t) => {
   const path = writeStore(t, {})
   const adapter = await FileAdapter.open(path, () => {})
   const rows = await adapter.read()
@@ -58,7 +58,7 @@ t.test('an adapter that is closed folds nothing any more', async (t) => {
   t.strictSame(filesAt(path), ['users.json-wal'])
 })
 
-t.test('calls that are still running when it is closed are kept or refused, and it says which', async (t) => {
+t.test('each call that is still running at the close is either stored or refused', async (t) => {
   const { db, path } = await openWith(t, {})
   const calls = Array.from({ length: 50 }, (_, i) => db.addUser(`user${i}@me.com`, 'x'))
   await new Promise(setImmediate)
@@ -210,7 +210,7 @@ t.test('two links that lead to one table are one table, also when it is not ther
   await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
 })
 
-t.test('a path is one from the directory in which the DB was made; after file:// it is a URL', async (t) => {
+t.test('a relative path starts at the directory in which the DB was made; after file:// it is a URL', async (t) => {
   const directory = tempDir(t)
   const cwd = process.cwd()
   t.teardown(() => process.chdir(cwd))

@@ -38,7 +38,7 @@ async function until(path: string, isSo: () => boolean): Promise<void> {
   })
 }
 
-/** Opens a table that is folded, or tried again, as soon as nothing is written; the test closes it. */
+/** Opens a table whose folds begin, or are tried again, as soon as nothing is written; the test closes it. */
 async function openEager(t: Test, files: Parameters<typeof writeStore>[1]) {
   const path = writeStore(t, files)
   const engine = await Table.open(path, { idleMs: 20, firstRetryMs: 20 })
@@ -48,7 +48,7 @@ async function openEager(t: Test, files: Parameters<typeof writeStore>[1]) {
 const printed: string[] = []
 t.capture(console, 'error', (line: unknown) => printed.push(String(line)))
 
-/** What was printed with console.error about a table so far. */
+/** The lines that console.error has printed about a table so far. */
 const errorsOf = (path: string) => printed.filter((line) => line.includes(path))
 
 t.test('a small table is folded after a quiet second', async (t) => {

@@ -129,7 +129,7 @@ t.test('a start that takes long keeps its lock', async (t) => {
   const rows = Array.from({ length: 20_000 }, (_, i) => row(i + 1, { reset_token: 'r'.repeat(250) }))
   const path = writeStore(t, { '': table(...rows), '-wal': log([row(1)]) })
   const child = runScript(`${ON_READ}
-    // The heart beats a hundred times as fast.
+    // The heartbeat is a hundred times as fast.
     const { setInterval } = globalThis
     globalThis.setInterval = (beat, ms) => setInterval(beat, ms / 100)
     const { DB } = await import('./db.ts')

@@ -28,7 +28,7 @@ function take(t: Test, path: string): Lock {
   return Lock.take(path, (message) => t.fail(message))
 }
 
-/** Tells whether a lock is lost. */
+/** True if a lock is lost. */
 function isLost(lock: Lock): boolean {
   try {
     lock.check()
@@ -58,7 +58,7 @@ t.test('one lock, one owner', async (t) => {
   t.notOk(existsSync(path))
 })
 
-t.test('after a kill the next start works at once, with a new file', async (t) => {
+t.test('after a kill the next start works immediately, with a new file', async (t) => {
   const path = `${tempDir(t)}/lock`
   const killed = await hold(t, path)
   const refused = new Program(CHILD, {}, [], ['hold', path])
@@ -77,7 +77,7 @@ t.test('after a kill the next start works at once, with a new file', async (t) =
 
 t.test('of many that take a lock at the same moment, one wins', (t) => raceForLocks(t, 40))
 
-t.test('whoever lost the race is not next in line', async (t) => {
+t.test('a process that lost the race does not get the lock when the winner ends', async (t) => {
   const path = `${tempDir(t)}/lock`
   const owner = await hold(t, path)
   const claim = JSON.parse(readFileSync(path, 'utf8').trim())
@@ -114,7 +114,7 @@ t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds
 const OTHER_TIME = ['unshare', '--time', '--boottime', '1000', '--fork', '--kill-child']
 const NEEDS_OTHER_TIME = needs('env', ...OTHER_TIME, 'true')
 
-t.test('an owner that counts its uptime from another moment is the owner', NEEDS_OTHER_TIME, async (t) => {
+t.test('an owner whose uptime is counted from another moment keeps its lock', NEEDS_OTHER_TIME, async (t) => {
   const path = `${tempDir(t)}/lock`
   const lock = take(t, path)
   // Not spawnSync: this process has to show meanwhile that it is alive.
@@ -246,7 +246,7 @@ t.test('whoever lost a race withdraws its claim', async (t) => {
   lock.release()
 })
 
-t.test('a worker that was terminated, or has ended, is no owner any more; one that runs is', async (t) => {
+t.test('a worker owns its lock until it ends or is terminated', async (t) => {
   const path = `${tempDir(t)}/lock`
   const worker = new Worker(
     `const { register } = await import('tsx/esm/api')
@@ -288,7 +288,7 @@ t.test('a claim is taken back when a later step fails, or the lock cannot be rem
           console.log(error.message)
         }
       }
-      // The file of the dead is to be removed, which may be read and written, but not removed.
+      // A dead process's file is to be removed, but may only be read and written.
       chmodSync('${directory}', 0o555)
       attempt()
       chmodSync('${directory}', 0o755)
@@ -351,7 +351,7 @@ function age(lock: string): void {
   utimesSync(lock, past, past)
 }
 
-t.test('a stopped owner in another container acknowledges nothing any more', NEEDS_CONTAINERS, async (t) => {
+t.test('an overtaken owner in another container acknowledges nothing', NEEDS_CONTAINERS, async (t) => {
   const path = `${tempDir(t)}/users.json`
   const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
   const { program: stopped, signal } = startInContainer(t, commandOf('server.ts'), env)

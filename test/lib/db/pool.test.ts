@@ -125,7 +125,7 @@ t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
   }
 })
 
-t.test('a server without TLS, that hangs up, says nothing, or is another one', async (t) => {
+t.test('a server without TLS, or one that disconnects, says nothing, or is not PostgreSQL', async (t) => {
   const withoutTls = 'The server does not support SSL connections; turn it on there, or leave sslmode out of the URL'
   const answerNo = (socket: Socket) => socket.on('data', () => socket.write('N'))
   const limits = { ...LIMITS, connectMs: 200, hangMs: 200 }

@@ -77,7 +77,7 @@ t.test('connections that are cut, and a database that is away and comes back', N
   await engine.check()
 })
 
-t.test('a statement that hangs harms itself alone', NEEDS_POSTGRES, async (t) => {
+t.test('a statement that hangs delays no other', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const engine = await openEngine(t, `${url}?max=2`, { ...LIMITS, statementMs: 500, hangMs: 1000 })
   await engine.insert('bob@me.com', 'x')

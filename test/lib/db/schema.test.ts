@@ -18,7 +18,7 @@ async function prepare(t: Test, ...statements: string[]): Promise<{ url: string;
   return { url, sql, admin }
 }
 
-/** What the table and its indexes are. */
+/** The table's columns and indexes. */
 async function describe(sql: Client): Promise<string[]> {
   const { rows } = await sql.query<{ line: string }>(`
     select attname || ' ' || atttypid::regtype || ' ' || attnotnull as line from pg_attribute

@@ -18,7 +18,7 @@ t.test('the access log', async (t) => {
   ])
 })
 
-t.test('it has no healthz, and nothing with ACCESS_LOG=0', async (t) => {
+t.test('/healthz is not in it, and with ACCESS_LOG=0 nothing is', async (t) => {
   const log = captureAccessLog(t)
   const silent = await startService(t, { ACCESS_LOG: '0' })
   await request(silent.url, 'GET')
@@ -61,16 +61,16 @@ t.test('the third field is the user whose session came with the request', async 
   t.notMatch(lines.join(), new RegExp(`query|${session}|${bob.email}|${bob.password}`))
 })
 
-t.test('who reads stdout and stderr may go, the server goes on', async (t) => {
+t.test('the server goes on when nobody reads stdout and stderr any more', async (t) => {
   const server = await startServer(t)
   server.child.stdout?.destroy()
   server.child.stderr?.destroy()
-  // A thousand lines are more than one waits for before they are written.
+  // A thousand lines: more than the log collects before it writes them.
   for (let i = 0; i < 3; i++) t.equal(statuses(await raw(server.port, get('/').repeat(999), LAST)).length, 1000)
   t.equal(await server.stop(), 0)
 })
 
-t.test('a log that nobody reads does not grow, and tells later what it has lost', async (t) => {
+t.test('a log that nobody reads does not grow, and says later how many lines it has dropped', async (t) => {
   const server = await startServer(t)
   server.child.stdout?.pause()
   let requests = 0

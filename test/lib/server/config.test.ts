@@ -12,7 +12,7 @@ import { startService } from '../../helper/service.ts'
 const HTTPS = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' }
 const domain = (COOKIE_DOMAIN: string) => ({ ...HTTPS, COOKIE_DOMAIN })
 
-t.test('what is taken', async (t) => {
+t.test('values that are accepted', async (t) => {
   t.strictSame(readConfig({}), {
     host: null,
     port: 5000,
@@ -40,7 +40,7 @@ t.test('what is taken', async (t) => {
   }
 })
 
-t.test('what is not, with one line that says why', async (t) => {
+t.test('values that are refused, with one line that says why', async (t) => {
   for (const [env, message] of [
     [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
     [{ PORT: '65536' }, /^PORT=65536: expected an integer/],
@@ -98,7 +98,7 @@ t.test('what is not, with one line that says why', async (t) => {
 /** Every option of the service, with the variables that nothing but the environment sets. */
 const ALL: Option[] = [AUTH_OPTIONS, SERVER_OPTIONS, PROCESS_OPTIONS].flatMap((table) => Object.values(table))
 
-t.test('no variable may hold a control character, nor does a refusal print one', async (t) => {
+t.test('no variable may have a control character, and no refusal prints one', async (t) => {
   t.equal(ALL.length, 18)
   for (const { env, default: fallback } of ALL) {
     const value = typeof fallback === 'boolean' ? '1' : (fallback ?? 'https://x')

@@ -1,4 +1,4 @@
-/** What one connection may do to a server: pipelined requests in order, and clients that read nothing. */
+/** One connection against a server: pipelined requests in order, and clients that read nothing. */
 import { once } from 'node:events'
 import { connect, type Server } from 'node:net'
 import t from 'tap'
@@ -129,7 +129,7 @@ t.test('a connection on which nothing is read for long is closed', async (t) => 
   server.close()
 })
 
-/** Sends two requests at once, and others after their replies, when the server knows that the client pipelines. */
+/** Sends two requests together, and others after their replies, when the server knows that the client pipelines. */
 async function pipelined(port: number, requests: string, two = get('/').repeat(2)) {
   const socket = connect({ port, host: '127.0.0.1' })
   let text = ''

@@ -57,7 +57,7 @@ t.test('addresses behind a proxy, as proxies write them', async (t) => {
   )
 })
 
-t.test('a client that disconnected before it was asked about is seen to have', async (t) => {
+t.test('the signal of a client that has disconnected already is aborted', async (t) => {
   const socket = new Socket().destroy()
   await once(socket, 'close')
   t.ok(clientOf(readConfig({}), new IncomingMessage(socket)).signal.aborted)
@@ -117,7 +117,7 @@ const PROXIES = [
   ...['x-original-url', 'x-envoy-external-address', 'x-remote-addr', 'cloudfront-viewer-address', 'cdn-loop'],
 ]
 
-t.test('by a name of this machine, which neither a proxy nor a page of another site has', async (t) => {
+t.test('REGISTRATION=local: with a Host of this machine only', async (t) => {
   const own = ['localhost', 'LOCALHOST:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000', '[::1]']
   for (const host of own) {
     t.doesNotThrow(() => checkRegistration({ registration: 'local' }, requestFrom('127.0.0.1', { host })), host)
@@ -129,7 +129,7 @@ t.test('by a name of this machine, which neither a proxy nor a page of another s
   }
 })
 
-t.test('from this machine itself, and from nowhere else', async (t) => {
+t.test('REGISTRATION=local: from this machine itself only, and not through a proxy', async (t) => {
   const config = { registration: 'local' } as const
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1', '::ffff:127.9.9.9']) {
     t.doesNotThrow(() => checkRegistration(config, requestFrom(address)), address)

@@ -1,4 +1,4 @@
-/** What is too large, too slow or not HTTP. */
+/** Requests that are too large, too slow or not HTTP, and handlers that fail. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
@@ -22,7 +22,7 @@ function parseRaw(t: Test, text: string): { status: number; message: unknown } {
   return { status: Number(head.slice(9, 12)), message: JSON.parse(body).message }
 }
 
-t.test('what is too large, too slow or no HTTP', async (t) => {
+t.test('requests that are too large, too slow or not HTTP', async (t) => {
   const { port } = await startService(t)
   const close = 'Connection: close\r\n'
   for (const [status, ...chunks] of [
@@ -112,7 +112,7 @@ t.test('a stop: what is carried out is answered, and nothing is carried out behi
   }
 })
 
-t.test('a client that hangs up or stalls', async (t) => {
+t.test('a client that disconnects or stalls', async (t) => {
   const { server, port } = await startService(t)
   server.requestTimeout = server.headersTimeout = 100
   t.match(parseRaw(t, await raw(port, 'GET / HTTP/1.1\r\nHo')), { status: 408, message: /longer than/ })

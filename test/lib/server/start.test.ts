@@ -1,4 +1,4 @@
-/** What keeps the service from starting, and what it says when it has. */
+/** Starts that are refused, and the lines that the service prints when it has started. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -11,7 +11,7 @@ import { startService } from '../../helper/service.ts'
 const BOB = { email: 'Bob@me.com', password: 'right' }
 const QUICK = { ...LIMITS, spreadMs: 50, pauseMs: 50 }
 
-/** What webhooks write to stderr while a test runs. */
+/** The lines that webhooks write to stderr while a test runs. */
 function captureErrors(t: Test): string[] {
   const lines: string[] = []
   t.intercept(console, 'error', { value: (line: unknown) => /^RESET_WEBHOOK/.test(`${line}`) && lines.push(`${line}`) })

@@ -13,7 +13,7 @@ const DOMAIN = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
 
 type Fields = Record<string, string>
-/** What a browser gets; `to` is where a redirect leads, `cookie` what goes back of the first Set-Cookie. */
+/** The reply to a browser; `to` is where a redirect leads, `cookie` the part of the first Set-Cookie that browsers send back. */
 type Shown = { status: number; text: string; headers: Headers; to: string | null; cookie: string }
 
 /** Starts a service in this process, with Bob in it; returns what asks it, its Auth, and its port. */
@@ -156,7 +156,7 @@ t.test('forgot and reset, through the webhook', async (t) => {
   t.match(await ask('/login', { ...BOB, password: 'new' }), { status: 303 })
 })
 
-t.test('a page tells what the form before it has done', async (t) => {
+t.test('a page says what the form before it has done', async (t) => {
   const { ask, auth } = await start(t, { COOKIE_SECURE: '1' })
   const noticeIn = ({ headers }: Shown) => headers.getSetCookie().find((cookie) => cookie.startsWith('notice='))
   const session = { cookie: (await ask('/login', BOB)).cookie }
@@ -187,7 +187,7 @@ t.test('a page tells what the form before it has done', async (t) => {
   t.match([refused.status, noticeIn(refused)], [403, undefined])
 })
 
-t.test('a live session gets its cookie again, as it is to be now', async (t) => {
+t.test('a live session gets its cookie again, with the current settings', async (t) => {
   const { ask, auth } = await start(t, { ...DOMAIN, SESSION_TTL: '99' })
   const cookie = `session_id=${await auth.createSession(BOB.email)}`
   for (const path of ['/login?rd=https://wiki.example.com/a', '/register?rd=https://wiki.example.com/a']) {
@@ -308,7 +308,7 @@ t.test('requests from other sites are refused, login included', async (t) => {
   }
 })
 
-t.test('who has to wait is told for how long', async (t) => {
+t.test('whoever has to wait is told for how long', async (t) => {
   const { ask } = await start(t, { LOGIN_FAILURES: '1' })
   await ask('/login', { ...BOB, password: 'wrong' })
   const refused = await ask('/login', BOB)
@@ -356,7 +356,7 @@ t.test('broken requests get a page too, or on other paths JSON', async (t) => {
   }
 })
 
-t.test('a client that disconnects while it waits is no failure', async (t) => {
+t.test('a client that disconnects while it waits is not reported as a failure', async (t) => {
   // One password at a time: the second waits for the first.
   const server = await startServer(t, { BCRYPT_COST: '10', UV_THREADPOOL_SIZE: '2' })
   const request = post('/login', BOB, ['Host: a', 'Connection: close'])

@@ -1,4 +1,4 @@
-/** The way back leads back, and nowhere else. */
+/** A login returns to an address of the service or its apps, and nowhere else. */
 import t from 'tap'
 import { readConfig } from '../../../../server.ts'
 import { returnTo } from '../../../../lib/server/front-door/return-to.ts'
@@ -8,7 +8,7 @@ const PUBLIC = readConfig({ PUBLIC_URL: 'http://auth.example.com' })
 const DOMAIN = readConfig({ PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'Example.com', COOKIE_SECURE: '1' })
 const PORT = readConfig({ PUBLIC_URL: 'http://example.com:8080', COOKIE_DOMAIN: 'example.com' })
 
-t.test('what leads back', async (t) => {
+t.test('addresses that a login returns to', async (t) => {
   for (const [config, rd, expected] of [
     [PLAIN, '/', '/'],
     [PLAIN, '/wiki/Page?a=b&c=%2F#d', '/wiki/Page?a=b&c=%2F#d'],
@@ -172,7 +172,7 @@ const LOOK_ALIKES = [
   'filesystem:https://auth.example.com/x',
 ]
 
-t.test('nothing leads away', async (t) => {
+t.test('no address leads to another site', async (t) => {
   t.ok(ELSEWHERE.length > 60 && LOOK_ALIKES.length > 30)
   for (const rd of ELSEWHERE) t.equal(returnTo(PLAIN, rd), '/account', JSON.stringify(rd))
   for (const config of [PUBLIC, DOMAIN, PORT]) {

@@ -1,4 +1,4 @@
-/** What a proxy is told, by what it says of the original request. */
+/** The answers to a proxy, by what it says of the original request. */
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -85,7 +85,7 @@ t.test('without one', async (t) => {
   }
 })
 
-t.test('who is not believed, or has nowhere to send anybody', async (t) => {
+t.test('without TRUST_PROXY or PUBLIC_URL nobody is sent to the login', async (t) => {
   for (const env of [{ PUBLIC_URL }, { TRUST_PROXY: '1' }] as const) {
     const { ask } = await start(t, env)
     for (const headers of [NGINX, CADDY]) t.match(await ask(headers), { status: 401, to: undefined })
