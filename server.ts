@@ -37,7 +37,7 @@ function welcome(): Reply {
   return { status: 200, body: { message: 'Bienvenue' } }
 }
 
-/** `POST /users` (task 7): registers a user. */
+/** `POST /users` (task 7): registers a user. The reply waits for the disk (lib/db/table.ts has the order of steps). */
 async function users({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   checkRegistration(config, request)
   const form = await readForm(request)

@@ -14,8 +14,8 @@ import { type BenchServer, cpuSeconds, type LineUp, lineUp, nodes, residentMiB }
 const RATE = 18_000
 const LOAD = { connections: 200, seconds: 2 }
 const ROUNDS = Number(options.rounds ?? 5)
-/** How long a server is left alone before its memory is read, in milliseconds. */
-const REST = 1000
+/** How long a server is left alone before its memory is read. */
+const REST_MS = 1000
 
 needWrk()
 if (!existsSync(new URL('./node_modules', import.meta.url))) {
@@ -68,7 +68,7 @@ async function starts(title: string, { starters }: LineUp): Promise<void> {
       const server = await start()
       await (await fetch(server.url)).text()
       times.push(performance.now() - began)
-      await delay(REST)
+      await delay(REST_MS)
       memory.push(residentMiB(server))
       await end(server.child)
     }

@@ -17,7 +17,7 @@ class Users {
     this.#db = new DB(`file:${path}`)
   }
 
-  /** Opens the store; whoever is in it is served from then on. */
+  /** Opens the store, and goes on with the users that are in it. */
   async open(emails: string[]): Promise<void> {
     await this.#db.open()
     for (const email of emails) this.#tell(email, versionOf((await this.#db.findUserBy({ email })).session_id))

@@ -1,4 +1,4 @@
-/** Disks that are full, files that may not grow, and users whom a mode stops: real ones. */
+/** Real faults: full disks, files that may not grow, and users whom file modes stop. */
 import { spawnSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { tempDir } from './program.ts'

@@ -133,7 +133,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.match(body, { headers: { 'x-forwarded-host': 'wiki.example.com', 'x-forwarded-proto': 'https' } })
     })
 
-    await t.test('a header that is called hop-by-hop is not taken away from the app or the service', async (t) => {
+    await t.test('naming a header in Connection does not take it away from the app or the service', async (t) => {
       const cookie = await logIn(BOB)
       const names = ['Remote-User', 'Remote-Email', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'Host']
       for (const connection of [`close, ${names.join()}`, ['close', ...names]]) {

@@ -80,7 +80,7 @@ t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, asyn
   t.equal((await restored.addUser('c@d', 'x')).id, 2, 'the sequence goes on')
 })
 
-/** Where a node is that runs TypeScript by itself, as the one of these files does. */
+/** The directory of a node that runs TypeScript by itself, which the unit and the image need. */
 const NODE = [dirname(process.execPath), join(ROOT, 'test/runtimes/node_modules/node22/bin')].find((directory) => {
   const { stdout } = spawnSync(`${directory}/node`, ['-p', 'process.features.typescript'], { encoding: 'utf8' })
   return stdout?.trim() === 'strip'

@@ -32,12 +32,12 @@ const TESTS = readdirSync(join(ROOT, 'test'))
   .filter((name) => name.endsWith('.test.ts') && name !== 'layers.test.ts')
   .map((name) => `test/${name}`)
 
-/** How long a program may run, in milliseconds. */
-const PROGRAM_TIMEOUT = 60_000
-/** How long the tests may run, in milliseconds. */
-const TESTS_TIMEOUT = 300_000
-/** How long an answer may take, in milliseconds. */
-const ANSWER_TIMEOUT = 5000
+/** How long a program may run. */
+const PROGRAM_TIMEOUT_MS = 60_000
+/** How long the tests may run. */
+const TESTS_TIMEOUT_MS = 300_000
+/** How long an answer may take. */
+const ANSWER_TIMEOUT_MS = 5000
 
 /** The user of main.ts, and the password that main.ts leaves it with. */
 const USER = { email: 'guillaume@holberton.io', password: 't4rt1fl3tt3' }
@@ -67,7 +67,7 @@ function programOf(runtime: Runtime): string {
 function run(runtime: Runtime, file: string, env: Record<string, string>): Program {
   const program = new Program([programOf(runtime), ...runtime.args, file], { NO_COLOR: '1', ...env })
   programs.push(program)
-  void delay(PROGRAM_TIMEOUT, undefined, { ref: false }).then(() => program.child.kill('SIGKILL'))
+  void delay(PROGRAM_TIMEOUT_MS, undefined, { ref: false }).then(() => program.child.kill('SIGKILL'))
   return program
 }
 
@@ -93,7 +93,7 @@ async function answers(url: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (const [name, bytes] of REQUESTS) {
     const received = raw(Number(new URL(url).port), bytes)
-    const none = delay(ANSWER_TIMEOUT, 'no end of the answer', { ref: false })
+    const none = delay(ANSWER_TIMEOUT_MS, 'no end of the answer', { ref: false })
     found.set(name, (await Promise.race([received, none])).replace(/\r\nDate: .*/, ''))
   }
   return found
@@ -109,7 +109,7 @@ function test(runtime: Runtime): string {
     {
       cwd: ROOT,
       encoding: 'utf8',
-      timeout: TESTS_TIMEOUT,
+      timeout: TESTS_TIMEOUT_MS,
       env: isNode ? process.env : { ...process.env, TEST_RUNTIME: [program, ...runtime.args].join(' ') },
     },
   )

@@ -56,7 +56,7 @@ t.test('a text that is too long in any form is not normalized, which can take qu
   const marks = 'a' + '\u0323\u0301'.repeat(4000)
   t.equal(toNfc(marks), marks)
   t.equal(flawOf(marks), 'is longer than 72 bytes')
-  // These 9 bytes become 3, more than which no text is shortened.
+  // These 9 bytes become 3, and no text gets shorter than a third.
   t.equal(flawOf(toNfc('\u1112\u1161\u11ab'.repeat(24))), null)
   t.equal(flawOf(toNfc('\u1112\u1161\u11ab'.repeat(25))), 'is longer than 72 bytes')
 })

@@ -6,8 +6,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Lock } from '../../../lib/db/lock.ts'
 
-/** From the start of one round to the next, in milliseconds. */
-const ROUND = 8
+/** From the start of one round to the next. */
+const ROUND_MS = 8
 const HEARTBEAT_MS = 100
 
 /** Sleeps: all of them awake would keep the cores busy. */
@@ -31,11 +31,11 @@ if (mode === 'hold') {
   console.log('ready')
   while (!existsSync(`${path}/start`)) sleep(5)
   const start = Number(readFileSync(`${path}/start`, 'utf8'))
-  sleep(start - Date.now() - 2 * ROUND)
+  sleep(start - Date.now() - 2 * ROUND_MS)
   const won: number[] = []
   const locks: Lock[] = []
   for (let round = 0; round < Number(rounds); round++) {
-    while (Date.now() < start + round * ROUND);
+    while (Date.now() < start + round * ROUND_MS);
     try {
       locks.push(Lock.take(`${path}/${round}`, () => {}))
       won.push(round)

@@ -103,7 +103,7 @@ t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds
     [-11, false],
     [3600, false],
   ] as const) {
-    // Torn lines and lines of nobody are no claims.
+    // Torn lines, and JSON that is not a claim, do not count.
     writeFileSync(path, `torn {\nnull\n1\n${claim}\n{"pid":`)
     utimesSync(path, Date.now() / 1000 + seconds, Date.now() / 1000 + seconds)
     if (isValid) t.throws(() => take(t, path), { message }, `${seconds} s`)
@@ -221,7 +221,7 @@ t.test('a claim that a full disk has torn does not count', NEEDS_PRLIMIT, async 
 
 t.test('whoever lost a race withdraws its claim', async (t) => {
   const path = `${tempDir(t)}/lock`
-  // Waits between its look, which has found nobody, and its claim.
+  // It waits between reading the claims, of which there are none, and adding its own.
   const wait = `
     import fs from 'node:fs'
     import { syncBuiltinESMExports } from 'node:module'

@@ -9,7 +9,7 @@ import { BOB, get, LAST, listen, post, raw, request, statuses } from '../../help
 import { startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
-/** Counts how many requests of a server wait for their replies; returns what tells how many that were at most. */
+/** Counts how many requests of a server wait for their replies; returns a function that returns the highest count. */
 function countWaiting(server: Server): () => number {
   let [waiting, most] = [0, 0]
   server.on('request', (_request, response) => {

@@ -99,7 +99,7 @@ t.test('a stop: what is carried out is answered, and nothing is carried out behi
     const carriedOut: string[] = []
     const replyTo = ({ url = '' }) => {
       carriedOut.push(url)
-      // Before or between two of them, when some have their replies, though these are not written yet.
+      // The stop begins when the reply to `/` has been made, but is not written yet.
       if (url === first) isStopping = true
       const reply = { status: 204 }
       return url === '/later' ? setImmediate(reply) : reply

@@ -59,7 +59,7 @@ t.test('a request that is on its way on an idle connection is answered, with Con
     await server.printed(/^stopping\n/m)
     received = ''
     await new Promise((sent) => socket.write(get('/'), sent))
-    // Where this process did not get its turn in time, the request was not on its way: again.
+    // If this process was too slow, the request was not on its way in time: try again.
     isLate = performance.now() - stopped > 200
     await once(socket, 'close')
     t.ok(isLate || /^HTTP\/1.1 200 .*Connection: close.*Bienvenue/s.test(received), 'it is answered')

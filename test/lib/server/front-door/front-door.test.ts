@@ -16,7 +16,7 @@ type Fields = Record<string, string>
 /** The reply to a browser; `to` is where a redirect leads, `cookie` the part of the first Set-Cookie that browsers send back. */
 type Shown = { status: number; text: string; headers: Headers; to: string | null; cookie: string }
 
-/** Starts a service in this process, with Bob in it; returns what asks it, its Auth, and its port. */
+/** Starts a service in this process, with Bob in it; returns a function that sends it requests, its Auth, and its port. */
 async function start(t: Test, env: Fields = {}) {
   const { auth, url, port } = await startService(t, env)
   await auth.registerUser(BOB.email, BOB.password)

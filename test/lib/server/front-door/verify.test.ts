@@ -19,7 +19,7 @@ const CADDY = {
 
 const BEHIND = { 'x-forwarded-proto': 'https,http', 'x-forwarded-host': 'wiki.example.com , 10.0.0.1:80' }
 
-/** Starts a service; returns what asks it. */
+/** Starts a service; returns a function that asks its /verify, and its Auth. */
 async function start(t: Test, env: Record<string, string>) {
   const { auth, url } = await startService(t, env)
   // Not fetch, which says of itself that it is a script.
