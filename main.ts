@@ -162,7 +162,7 @@ async function main(): Promise<void> {
   }
 }
 
-// With tsx a script may be named without its ending, or with .js; pm2's own script imports the one that it starts.
+// With tsx a script may be named without its extension, or with .js; pm2's own script imports the one that it starts.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

@@ -198,7 +198,7 @@ function exit(auth: Auth): void {
   process.kill(process.pid, 'SIGTERM')
 }
 
-// With tsx a script may be named without its ending, or with .js; pm2's own script imports the one that it starts.
+// With tsx a script may be named without its extension, or with .js; pm2's own script imports the one that it starts.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

@@ -17,7 +17,7 @@ t.test('it prints nothing on success; BASE_URL and PORT name the server', async 
   }
 })
 
-t.test('started by a name without its ending, as .js, or by the script of a process manager, it runs', async (t) => {
+t.test('started without its extension, as .js, or by the script of a process manager, it runs', async (t) => {
   const [runtime = '', ...options] = RUNTIME
   for (const [script, variables] of startedOtherwise(t, 'main')) {
     // Deno knows a script by its whole name only.

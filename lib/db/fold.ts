@@ -1,5 +1,5 @@
 /**
- * Folding the log into the table, beside the traffic: a new table, and then a new log with only what was written since that
+ * Folding the log into the table while requests are served: a new table, and then a new log with only what was written since that
  * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
  */
 import { COPYFILE_EXCL } from 'node:constants'

@@ -109,7 +109,7 @@ export function toUser(row: unknown, placeOf: () => string): User {
 }
 
 /**
- * Writes a table to a new file, in slices beside the traffic, and syncs it. Owner, group and mode are those of the table that
+ * Writes a table to a new file, in slices between which requests are served, and syncs it. Owner, group and mode are those of the table that
  * it will replace, as far as this process may set them; a table that replaces none is private.
  */
 export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {

@@ -163,7 +163,7 @@ export async function startServer(
 
 /**
  * Scripts that start a program of the project other than by its name, and the variables that they need: its name without the
- * ending, with .js, and a script that imports it, as pm2 does.
+ * extension, with .js, and a script that imports it, as pm2 does.
  */
 export function startedOtherwise(t: Test, name: string): [script: string, variables: Record<string, string>][] {
   const manager = join(tempDir(t), 'manager.mjs')

@@ -1,4 +1,4 @@
-/** Folding the log into the table: beside the traffic, again after a failure, and never over somebody's edit. */
+/** Folding the log into the table: while requests are served, again after a failure, and never over somebody's edit. */
 import {
   chmodSync,
   chownSync,
@@ -60,7 +60,7 @@ t.test('a small table is folded after a quiet second', async (t) => {
   t.strictSame(filesAt(path), ['users.json', 'users.json-lock', 'users.json-wal'])
 })
 
-t.test('a table with many rows is folded when its log is as long, beside the traffic', async (t) => {
+t.test('a table with many rows is folded when its log is as long, while requests are served', async (t) => {
   const users = Array.from({ length: 30_000 }, (_, i) =>
     row(i + 1, { session_id: `s${i}`, reset_token: 'ü'.repeat(i % 99) }),
   )

@@ -80,7 +80,7 @@ t.test('who gets the reset tokens, and how many users cannot log in, is said at 
   t.notMatch(summary('memory:', readConfig({}), 5, 0), /bcrypt's/)
 })
 
-t.test('started without its ending, as .js, or by the script of a process manager, it starts', async (t) => {
+t.test('started without its extension, as .js, or by the script of a process manager, it starts', async (t) => {
   for (const [script, variables] of startedOtherwise(t, 'server')) {
     const env = { ...process.env, ...variables, HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:' }
     const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), script], { cwd: ROOT, env })
