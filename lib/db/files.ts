@@ -18,7 +18,7 @@ import { StoreError } from './engine.ts'
 /**
  * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES
  * there may be a table.
- * @throws {StoreError} when there is something else under the name; opening a FIFO would wait for ever
+ * @throws {StoreError} when there is something else under the name; opening a FIFO would wait forever
  */
 export function statFile(path: string): BigIntStats | undefined {
   const stats = statSync(path, { bigint: true, throwIfNoEntry: false })

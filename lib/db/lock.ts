@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { leadsTo } from './files.ts'
 
-/** How often the owner shows that it is alive, and looks whether it still has its lock. */
+/** How often the owner shows that it is alive, and checks that it still has its lock. */
 const HEARTBEAT_MS = STALE_MS / 4
 
 /**

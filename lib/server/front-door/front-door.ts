@@ -173,7 +173,7 @@ async function reset({ auth, config }: Service, request: IncomingMessage): Promi
 /**
  * Shows a form that begins a session; a user who has one already returns immediately. The cookie is set again with the
  * current settings: one from before COOKIE_DOMAIN was set reaches no app, and the app would send the browser back here
- * for ever.
+ * forever.
  */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)

@@ -320,7 +320,7 @@ t.test('a directory that is missing: the refusal says what to do', async (t) => 
   await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message })
 })
 
-t.test('a file that cannot be looked at is not taken for one that is not there', NEEDS_ROOT, async (t) => {
+t.test('a file that cannot be examined is not taken for a missing one', NEEDS_ROOT, async (t) => {
   for (const end of ['', '-wal']) {
     const path = writeStore(t, { [end]: end === '' ? table(row(1)) : log([row(1)]) })
     const directory = dirname(path)

@@ -25,7 +25,7 @@ async function folded(path: string): Promise<void> {
   await until(path, () => statSync(`${path}-wal`).size === 0 && statSync(path, { throwIfNoEntry: false }) !== undefined)
 }
 
-/** Resolves when something holds, which is looked at after each change in the table's directory. */
+/** Resolves when a condition holds, which is checked after each change in the table's directory. */
 async function until(path: string, isSo: () => boolean): Promise<void> {
   await new Promise<void>((resolve) => {
     const look = () => {

@@ -49,7 +49,7 @@ t.test('one lock, one owner', async (t) => {
   first.check()
   first.release()
   t.notOk(existsSync(path))
-  t.ok(isLost(first), 'a lock that was given back is none')
+  t.ok(isLost(first), 'a lock that was given back is lost')
   const second = take(t, path)
   first.release()
   second.check()

@@ -65,7 +65,7 @@ t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', asyn
     [login + unknown, [401, 417, 400]],
     [login + 'GET / HTTP/1.1\r\n\r\n', [401, 400]],
   ] as const) {
-    t.strictSame(statuses(await raw(port, `${before}rubbish\r\n\r\n`)), expected, 'and what is no HTTP behind it')
+    t.strictSame(statuses(await raw(port, `${before}rubbish\r\n\r\n`)), expected, 'and what is not HTTP behind it')
   }
 })
 

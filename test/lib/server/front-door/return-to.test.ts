@@ -33,7 +33,7 @@ t.test('addresses that a login returns to', async (t) => {
   }
 })
 
-t.test('an address counts as missing that is long or not printable ASCII, or whose host is no name', async (t) => {
+t.test('a long address, one that is not printable ASCII, or one whose host is no name counts as missing', async (t) => {
   const long = 'x'.repeat(2047)
   t.equal(returnTo(PLAIN, `/${long}`), `/${long}`)
   for (const rd of [`/${long}x`, '/zoë', '/a\tb', '/a\r\nb', '/\x7f']) t.equal(returnTo(PLAIN, rd), '/account')
