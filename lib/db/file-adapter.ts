@@ -97,8 +97,10 @@ export class FileAdapter implements Adapter<Rows> {
         } catch {}
       }
       if (error instanceof StoreError) throw error
-      const advice = ADVICE.get(Object(error).code)
-      throw new StoreError(`cannot open ${givenPath}: ${messageOf(error)}${advice === undefined ? '' : `; ${advice}`}`)
+      const message = messageOf(error)
+      // Not the error's `code`: one with the name of a file before it has none.
+      const [, advice] = [...ADVICE].find(([code]) => message.includes(`${code}: `)) ?? []
+      throw new StoreError(`cannot open ${givenPath}: ${message}${advice === undefined ? '' : `; ${advice}`}`)
     }
   }
 

@@ -10,7 +10,7 @@ import { DB, StoreError } from '../../../db.ts'
 import { FileAdapter } from '../../../lib/db/file-adapter.ts'
 import { User, ValueError } from '../../../user.ts'
 import '../../helper/jobs.ts'
-import { AS_NOBODY, needs, NEEDS_ROOT } from '../../helper/disk.ts'
+import { AS_NOBODY, needs, NEEDS_ROOT, smallDisk } from '../../helper/disk.ts'
 import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
@@ -318,6 +318,19 @@ t.test('a directory that is missing: the refusal says what to do', async (t) => 
   const path = join(tempDir(t), 'none/users.json')
   const message = /^cannot open \S+: ENOENT: .*; create the directory, or correct the path$/
   await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message })
+})
+
+const { disk, options: needsDisk } = smallDisk(t, '256k')
+
+t.test('a disk with no room for a copy of the log: the refusal says what to do', needsDisk, async (t) => {
+  const path = writeStore(
+    t,
+    { '-wal': log(...Array.from({ length: 3000 }, (_, i) => [row(i + 1)])) },
+    `${disk}/users.json`,
+  )
+  const message = /^cannot open \S+: \S+-wal-tmp-\S+: ENOSPC: .*; make room on the disk$/
+  await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message })
+  t.strictSame(filesAt(path), ['users.json-wal'])
 })
 
 t.test('a file that cannot be examined is not taken for a missing one', NEEDS_ROOT, async (t) => {
