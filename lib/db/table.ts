@@ -4,8 +4,8 @@
  * reply. If the log fails, the change is undone, and the call throws `StoreError`.
  */
 import { Low, Memory } from 'lowdb'
-import { User } from '../../user.ts'
-import { type Attributes, EmailTaken, type Engine } from './engine.ts'
+import { canHold, User } from '../../user.ts'
+import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
 import { FileAdapter, PAUSES } from './file-adapter.ts'
 import { Rows } from './rows.ts'
 
@@ -51,7 +51,11 @@ export class Table implements Engine {
   async insert(email: string, hashedPassword: string): Promise<User> {
     const rows = this.#low.data
     if (rows.find({ email }) !== undefined) throw new EmailTaken(email)
-    const user = new User({ id: rows.lastId + 1, email, hashed_password: hashedPassword })
+    const id = rows.lastId + 1
+    if (!canHold('id', id)) {
+      throw new StoreError(`no id is left after ${rows.lastId}: give its user, or last_id, a smaller one`)
+    }
+    const user = new User({ id, email, hashed_password: hashedPassword })
     const copy = copyOf(user)
     rows.add(user)
     await this.#file?.append(user, () => rows.removeLast())

@@ -2,11 +2,12 @@
 import t from 'tap'
 import { openWith, row, table } from '../../helper/store.ts'
 
-t.test('after the largest id no user can be added', async (t) => {
+t.test('after the largest id no user can be added, as in a database whose sequence has ended', async (t) => {
   const last = Number.MAX_SAFE_INTEGER
   const { db, path } = await openWith(t, { '': table(row(last - 1)) })
   t.equal((await db.addUser('a@b', 'x')).id, last)
-  await t.rejects(db.addUser('c@d', 'x'), { name: 'ValueError', message: 'id must be a positive integer' })
+  const full = { name: 'StoreError', message: `no id is left after ${last}: give its user, or last_id, a smaller one` }
+  await t.rejects(db.addUser('c@d', 'x'), full)
   await db.updateUser(last, { session_id: 's' })
   t.equal((await db.findUserBy({ session_id: 's' })).id, last)
   await db.close()
