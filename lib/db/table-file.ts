@@ -93,8 +93,10 @@ function parseWhole(path: string, place: string): unknown {
     return JSON.parse(bytes.toString().replace(/^\ufeff/, ''))
   } catch (error) {
     if (error instanceof StoreError) throw error
-    // Without the excerpt, which may be part of a hash.
-    const reason = messageOf(error).replace(/, (\.{3})?".*/s, '')
+    // Without the excerpt, which may be part of a hash, and on one line even if a line end is the unexpected token.
+    const reason = messageOf(error)
+      .replace(/, (\.{3})?".*/s, '')
+      .replace('\n', '\\n')
     throw new StoreError(`${place}: not readable${error instanceof SyntaxError ? ' as JSON' : ''}: ${reason}`)
   }
 }

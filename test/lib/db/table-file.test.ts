@@ -87,6 +87,7 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
   for (const [content, message] of [
     ['', /users.json is empty; delete it to begin without users$/],
     ['rubbish', /users.json: not readable as JSON: Unexpected token [^"]*$/],
+    ['{"users":[nul\n]}', /users.json: not readable as JSON: Unexpected token '\\n'$/],
     ['{"users":[]} more', /users.json: not readable as JSON: Unexpected /],
     ['{"users":[]}{"users":[]}', /users.json: not readable as JSON: Unexpected /],
     [unreadableToo, /users.json: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it$/],
