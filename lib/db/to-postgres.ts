@@ -28,7 +28,7 @@ export async function moveUsers(path: string, url: string): Promise<number> {
   }
 }
 
-/** Adds rows as they are to the table, if it is empty; the next id is above the last one that the file has given. */
+/** Adds rows as they are to the table, if it is empty; the next id is above the last one that either of them has given. */
 async function fill(client: PoolClient, users: User[], lastId: number): Promise<void> {
   const { rowCount } = await client.query(`select from ${TABLE} limit 1`)
   if (rowCount !== 0) throw new StoreError('the database has users already; nothing was changed')
@@ -39,7 +39,9 @@ async function fill(client: PoolClient, users: User[], lastId: number): Promise<
       [JSON.stringify(users.slice(i, i + 1000))],
     )
   }
-  const text = `select setval(pg_get_serial_sequence('${TABLE}', 'id'), greatest($1::bigint, 1), $1 > 0)`
+  const text = `select setval(sequence, greatest(last, 1), last > 0)
+    from cast(pg_get_serial_sequence('${TABLE}', 'id') as regclass) as sequence,
+      greatest($1::bigint, pg_sequence_last_value(sequence)) as last`
   await client.query(text, [lastId])
 }
 

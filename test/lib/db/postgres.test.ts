@@ -196,4 +196,9 @@ t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) =>
   await t.rejects(moveUsers(`${path}.no`, url), { message: /no such file$/ })
   writeFileSync(`${path}2`, '{')
   t.match(await moveUsers(`${path}2`, url).catch(String), /not readable as JSON/)
+
+  await other.query('delete from users')
+  writeFileSync(`${path}2`, table(row(1)))
+  t.equal(await moveUsers(`${path}2`, url), 1)
+  t.equal((await db.addUser('newer@me.com', 'x')).id, 5001, 'no id comes back')
 })
