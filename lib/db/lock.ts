@@ -54,7 +54,7 @@ export class Lock {
   }
 
   /**
-   * Throws unless this process has the lock. It costs two stats, and reading a line.
+   * Throws unless this process has the lock. It costs three stats and a read.
    * @throws {StoreError} when the lock file was deleted, replaced or overwritten, or the lock was released
    */
   check(): void {
@@ -80,11 +80,11 @@ export class Lock {
   }
 
   /**
-   * True if the name leads to the owner's file, and the owner's claim is still the first: a file that somebody has emptied
-   * may have another one by now.
+   * True if the name leads to the owner's file, and the owner's claim is still in it: a file that somebody has emptied may
+   * have another one by now.
    */
   #isMine(): boolean {
-    return leadsTo(this.#path, this.#file) && readClaims(this.#file)[0]?.id === this.#id
+    return leadsTo(this.#path, this.#file) && readAll(this.#file).includes(this.#id)
   }
 }
 
@@ -146,10 +146,8 @@ function withdraw(file: number, id: string): void {
 
 /** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */
 function readClaims(file: number): Claim[] {
-  const bytes = Buffer.alloc(fstatSync(file).size)
-  const length = readSync(file, bytes, 0, bytes.length, 0)
-  const lines = bytes
-    .toString('utf8', 0, length)
+  const lines = readAll(file)
+    .toString()
     .split('\n')
     .flatMap((line): Partial<Line>[] => {
       try {
@@ -160,6 +158,11 @@ function readClaims(file: number): Claim[] {
     })
   const withdrawn = new Set(lines.map((line) => line.withdrawn))
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
+}
+
+function readAll(file: number): Buffer {
+  const bytes = Buffer.alloc(fstatSync(file).size)
+  return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
 }
 
 function isTaken(path: string, owner: Claim): StoreError {
