@@ -38,6 +38,7 @@ const ADVICE = new Map([
   ['ENOENT', 'create the directory, or correct the path'],
   ['EACCES', "give the table's files and their directory to this user; a run with sudo makes them root's"],
   ['ENOSPC', 'make room on the disk'],
+  ['EDQUOT', 'make room, or raise the quota of this user'],
 ])
 
 /**
