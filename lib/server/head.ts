@@ -68,6 +68,7 @@ export function pathOf(target: string): string {
   return path.replace(/\/(?=\/|$)/g, '') || '/'
 }
 
+/** The refusal of a request from another site; the front door explains it where plain http is the reason. */
 export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are refused')
 
 /** Configurations whose operator has been told. */
