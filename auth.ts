@@ -25,7 +25,7 @@ export { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 export { ValueError } from './lib/errors.ts'
 export type { User } from './user.ts'
 
-/** A session: its ID, of which the store has only a digest, and the user whose it is. */
+/** A session: its ID, of which the store has only a digest, and the user it belongs to. */
 export type Session = { sessionId: string; user: User }
 
 /** A reset token, of which the store has only a digest, and when it expires, in Unix seconds. */
@@ -117,7 +117,7 @@ export class Auth {
 
   /**
    * True if there is a user with this email and this password (task 8).
-   * @throws {TooManyFailures} when the client's address or the account has no try left, even if the password is right
+   * @throws {TooManyFailures} when the client's address or the account has no attempts left, even if the password is right
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
     return (await this.#authenticate(email, password, client)) !== null
@@ -155,7 +155,7 @@ export class Auth {
     return user !== null && isLive(user.session_expires_at) ? user : null
   }
 
-  /** Ends this session, and no later one of the user. Returns whose it was, or `null` if it had ended before. */
+  /** Ends this session, and no later one of the user. Returns the user it belonged to, or `null` if it had ended before. */
   async logOut(sessionId: string | null | undefined): Promise<User | null> {
     const user = await this.getUserFromSessionId(sessionId)
     if (user === null) return null

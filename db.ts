@@ -41,7 +41,7 @@ export class DB {
     this.#openEngine = openerFor(databaseUrl)
   }
 
-  /** Opens the store now instead of at the first call. May be called again, also after it was refused. */
+  /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
   async open(): Promise<void> {
     await this.#opened()
   }

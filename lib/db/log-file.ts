@@ -50,8 +50,8 @@ export class LogFile {
 
   /**
    * Appends text and syncs it; resolves when it is durable.
-   * @throws {StoreError} when there is no room for it; whatever was written of it is cut off, now or before the next
-   * append
+   * @throws {StoreError} when it cannot be written, as on a full disk; what was written of it is cut off, now or before
+   * the next append
    */
   async append(text: string): Promise<void> {
     const bytes = Buffer.from(text)

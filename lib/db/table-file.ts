@@ -58,7 +58,7 @@ async function readLines(path: string, stored: Stored): Promise<string | undefin
     }
     let end = 0
     for (const { values, bytes } of parseBlock(block, ',')) {
-      // Every row but the last one has a comma behind it.
+      // Every row but the last one has a comma after it.
       if (hasComma === false) return placeOf(users.length - 1)
       if (values === undefined) return placeOf(users.length)
       for (const row of values) users.push(toUser(row, () => placeOf(users.length)))

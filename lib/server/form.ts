@@ -45,7 +45,7 @@ export function formOf(request: IncomingMessage): Form {
   return forms.get(request) ?? new Map()
 }
 
-/** Reads a body of any of these types. The first value of a repeated field counts; no body is a form without fields. */
+/** Reads a body of any of these types. The first value of a repeated field counts; a request without a body gives an empty form. */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
@@ -107,7 +107,7 @@ const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 
 /**
  * The form that `curl -F` sends (RFC 7578; RFC 2046, section 5.1.1), read as leniently as Flask does: line breaks of any kind,
- * text before the first and behind the last boundary. Files are left out, as are parts without a name.
+ * text before the first and after the last boundary. Files are left out, as are parts without a name.
  */
 function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, string] | null> {
   const boundary = parametersOf(contentType).get('boundary')
@@ -127,7 +127,7 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
 function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
-  // The name of a file may be in any coding.
+  // The name of a file may be in any encoding.
   const head = Buffer.from(part.slice(0, blank?.index), 'latin1').toString()
   const lines = head.replace(/[\r\n]{1,2}[ \t]+/g, ' ').split(/[\r\n]+/)
   const headers = new Map(
@@ -151,7 +151,7 @@ function parametersOf(header: string): Map<string, string> {
   return parameters
 }
 
-/** A JSON object. Of a repeated name the last value counts, as in every parser of JSON. */
+/** A JSON object. Of a repeated name the last value counts, as `JSON.parse` has it. */
 function parseJson(body: Buffer): [string, unknown][] {
   const value: unknown = JSON.parse(textOf(body))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('expected a JSON object')

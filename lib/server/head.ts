@@ -51,7 +51,7 @@ export function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
   return rawHeaders.filter(isHost).length > 1
 }
 
-/** The text before the first separator, and the text behind it. */
+/** The text before the first separator, and the text after it. */
 export function cut(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator)
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)]
@@ -114,7 +114,7 @@ const FORWARDED =
  * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a
  * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So does
  * its Host, which also gives away a page of another site whose name now leads to this machine (DNS rebinding). A proxy
- * that adds no header and sends its own name for Host cannot be told from this machine.
+ * that adds no header and sends a local Host cannot be told from this machine.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

@@ -28,7 +28,7 @@ export type Reply = {
   isLogged?: boolean
 }
 
-/** Answers one method of one path; may throw, as `toHttpError` turns any error into a reply. */
+/** Answers one method of one path; may throw, as `replyToError` turns any error into a reply. */
 export type Handler = (service: Service, request: IncomingMessage) => Promise<Reply> | Reply
 
 /** Handlers by method and path, such as `GET /profile`. A map, because an object would also have an `__proto__`. */
