@@ -22,7 +22,7 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A table below this length is folded after a quiet second, a longer one when the log has grown as long. */
+/** A shorter table is folded after a quiet second; any table, when its log is as long as it is and this long. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {
@@ -99,7 +99,7 @@ export class FileAdapter implements Adapter<Rows> {
       }
       if (error instanceof StoreError) throw error
       const message = messageOf(error)
-      // Not the error's `code`: one with the name of a file before it has none.
+      // In the message, because an error that was given a file's name has lost its `code`.
       const [, advice] = [...ADVICE].find(([code]) => message.includes(`${code}: `)) ?? []
       throw new StoreError(`cannot open ${givenPath}: ${message}${advice === undefined ? '' : `; ${advice}`}`)
     }

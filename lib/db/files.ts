@@ -16,8 +16,7 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 
 /**
- * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES
- * there may be a table.
+ * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES there may be a table.
  * @throws {StoreError} when there is something else under the name; opening a FIFO would wait forever
  */
 export function statFile(path: string): BigIntStats | undefined {

@@ -64,7 +64,7 @@ export class LogFile {
       await this.#file.datasync()
     } catch (error) {
       if (isWritten && !isFull(error)) exitAfter(`sync ${this.path}`, error)
-      // On a full btrfs even that can fail. The next append then cuts back before it writes.
+      // On a full btrfs cutting back can fail too. The next append then cuts back before it writes.
       await this.cutBack().catch((undoError) => {
         if (!isFull(undoError)) exitAfter(`undo a write to ${this.path}`, undoError)
       })
@@ -111,7 +111,7 @@ async function copy(path: string, start: number, end: number, to: FileHandle): P
   await to.datasync()
 }
 
-/** True if there is no room. Some file systems look for it only at a sync (btrfs, NFS): then nothing of the write is there. */
+/** True if the disk is full. Some file systems (btrfs, NFS) say so only at a sync, and then have kept nothing of the write. */
 function isFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }

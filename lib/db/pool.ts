@@ -11,7 +11,7 @@ export const LIMITS = {
   statementMs: 3000,
   /** Then the connection counts as hung and is dropped. */
   hangMs: 4000,
-  /** A lock on the table, to complete it. */
+  /** To wait for the lock on a table that has to be completed. */
   lockMs: 10_000,
 }
 
@@ -100,13 +100,13 @@ export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
 
 /**
  * Runs a statement that commits.
- * @throws {Error} says so when the answer is lost, and with it whether the change was made
+ * @throws {Error} says so when the answer is lost, so that nobody knows whether the change was made
  */
 export async function commit<Row extends object>(client: PoolClient, text: string, values: unknown[]): Promise<Row[]> {
   try {
     return (await client.query<Row>(text, values)).rows
   } catch (error) {
-    // The database answered, and not that it is going away (connection_exception, shutdown): nothing was changed.
+    // The database refused (and is not just shutting down or losing the connection): nothing was changed.
     const { severity, code } = Object(error)
     if (severity !== undefined && !/^(08|57P)/.test(code)) throw error
     throw new Error(`${messageOf(error)}; the change may have been made`)

@@ -40,7 +40,7 @@ export class Connection {
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
     this.#last = response
-    // A response without a socket waits for another one.
+    // A response has no socket while another one of its connection is being sent.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
     if (response.req.headers.upgrade !== undefined) this.#endWith(response)
     if (this.#isBusy) this.#waiting.push([response, answer])
