@@ -1,10 +1,10 @@
 /**
- * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13, 16 and 18), after the Copenhagen Book and OWASP's cheat sheets. It
- * knows nothing of HTTP, and of the store only the public methods of DB.
+ * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13, 16 and 18), after the Copenhagen Book and OWASP's cheat
+ * sheets. It knows nothing of HTTP, and of the store only the public methods of DB.
  *
- * Three things prove who somebody is: a password; the ID of a session, until it ends; a reset token, once. People choose
- * passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are random, they
- * expire, and only their digests are stored: whoever reads the store cannot use them.
+ * Three things prove who somebody is: a password; the ID of a session, until it ends; a reset token, once. People
+ * choose passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are
+ * random, they expire, and only their digests are stored: whoever reads the store cannot use them.
  */
 import { hash, randomUUID } from 'node:crypto'
 import { DB, EmailTaken, NoResultFound } from './db.ts'
@@ -39,8 +39,9 @@ const MAIL_PAUSE_S = 60
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, save where
- * that is just an unknown user or token; those that take a password throw `Overloaded` when too many wait to be hashed.
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, save
+ * where that is just an unknown user or token; those that take a password throw `Overloaded` when too many wait to be
+ * hashed.
  */
 export class Auth {
   /** The options in force, the defaults of those that were not given included. */
@@ -67,12 +68,16 @@ export class Auth {
     return this.#db.open()
   }
 
-  /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
+  /**
+   * Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never.
+   */
   close(): Promise<void> {
     return this.#db.close()
   }
 
-  /** False while the store does not answer in time, is a read-only database, or is a file that this process has lost. */
+  /**
+   * False while the store does not answer in time, is a read-only database, or is a file that this process has lost.
+   */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,
@@ -90,7 +95,9 @@ export class Auth {
     return this.#db.countUsers()
   }
 
-  /** How many users cannot log in before they reset their password, as their hash is not bcrypt's. It reads every row. */
+  /**
+   * How many users cannot log in before they reset their password, as their hash is not bcrypt's. It reads every row.
+   */
   countForeignHashes(): Promise<number> {
     return this.#db.countUsers(BCRYPT_HASH)
   }
@@ -117,7 +124,8 @@ export class Auth {
 
   /**
    * True if there is a user with this email and this password (task 8).
-   * @throws {TooManyFailures} when the client's address or the account has no attempts left, even if the password is right
+   * @throws {TooManyFailures} when the client's address or the account has no attempts left, even if the password is
+   * right
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
     return (await this.#authenticate(email, password, client)) !== null
@@ -145,8 +153,8 @@ export class Auth {
   }
 
   /**
-   * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a session:
-   * `createSession` sets its expiry, and the server gives its cookie the same time to live (`sessionCookie`).
+   * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a
+   * session: `createSession` sets its expiry, and the server gives its cookie the same time to live (`sessionCookie`).
    */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null
@@ -155,7 +163,9 @@ export class Auth {
     return user !== null && isLive(user.session_expires_at) ? user : null
   }
 
-  /** Ends this session, and no later one of the user. Returns the user it belonged to, or `null` if it had ended before. */
+  /**
+   * Ends this session, and no later one of the user. Returns the user it belonged to, or `null` if it had ended before.
+   */
   async logOut(sessionId: string | null | undefined): Promise<User | null> {
     const user = await this.getUserFromSessionId(sessionId)
     if (user === null) return null
@@ -168,8 +178,8 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token (task 16) in place of an older one. Anyone who has it can set the user's password, so it is only for
-   * the owner of the email.
+   * Makes a reset token (task 16) in place of an older one. Anyone who has it can set the user's password, so it is
+   * only for the owner of the email.
    * @throws {UnknownEmail}
    */
   async getResetPasswordToken(email: string): Promise<string> {
@@ -198,14 +208,15 @@ export class Auth {
   async createMailToken(user: User): Promise<ResetToken | null> {
     const { reset_token, reset_expires_at } = user
     const age = now() - ((reset_expires_at ?? 0) - this.options.resetTtl)
-    // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for long.
+    // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for
+    // long.
     if (reset_expires_at !== null && Math.abs(age) <= MAIL_PAUSE_S) return null
     return this.createResetToken(user, { reset_token })
   }
 
   /**
-   * Sets a new password (task 18). It ends the user's session, which may be a thief's, and clears the account's failed logins.
-   * The token works once: of several uses at the same time, one wins.
+   * Sets a new password (task 18). It ends the user's session, which may be a thief's, and clears the account's failed
+   * logins. The token works once: of several uses at the same time, one wins.
    * @param email refuses the token of another user, if given
    * @throws {InvalidInput} when the password breaks a rule
    * @throws {UnknownToken} also when it has been used, replaced or has expired
@@ -230,8 +241,9 @@ export class Auth {
   }
 
   /**
-   * Sets a new password for a user who knows the current one. It ends the older session and the reset token, as either may be
-   * a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a failed login.
+   * Sets a new password for a user who knows the current one. It ends the older session and the reset token, as either
+   * may be a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a
+   * failed login.
    * @throws {InvalidInput} when the new password breaks a rule
    * @throws {TooManyFailures} as `validLogin` does
    */
@@ -262,8 +274,8 @@ export class Auth {
   }
 
   /**
-   * Compares a password with a user's, and counts a failed login if it is wrong. For an unknown email it takes as long and
-   * counts the same, so that nobody learns who is registered.
+   * Compares a password with a user's, and counts a failed login if it is wrong. For an unknown email it takes as long
+   * and counts the same, so that nobody learns who is registered.
    */
   async #verify(user: User | null, email: string, password: string, client: Client) {
     this.#failures.check(email, client.address)
@@ -278,7 +290,9 @@ export class Auth {
     return answer
   }
 
-  /** Rehashes a right password, as only a login has it in plain text. Returns the user, or `null` if it is wrong by now. */
+  /**
+   * Rehashes a right password, as only a login has it in plain text. Returns the user, or `null` if it is wrong by now.
+   */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {
@@ -293,7 +307,10 @@ export class Auth {
     return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
   }
 
-  /** Begins a session, and makes other changes with it. Returns its ID, or `null` if the row has other values than expected. */
+  /**
+   * Begins a session, and makes other changes with it. Returns its ID, or `null` if the row has other values than
+   * expected.
+   */
   async #beginSession(id: number, changes: Partial<User> = {}, expected: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
     const session = { session_id: digest(sessionId), session_expires_at: now() + this.options.sessionTtl }

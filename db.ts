@@ -1,6 +1,6 @@
 /**
- * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where, and
- * how it survives a crash, is in `lib/db/`.
+ * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where,
+ * and how it survives a crash, is in `lib/db/`.
  */
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -24,8 +24,8 @@ export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreE
 const CHECK_MS = 1500
 
 /**
- * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError` when
- * the store cannot be opened, is closed, or cannot read or write now; nothing is changed then, unless its message
+ * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError`
+ * when the store cannot be opened, is closed, or cannot read or write now; nothing is changed then, unless its message
  * says that the change may have been made.
  */
 export class DB {
@@ -56,14 +56,18 @@ export class DB {
     return this.#engine
   }
 
-  /** Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never. */
+  /**
+   * Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never.
+   */
   async close(): Promise<void> {
     const close = async () => (await this.#engine?.catch(() => undefined))?.close()
     this.#closed ??= close()
     await this.#closed
   }
 
-  /** Throws unless the store answers in time: a file must still be this process's own, a database must accept writes. */
+  /**
+   * Throws unless the store answers in time: a file must still be this process's own, a database must accept writes.
+   */
   async check(): Promise<void> {
     const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
       throw new StoreError(`the store has not answered for ${CHECK_MS / 1000} seconds`)
@@ -102,8 +106,8 @@ export class DB {
   }
 
   /**
-   * Changes columns of one user (task 3). With `expected`, only while the row still has those values: of several uses of
-   * one reset token at the same time, one wins.
+   * Changes columns of one user (task 3). With `expected`, only while the row still has those values: of several uses
+   * of one reset token at the same time, one wins.
    * @throws {ValueError} when an attribute is not a column, or its column cannot hold the value; nothing is changed
    * @throws {EmailTaken} when another user has the email
    * @throws {NoResultFound} when there is no such user, or its row has other values than expected
@@ -121,8 +125,8 @@ export class DB {
 }
 
 /**
- * A copy of what a caller passes, read once and checked: what the caller does to its object while the store is opened must
- * not reach the store.
+ * A copy of what a caller passes, read once and checked: what the caller does to its object while the store is opened
+ * must not reach the store.
  */
 function copy(attributes: Attributes, check: (name: string, value: unknown) => ColumnName): Attributes {
   const copied: Attributes = {}

@@ -1,6 +1,7 @@
 /**
- * The HTTP side (tasks 6, 7, 11, 14, 15, 17 and 19) on node:http: the table of routes and their handlers, each of which takes
- * a request and returns a reply or throws. `createService` makes a server of them; run as a program, this file starts it.
+ * The HTTP side (tasks 6, 7, 11, 14, 15, 17 and 19) on node:http: the table of routes and their handlers, each of which
+ * takes a request and returns a reply or throws. `createService` makes a server of them; run as a program, this file
+ * starts it.
  */
 import { existsSync, realpathSync } from 'node:fs'
 import type { IncomingMessage, Server } from 'node:http'
@@ -147,7 +148,9 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
   return resetWebhook === null ? null : new Webhook(auth, resetWebhook)
 }
 
-/** Runs the service until SIGINT, SIGTERM or SIGHUP. What keeps it from starting is one line on stderr, and exit code 1. */
+/**
+ * Runs the service until SIGINT, SIGTERM or SIGHUP. What keeps it from starting is one line on stderr, and exit code 1.
+ */
 async function main(): Promise<void> {
   stampErrors()
   // The service keeps running when its output is no longer read.

@@ -54,8 +54,8 @@ type Row = {
 export interface User extends Row {}
 export class User {
   /**
-   * Makes a row from an object with its values, which may come from anywhere. Nullable columns may be missing, so that a
-   * table with only the exercise's five columns loads.
+   * Makes a row from an object with its values, which may come from anywhere. Nullable columns may be missing, so that
+   * a table with only the exercise's five columns loads.
    * @throws {ValueError} says what is wrong with the row
    */
   constructor(values: unknown) {
@@ -104,8 +104,9 @@ export function isTooLong(text: string): boolean {
 }
 
 /**
- * The form in which emails are compared: ASCII letters in lower case, everything else as it is. Unicode case mapping would
- * turn different addresses into one, which has been used to take over accounts (Unicode TR 36, section 2; CVE-2019-19844).
+ * The form in which emails are compared: ASCII letters in lower case, everything else as it is. Unicode case mapping
+ * would turn different addresses into one, which has been used to take over accounts (Unicode TR 36, section 2;
+ * CVE-2019-19844).
  */
 export function emailKey(email: string): string {
   return /[A-Z]/.test(email) ? email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : email

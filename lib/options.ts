@@ -60,12 +60,15 @@ function shown(value: unknown): string {
 }
 
 /**
- * Control characters. A carriage return from a Windows `.env` file, for example, would become part of a file's name, and
- * open a new, empty table.
+ * Control characters. A carriage return from a Windows `.env` file, for example, would become part of a file's name,
+ * and open a new, empty table.
  */
 const CONTROL = /\p{Cc}/gu
 
-/** Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for people. */
+/**
+ * Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for
+ * people.
+ */
 function complete<Table extends Options>(
   table: Table,
   values: Record<string, unknown>,

@@ -162,7 +162,8 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and clients that d
     socket.destroy()
     await once(socket, 'close')
   }
-  // The server needs a few turns to see that they have disconnected. Then only the hashes that run now may be before this one.
+  // The server needs a few turns to see that they have disconnected. Then only the hashes that run now may be before
+  // this one.
   let answer = await login(server, BOB)
   for (let tries = 0; answer.status === 503 && tries < 10; tries++) answer = await login(server, BOB)
   t.match(answer, { status: 401 })

@@ -1,6 +1,6 @@
 /**
- * Real clients' requests, and the replies to them: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget
- * 1.21 and Postman's runtime 7.39; PowerShell's requests are as its source writes them.
+ * Real clients' requests, and the replies to them: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2,
+ * wget 1.21 and Postman's runtime 7.39; PowerShell's requests are as its source writes them.
  */
 import t from 'tap'
 import { LAST, raw } from './helper/http.ts'
@@ -12,7 +12,9 @@ const ENCODED = 'email=bob%40me.com&password=pw'
 /** As Python's json.dumps() writes it. */
 const SPACED = '{"email": "bob@me.com", "password": "pw"}'
 
-/** A client's headers in every request, a form and JSON with their own headers, and the boundary of a multipart form. */
+/**
+ * A client's headers in every request, a form and JSON with their own headers, and the boundary of a multipart form.
+ */
 type Client = {
   headers: string[]
   form: [type: string, body: string]

@@ -222,7 +222,9 @@ async function dump(db: DB): Promise<User[]> {
   return Promise.all(ids.map((id) => db.findUserBy({ id })))
 }
 
-/** The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines. */
+/**
+ * The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines.
+ */
 const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
 /** The columns that the calls set, in the rows of the first engine: those of the others must be the same. */

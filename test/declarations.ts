@@ -12,8 +12,8 @@ function linesWithAny(lines: string[]): string[] {
 }
 
 /**
- * The exports of a declaration file, and the members of its classes, that have no comment on the line before. A class speaks
- * for its constructor.
+ * The exports of a declaration file, and the members of its classes, that have no comment on the line before. A class
+ * speaks for its constructor.
  */
 function undocumented(lines: string[]): string[] {
   const isName = /^export (?!\{|type \{)|^ {4}(?!#private|name: |private |constructor\()[\w<[]/

@@ -1,4 +1,6 @@
-/** The files in programs that are CommonJS: nothing that they import waits at its top level, and none of them starts. */
+/**
+ * The files in programs that are CommonJS: nothing that they import waits at its top level, and none of them starts.
+ */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
@@ -31,7 +33,8 @@ for (const [name, args] of [
   t.test(`require() starts nothing and brings what each file exports, by ${name}`, async (t) => {
     const path = `${tempDir(t)}/program.cjs`
     writeFileSync(path, PROGRAM)
-    // Without the hooks of tap, which keep node from stripping types, and spoil the coverage: CommonJS is laid out differently.
+    // Without the hooks of tap, which keep node from stripping types, and spoil the coverage: CommonJS is laid out
+    // differently.
     const command = ['-u', 'NODE_OPTIONS', process.execPath, ...args, path]
     const { stdout, stderr, status } = spawnSync('env', command, { encoding: 'utf8' })
     t.strictSame({ stdout, stderr, status }, { stdout: PRINTED, stderr: '', status: 0 })

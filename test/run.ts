@@ -27,8 +27,8 @@ const running = new Set<ChildProcess>()
 let [passed, skipped] = [0, 0]
 const failed: Result[] = []
 
-// Each file is a process of its own, without tap's runner, which would cost as much again as the tests in it. With all that
-// it starts it is one process group, so that a signal reaches every one of them.
+// Each file is a process of its own, without tap's runner, which would cost as much again as the tests in it. With all
+// that it starts it is one process group, so that a signal reaches every one of them.
 async function run(file: string): Promise<void> {
   const started = performance.now()
   const child = spawn(process.execPath, ['--import', 'tsx', file], {

@@ -5,14 +5,16 @@ import { TooManyFailures } from './errors.ts'
 import { networkOf } from './input.ts'
 
 const MINUTE_MS = 60_000
-/** How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys. */
+/**
+ * How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys.
+ */
 const GENERATION_FAILURES = 50_000
 
 /**
- * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account, because an
- * attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success does not reset the count; otherwise a guesser could
- * log in to their own account between guesses. An unknown email is an account like any other here, so that a refusal does not
- * tell who is registered.
+ * Counts failed logins per client address (OWASP, Authentication Cheat Sheet, "Login Throttling") and per account,
+ * because an attacker has many addresses (NIST SP 800-63B, "Rate Limiting"). A success does not reset the count;
+ * otherwise a guesser could log in to their own account between guesses. An unknown email is an account like any other
+ * here, so that a refusal does not tell who is registered.
  */
 export class FailedLogins {
   readonly #ofNetworks: FailureWindow
@@ -24,7 +26,10 @@ export class FailedLogins {
     this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE_MS)
   }
 
-  /** Throws `TooManyFailures` while the address or the account has no try left. Without an address, only the account counts. */
+  /**
+   * Throws `TooManyFailures` while the address or the account has no try left. Without an address, only the account
+   * counts.
+   */
   check(email: string, address: string | undefined): void {
     if (address !== undefined) {
       refuseUntil(this.#ofNetworks.waitOf(networkOf(address)), 'too many failed logins from your address')

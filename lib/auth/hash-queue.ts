@@ -10,15 +10,18 @@ const MAX_WAIT_MS = 10_000
 type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 
 /**
- * Lets as many passwords be hashed simultaneously as there are cores, and a bounded number wait. Networks take turns, so that
- * a client with many connections delays only itself; a full queue refuses the network that has the most in it.
+ * Lets as many passwords be hashed simultaneously as there are cores, and a bounded number wait. Networks take turns,
+ * so that a client with many connections delays only itself; a full queue refuses the network that has the most in it.
  *
- * Hashing takes place on libuv's threads, which the file system needs too: one of them is left to it, unless there is only one.
+ * Hashing takes place on libuv's threads, which the file system needs too: one of them is left to it, unless there is
+ * only one.
  */
 export class HashQueue {
   readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
   #running = 0
-  /** Those that wait, by network: the network whose turn is next comes first, and in each the oldest. No lane is empty. */
+  /**
+   * Those that wait, by network: the network whose turn is next comes first, and in each the oldest. No lane is empty.
+   */
   readonly #lanes = new Map<string, Set<Waiting>>()
   #waiting = 0
   /** How long a hash takes: at first the expected time, then a running mean. */

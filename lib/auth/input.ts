@@ -9,8 +9,8 @@ import { InvalidInput } from './errors.ts'
 import { flawOf, toNfc } from './passwords.ts'
 
 /**
- * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that wait
- * to be hashed take turns, and a signal that aborts when the client disconnects.
+ * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that
+ * wait to be hashed take turns, and a signal that aborts when the client disconnects.
  */
 export type Client = { address?: string | undefined; signal?: AbortSignal | undefined }
 
@@ -58,9 +58,9 @@ function checkNotMissing(name: string, value: unknown): asserts value is string 
 }
 
 /**
- * The network of an address. A subscriber has at least a /64 of IPv6, 2^64 addresses, and could take a new one for every
- * try (RFC 6177). An IPv4 address that is written as IPv6, `::ffff:1.2.3.4`, is that IPv4 address. What is not an address
- * is a network of its own.
+ * The network of an address. A subscriber has at least a /64 of IPv6, 2^64 addresses, and could take a new one for
+ * every try (RFC 6177). An IPv4 address that is written as IPv6, `::ffff:1.2.3.4`, is that IPv4 address. What is not an
+ * address is a network of its own.
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address

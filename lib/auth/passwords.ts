@@ -11,7 +11,9 @@ const MAX_BYTES = 72
 export const BCRYPT_HASH =
   /^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/
 
-/** Hashes passwords and checks them. Each call keeps a thread of libuv's pool busy; `HashQueue` says when there is one. */
+/**
+ * Hashes passwords and checks them. Each call keeps a thread of libuv's pool busy; `HashQueue` says when there is one.
+ */
 export class Passwords {
   readonly #cost: number
   /** A hash at this cost that no password matches, for emails that are unknown. */
@@ -36,8 +38,8 @@ export class Passwords {
   /**
    * Compares a password with a hash; `outdated` is right too, but its cost or its form of the password is not what
    * `hash` uses now. Older hashes are of passwords as they were typed, so that is tried as well where it differs.
-   * Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not tell who
-   * is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not tell
+   * who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
@@ -51,19 +53,19 @@ export class Passwords {
 }
 
 /**
- * The form in which a password is hashed, as systems encode the same letter in different ways, macOS unlike Windows (RFC
- * 8265, section 4.2.2). NFC takes quadratic time for some texts, and leaves at least a third of their bytes: a text that
- * would be too long in any form stays as it is.
+ * The form in which a password is hashed, as systems encode the same letter in different ways, macOS unlike Windows
+ * (RFC 8265, section 4.2.2). NFC takes quadratic time for some texts, and leaves at least a third of their bytes: a
+ * text that would be too long in any form stays as it is.
  */
 export function toNfc(password: string): string {
   return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')
 }
 
 /**
- * Why bcrypt would confuse a text with another, as the rest of a sentence about it, or `null`: it reads only 72 bytes (OWASP,
- * Password Storage Cheat Sheet), repeats a shorter text with a NUL in between, so that "x" is "x\0x" as well, and takes each
- * lone surrogate for U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400 over HTTP), and at a login it is
- * just wrong (`verify`; 401).
+ * Why bcrypt would confuse a text with another, as the rest of a sentence about it, or `null`: it reads only 72 bytes
+ * (OWASP, Password Storage Cheat Sheet), repeats a shorter text with a NUL in between, so that "x" is "x\0x" as well,
+ * and takes each lone surrogate for U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400 over HTTP),
+ * and at a login it is just wrong (`verify`; 401).
  */
 export function flawOf(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`

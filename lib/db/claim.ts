@@ -4,14 +4,14 @@ import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 /**
- * A thread that wants a table: its process, its own id, when it started, and where these ids mean something. A thread, as a
- * worker may end long before its process does.
+ * A thread that wants a table: its process, its own id, when it started, and where these ids mean something. A thread,
+ * as a worker may end long before its process does.
  */
 export type Claim = { id: string; pid: number; thread: string; started: string; place: string }
 
 /**
- * How long after it last touched the lock file an owner elsewhere counts as dead. The clocks of machines that share a table
- * must not differ by more.
+ * How long after it last touched the lock file an owner elsewhere counts as dead. The clocks of machines that share a
+ * table must not differ by more.
  */
 export const STALE_MS = 10_000
 
@@ -32,7 +32,9 @@ export function claim(): Claim {
   return { id: randomUUID(), pid: process.pid, thread: THREAD, started, place: PLACE }
 }
 
-/** True if a claimant is alive; one elsewhere shows it by touching the lock file. `touchedAt` is in Unix milliseconds. */
+/**
+ * True if a claimant is alive; one elsewhere shows it by touching the lock file. `touchedAt` is in Unix milliseconds.
+ */
 export function isAlive({ pid, thread, started, place }: Claim, touchedAt: number): boolean {
   // abs: a timestamp in the future, from a wrong clock, must not keep the lock until then.
   if (place !== PLACE) return Math.abs(Date.now() - touchedAt) < STALE_MS
@@ -58,8 +60,8 @@ export function describe({ pid, place }: Claim): string {
 }
 
 /**
- * When a process or thread started, because its id may have been given to another since. `zombie` if it has ended, empty if
- * the system does not tell.
+ * When a process or thread started, because its id may have been given to another since. `zombie` if it has ended,
+ * empty if the system does not tell.
  */
 function startOf(task: string): string {
   const [state, ...fields] = readText(`/proc/${task}/stat`).split(') ').at(-1)?.split(' ') ?? []

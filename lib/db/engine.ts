@@ -32,13 +32,19 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is called. */
+/**
+ * Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is
+ * called.
+ */
 export type Opener = () => Promise<Engine>
 
 /** A store that is open. `DB` validates every value, closes the store at most once, and calls nothing after that. */
 export interface Engine {
   close(): Promise<void>
-  /** Throws `StoreError` when the table is lost or the database read-only; a full disk shows only at a write. May take long. */
+  /**
+   * Throws `StoreError` when the table is lost or the database read-only; a full disk shows only at a write. May take
+   * long.
+   */
   check(): Promise<void>
   /** The rows whose `hashed_password` does not match the pattern; all without one. */
   count(unlike?: RegExp): Promise<number> | number
@@ -46,6 +52,9 @@ export interface Engine {
   insert(email: string, hashedPassword: string): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
-  /** Changes the row with all of these attributes, of which the id is one. Resolves to true if there is one. Throws `EmailTaken`. */
+  /**
+   * Changes the row with all of these attributes, of which the id is one. Resolves to true if there is one. Throws
+   * `EmailTaken`.
+   */
   update(where: Attributes, changes: Attributes): Promise<boolean>
 }

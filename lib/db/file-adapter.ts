@@ -1,12 +1,12 @@
 /**
- * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log into the
- * table.
+ * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log
+ * into the table.
  *
- * What answers 503 (a `StoreError`; nothing has changed, and the next call may succeed): the log cannot be written, such as
- * on a full disk. What only delays a fold (one line on stderr, tried again later): anything about the temporary files, and
- * another program's version of the table that cannot be kept. What ends the process (one line on stderr, exit code 1), because
- * memory and disk may differ from then on: a sync of the log or of its directory fails, a failed write cannot be undone in the
- * log, or lock or log are no longer this process's own.
+ * What answers 503 (a `StoreError`; nothing has changed, and the next call may succeed): the log cannot be written,
+ * such as on a full disk. What only delays a fold (one line on stderr, tried again later): anything about the temporary
+ * files, and another program's version of the table that cannot be kept. What ends the process (one line on stderr,
+ * exit code 1), because memory and disk may differ from then on: a sync of the log or of its directory fails, a failed
+ * write cannot be undone in the log, or lock or log are no longer this process's own.
  */
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -42,7 +42,8 @@ const ADVICE = new Map([
 ])
 
 /**
- * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in use.
+ * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in
+ * use.
  */
 const OPEN = new Set<FileAdapter>()
 
@@ -121,7 +122,10 @@ export class FileAdapter implements Adapter<Rows> {
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
-  /** Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it is. */
+  /**
+   * Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it
+   * is.
+   */
   async write(rows: Rows): Promise<void> {
     this.#folds = this.#folds.then(() => this.#fold(rows))
     await this.#folds
@@ -150,8 +154,8 @@ export class FileAdapter implements Adapter<Rows> {
 
   async #append(line: string): Promise<void> {
     await this.#files.log.append(line)
-    // Checked after the append: if another process took over in between, it has read this line, or the line is in a file
-    // that nobody reads.
+    // Checked after the append: if another process took over in between, it has read this line, or the line is in a
+    // file that nobody reads.
     mustOwn(this.#files)
     this.#schedule()
   }

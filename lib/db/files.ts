@@ -16,7 +16,8 @@ import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 
 /**
- * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES there may be a table.
+ * The stats of a regular file; `undefined` when there is none. Only ENOENT means "none": after EACCES there may be a
+ * table.
  * @throws {StoreError} when there is something else under the name; opening a FIFO would wait forever
  */
 export function statFile(path: string): BigIntStats | undefined {
@@ -41,8 +42,8 @@ export function temporaryName(path: string): string {
 }
 
 /**
- * Removes the temporary files of a table, and nothing else. Whoever takes the lock does so before it reads: an owner that was
- * overtaken right before a rename then has nothing to rename.
+ * Removes the temporary files of a table, and nothing else. Whoever takes the lock does so before it reads: an owner
+ * that was overtaken right before a rename then has nothing to rename.
  */
 export function removeTemporary(path: string): void {
   for (const name of readdirSync(dirname(path))) {
@@ -90,9 +91,9 @@ export function followLinks(path: string): string {
 }
 
 /**
- * Ends the process after a step that failed, as nobody knows what the disk holds then. A failed fsync is not tried again, as
- * the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from fsync Failures?",
- * USENIX ATC 2020).
+ * Ends the process after a step that failed, as nobody knows what the disk holds then. A failed fsync is not tried
+ * again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from fsync
+ * Failures?", USENIX ATC 2020).
  */
 export function exitAfter(step: string, error: unknown): never {
   exitWith(`cannot ${step}: ${messageOf(error)}; start again to go on with what is on the disk`)

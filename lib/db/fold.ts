@@ -1,6 +1,7 @@
 /**
- * Folding the log into the table while requests are served: a new table, and then a new log with only what was written since that
- * table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two steps loses nothing.
+ * Folding the log into the table while requests are served: a new table, and then a new log with only what was written
+ * since that table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two
+ * steps loses nothing.
  */
 import { COPYFILE_EXCL } from 'node:constants'
 import type { BigIntStats } from 'node:fs'
@@ -90,8 +91,9 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
 }
 
 /**
- * Gives a table that somebody else has changed a second name, so that there is a table under the first one at any moment. A file
- * of another user may not be linked (fs.protected_hardlinks), and some file systems have no links: then it is copied.
+ * Gives a table that somebody else has changed a second name, so that there is a table under the first one at any
+ * moment. A file of another user may not be linked (fs.protected_hardlinks), and some file systems have no links: then
+ * it is copied.
  */
 async function keepEdited({ path, directory }: Files): Promise<void> {
   const edited = `${path}-edited-${new Date().toISOString().replace(/[-:.]/g, '')}`

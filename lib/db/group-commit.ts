@@ -7,7 +7,9 @@ const BATCH_CHARS = 4 * 1024 * 1024
 /** A changed row as JSON, what takes the change back, and who waits for it. */
 type Change = { row: string; undo: () => void; resolve: () => void; reject: (error: unknown) => void }
 
-/** Puts changed rows into batches and writes one batch after the other. A batch is kept as a whole or undone as a whole. */
+/**
+ * Puts changed rows into batches and writes one batch after the other. A batch is kept as a whole or undone as a whole.
+ */
 export class GroupCommit {
   readonly #write: (line: string) => Promise<void>
   #waiting: Change[] = []

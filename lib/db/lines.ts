@@ -7,8 +7,8 @@ const READ_BYTES = 64 * 1024
 const LINE_END = 10
 
 /**
- * The bytes of a file in blocks of whole lines; an unfinished last line comes last. However long a line is, each byte is
- * copied once.
+ * The bytes of a file in blocks of whole lines; an unfinished last line comes last. However long a line is, each byte
+ * is copied once.
  */
 export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   const pieces: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: READ_BYTES })
@@ -29,7 +29,8 @@ export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
 export type Lines = { values: unknown[] | undefined; bytes: number }
 
 /**
- * The values on the lines of a block: of all lines together, as that is a third faster, or line by line if one cannot be read.
+ * The values on the lines of a block: of all lines together, as that is a third faster, or line by line if one cannot
+ * be read.
  * @param separator what stands before each line end; the last line may lack it
  */
 export function parseBlock(block: Buffer, separator: '' | ','): Lines[] {

@@ -41,8 +41,8 @@ export class Lock {
   }
 
   /**
-   * Takes the lock. After `kill -9` of its owner that works immediately; when the owner was in another container or on another
-   * machine, ten seconds after its last heartbeat. The lock does not keep the process running.
+   * Takes the lock. After `kill -9` of its owner that works immediately; when the owner was in another container or on
+   * another machine, ten seconds after its last heartbeat. The lock does not keep the process running.
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
    * @throws {StoreError} when a process that is alive has it
    */
@@ -80,8 +80,8 @@ export class Lock {
   }
 
   /**
-   * True if the name leads to the owner's file, and the owner's claim is still in it: a file that somebody has emptied may
-   * have another one by now.
+   * True if the name leads to the owner's file, and the owner's claim is still in it: a file that somebody has emptied
+   * may have another one by now.
    */
   #isMine(): boolean {
     return leadsTo(this.#path, this.#file) && readAll(this.#file).includes(this.#id)

@@ -21,9 +21,9 @@ export class LogFile {
   }
 
   /**
-   * Replaces the log at a path with a new one, which begins with the bytes of the older one from `start` to `end`. The new one
-   * takes over the name when it is complete, so that whoever still has the older one open writes to a file that nobody reads
-   * any more. Durable when the directory is synced.
+   * Replaces the log at a path with a new one, which begins with the bytes of the older one from `start` to `end`. The
+   * new one takes over the name when it is complete, so that whoever still has the older one open writes to a file that
+   * nobody reads any more. Durable when the directory is synced.
    * @param check throws unless the log may be replaced now
    */
   static async replace(path: string, start: number, end: number, check: () => void): Promise<LogFile> {
@@ -74,7 +74,9 @@ export class LogFile {
     this.length += bytes.length
   }
 
-  /** Removes what a failed write has left behind the durable part. Without the sync it could be back after a power cut. */
+  /**
+   * Removes what a failed write has left behind the durable part. Without the sync it could be back after a power cut.
+   */
   async cutBack(): Promise<void> {
     if (!this.#isTorn) return
     await this.#file.truncate(this.length)
@@ -83,8 +85,8 @@ export class LogFile {
   }
 
   /**
-   * Deletes the log. Synchronous, because the caller has just checked that the name still leads to it. An empty log that
-   * cannot be deleted does no harm.
+   * Deletes the log. Synchronous, because the caller has just checked that the name still leads to it. An empty log
+   * that cannot be deleted does no harm.
    */
   remove(): void {
     try {
@@ -111,7 +113,10 @@ async function copy(path: string, start: number, end: number, to: FileHandle): P
   await to.datasync()
 }
 
-/** True if the disk is full. Some file systems (btrfs, NFS) say so only at a sync, and then have kept nothing of the write. */
+/**
+ * True if the disk is full. Some file systems (btrfs, NFS) say so only at a sync, and then have kept nothing of the
+ * write.
+ */
 function isFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }

@@ -16,7 +16,8 @@ export const LIMITS = {
 }
 
 /**
- * A URL for pg, changed so that it means what libpq takes it for. `?max=` is the number of connections, 10 if there is none.
+ * A URL for pg, changed so that it means what libpq takes it for. `?max=` is the number of connections, 10 if there is
+ * none.
  * @throws {ValueError} when it is not a URL, or asks for what pg cannot do
  */
 export function readUrl(text: string): { url: URL; max: number } {
@@ -113,7 +114,10 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   }
 }
 
-/** An error's message, with what to do; where a host name has several addresses and none could be reached, that of the first. */
+/**
+ * An error's message, with what to do; where a host name has several addresses and none could be reached, that of the
+ * first.
+ */
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')

@@ -54,7 +54,10 @@ export class Postgres implements Engine {
     return rows[0]?.count ?? 0
   }
 
-  /** Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index decides. */
+  /**
+   * Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index
+   * decides.
+   */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const text = `insert into ${TABLE} (email, hashed_password) select $1, $2
       where not exists (select from ${TABLE} where ${EMAIL_KEY} = $3)
@@ -76,8 +79,8 @@ export class Postgres implements Engine {
   }
 
   /**
-   * Finds the row with a session. Searches that come in one turn of the event loop, or while such a statement runs, share
-   * the next statement. That saves 30 % of the CPU of GET /profile with 16 clients.
+   * Finds the row with a session. Searches that come in one turn of the event loop, or while such a statement runs,
+   * share the next statement. That saves 30 % of the CPU of GET /profile with 16 clients.
    */
   async #findSession(session_id: string): Promise<User | undefined> {
     this.#lookup ??= this.#startLookup()
@@ -112,8 +115,8 @@ export class Postgres implements Engine {
   }
 
   /**
-   * Does a task on one connection. Throws `EmailTaken` when another user has the email that it sets, and `StoreError` when
-   * the database is away, refuses, or does not answer in time.
+   * Does a task on one connection. Throws `EmailTaken` when another user has the email that it sets, and `StoreError`
+   * when the database is away, refuses, or does not answer in time.
    */
   async #use<T>(task: (client: PoolClient) => Promise<T>, email?: string): Promise<T> {
     try {
@@ -167,7 +170,10 @@ function column(name: string): ColumnName {
   return name
 }
 
-/** The cast of a parameter: without one, an id over 2^31 would be an error, and an integer in a SELECT would become text. */
+/**
+ * The cast of a parameter: without one, an id over 2^31 would be an error, and an integer in a SELECT would become
+ * text.
+ */
 function castOf(name: ColumnName): string {
   return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }

@@ -16,7 +16,10 @@ export class Rows {
   readonly all: User[] = []
   readonly #byEmail = new Map<string, User>()
   readonly #indexes: Record<(typeof INDEXED)[number], Index> = { session_id: new Map(), reset_token: new Map() }
-  /** The highest id that was ever given, also to a row that is not there any more: ids do not come back. 0 if that is not known. */
+  /**
+   * The highest id that was ever given, also to a row that is not there any more: ids do not come back. 0 if that is
+   * not known.
+   */
   lastId: number
 
   constructor(lastId = 0) {

@@ -33,8 +33,8 @@ function define(name: ColumnName): string {
 }
 
 /**
- * Makes the table unless it is there; to one that the Python original made, it adds what is missing. It looks first: on a
- * complete table no right to change it is needed, and one that another program made stays as it is.
+ * Makes the table unless it is there; to one that the Python original made, it adds what is missing. It looks first: on
+ * a complete table no right to change it is needed, and one that another program made stays as it is.
  * @throws {StoreError} says what is in the way, and what to do
  */
 export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Reading and writing `users.json`. The layout that is written has one row per line, so that grep, diff and jq work on it,
- * and is read in blocks of lines; any other goes through JSON.parse as a whole, and may be as long as V8's longest string.
+ * Reading and writing `users.json`. The layout that is written has one row per line, so that grep, diff and jq work on
+ * it, and is read in blocks of lines; any other goes through JSON.parse as a whole, and may be as long as V8's longest
+ * string.
  */
 import { isUtf8 } from 'node:buffer'
 import { type BigIntStats, readFileSync } from 'node:fs'
@@ -24,8 +25,8 @@ const COMMA = 44
 const SLICE_MS = 2
 
 /**
- * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and where a row
- * stands, for people.
+ * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and where
+ * a row stands, for people.
  */
 export type Stored = { users: User[]; lastId: number; placeOf: (index: number) => string }
 
@@ -111,8 +112,8 @@ export function toUser(row: unknown, placeOf: () => string): User {
 }
 
 /**
- * Writes a table to a new file, in slices between which requests are served, and syncs it. Owner, group and mode are those of the table that
- * it will replace, as far as this process may set them; a table that replaces none is private.
+ * Writes a table to a new file, in slices between which requests are served, and syncs it. Owner, group and mode are
+ * those of the table that it will replace, as far as this process may set them; a table that replaces none is private.
  */
 export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)

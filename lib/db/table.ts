@@ -1,7 +1,7 @@
 /**
- * The engine in memory. A change is made here first, so that the next call sees it; then its row, as JSON, joins a batch
- * (group-commit.ts), which is appended to the log and synced (log-file.ts). Only then does the call return, and the server
- * reply. If the log fails, the change is undone, and the call throws `StoreError`.
+ * The engine in memory. A change is made here first, so that the next call sees it; then its row, as JSON, joins a
+ * batch (group-commit.ts), which is appended to the log and synced (log-file.ts). Only then does the call return, and
+ * the server reply. If the log fails, the change is undone, and the call throws `StoreError`.
  */
 import { Low, Memory } from 'lowdb'
 import { canHold, User } from '../../user.ts'

@@ -12,8 +12,9 @@ const FLUSH_LINES = 512
 const MAX_UNREAD_CHARS = 1024 * 1024
 
 /**
- * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When stdout is
- * a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and counted.
+ * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When
+ * stdout is a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and
+ * counted.
  */
 export class AccessLog {
   readonly #config: Config

@@ -15,8 +15,9 @@ const CONNECTION = Symbol('connection')
 type Tagged = Socket & { [CONNECTION]?: Connection }
 
 /**
- * Carries out a connection's requests one after the other. A client that waits for each reply never has a request in the
- * queue. One that pipelines (RFC 9112, section 9.3.2) may depend on the order; its requests are carried out no faster.
+ * Carries out a connection's requests one after the other. A client that waits for each reply never has a request in
+ * the queue. One that pipelines (RFC 9112, section 9.3.2) may depend on the order; its requests are carried out no
+ * faster.
  */
 export class Connection {
   readonly #socket: Socket
@@ -36,7 +37,10 @@ export class Connection {
     return (socket[CONNECTION] ??= new Connection(socket))
   }
 
-  /** Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor reject. */
+  /**
+   * Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor
+   * reject.
+   */
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
     this.#last = response
@@ -48,7 +52,8 @@ export class Connection {
   }
 
   /**
-   * Lets `refuse` reply to what node's parser could not read, behind the replies that are owed; the connection ends with that.
+   * Lets `refuse` reply to what node's parser could not read, behind the replies that are owed; the connection ends
+   * with that.
    */
   endBroken(refuse: (response: ServerResponse) => void): void {
     const last = this.#last
@@ -99,8 +104,8 @@ export class Connection {
   }
 
   /**
-   * Makes this reply the connection's last. node's parser takes whatever comes with an `Upgrade` for another protocol, drops
-   * it, and would go on with the next read as if nothing were missing.
+   * Makes this reply the connection's last. node's parser takes whatever comes with an `Upgrade` for another protocol,
+   * drops it, and would go on with the next read as if nothing were missing.
    */
   #endWith(response: ServerResponse): void {
     this.#isClosing = true
@@ -121,10 +126,11 @@ export class Connection {
   }
 
   /**
-   * Gives node's parser what comes in piece by piece from now on. node stops reading from a client that does not read its
-   * replies, but only after it has parsed all that it has read so far: that is up to 64 KiB, which may hold 2,400 requests and
-   * take 6 MB until they are answered. On node 20 fifty such clients cost 220 to 310 MB, and about 70 MB with this. Not from
-   * the start of a connection: a client that does not pipeline is read from faster by the parser itself.
+   * Gives node's parser what comes in piece by piece from now on. node stops reading from a client that does not read
+   * its replies, but only after it has parsed all that it has read so far: that is up to 64 KiB, which may hold 2,400
+   * requests and take 6 MB until they are answered. On node 20 fifty such clients cost 220 to 310 MB, and about 70 MB
+   * with this. Not from the start of a connection: a client that does not pipeline is read from faster by the parser
+   * itself.
    */
   #readInPieces(): void {
     this.#isInPieces = true
@@ -161,8 +167,8 @@ export class Connection {
   }
 
   /**
-   * Closes in two steps (RFC 9112, section 9.6): closed immediately, with bytes of the client still unread, the connection would
-   * be reset, and the client might lose the last replies.
+   * Closes in two steps (RFC 9112, section 9.6): closed immediately, with bytes of the client still unread, the
+   * connection would be reset, and the client might lose the last replies.
    */
   #end(): void {
     this.#socket.resume()

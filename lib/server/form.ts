@@ -45,7 +45,10 @@ export function formOf(request: IncomingMessage): Form {
   return forms.get(request) ?? new Map()
 }
 
-/** Reads a body of any of these types. The first value of a repeated field counts; a request without a body gives an empty form. */
+/**
+ * Reads a body of any of these types. The first value of a repeated field counts; a request without a body gives an
+ * empty form.
+ */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers
@@ -106,8 +109,8 @@ const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
 const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 
 /**
- * The form that `curl -F` sends (RFC 7578; RFC 2046, section 5.1.1), read as leniently as Flask does: line breaks of any kind,
- * text before the first and after the last boundary. Files are left out, as are parts without a name.
+ * The form that `curl -F` sends (RFC 7578; RFC 2046, section 5.1.1), read as leniently as Flask does: line breaks of
+ * any kind, text before the first and after the last boundary. Files are left out, as are parts without a name.
  */
 function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, string] | null> {
   const boundary = parametersOf(contentType).get('boundary')
@@ -177,7 +180,9 @@ export function declaresTooLarge({ headers }: IncomingMessage): boolean {
   return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES
 }
 
-/** The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out. */
+/**
+ * The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out.
+ */
 function readBody(request: IncomingMessage): Promise<Buffer> {
   const tooLarge = new HttpError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
   if (declaresTooLarge(request)) return Promise.reject(tooLarge)

@@ -1,12 +1,14 @@
-/** The head of a request: its path, the client's address, and whether it comes from another site or from this machine. */
+/**
+ * The head of a request: its path, the client's address, and whether it comes from another site or from this machine.
+ */
 import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Config } from './config.ts'
 import { HttpError } from './service.ts'
 
 /**
- * The client's address. Behind a proxy it is the right-most of `X-Forwarded-For`, the only one that the proxy itself has
- * written; where that is no address, it is the proxy's.
+ * The client's address. Behind a proxy it is the right-most of `X-Forwarded-For`, the only one that the proxy itself
+ * has written; where that is no address, it is the proxy's.
  */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
   const list = String(headers['x-forwarded-for'])
@@ -21,7 +23,10 @@ function parseAddress(text: string): string | null {
   return isIP(address) ? plainAddress(address) : null
 }
 
-/** Writes an IPv4 address as such where it comes as an IPv6 one, as a socket for both shows it (RFC 4291, section 2.5.5.2). */
+/**
+ * Writes an IPv4 address as such where it comes as an IPv6 one, as a socket for both shows it (RFC 4291, section
+ * 2.5.5.2).
+ */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }
@@ -62,7 +67,9 @@ export function printable(text: string): string {
   return text.replace(/["\\]|[^ -~]/g, '?')
 }
 
-/** The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated. */
+/**
+ * The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated.
+ */
 export function pathOf(target: string): string {
   const path = cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0]
   return path.replace(/\/(?=\/|$)/g, '') || '/'
@@ -75,9 +82,9 @@ export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are re
 const told = new WeakSet<Config>()
 
 /**
- * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in `Sec-Fetch-Site` or
- * `Origin`, and both are judged as Go's http.CrossOriginProtection does. It fails open on purpose: a client that sends
- * neither, such as curl, is not a browser; for old browsers there is SameSite=Lax behind it.
+ * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in
+ * `Sec-Fetch-Site` or `Origin`, and both are judged as Go's http.CrossOriginProtection does. It fails open on purpose:
+ * a client that sends neither, such as curl, is not a browser; for old browsers there is SameSite=Lax behind it.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
   // These promise to change nothing (RFC 9110, section 9.2.1).
@@ -112,9 +119,9 @@ const FORWARDED =
 
 /**
  * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a
- * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So does
- * its Host, which also gives away a page of another site whose name now leads to this machine (DNS rebinding). A proxy
- * that adds no header and sends a local Host cannot be told from this machine.
+ * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So
+ * does its Host, which also gives away a page of another site whose name now leads to this machine (DNS rebinding). A
+ * proxy that adds no header and sends a local Host cannot be told from this machine.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

@@ -10,8 +10,9 @@ import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 /** A request that takes longer to arrive is answered 408. */
 const REQUEST_TIMEOUT_MS = 10_000
 /**
- * A connection on which nothing is read or written for longer is closed: a client has to read its replies. Proxies keep an
- * unused connection for a minute (nginx) or two (Caddy), and must close it first, or their next request meets a closed one.
+ * A connection on which nothing is read or written for longer is closed: a client has to read its replies. Proxies keep
+ * an unused connection for a minute (nginx) or two (Caddy), and must close it first, or their next request meets a
+ * closed one.
  */
 const IDLE_TIMEOUT_MS = 130_000
 
@@ -57,13 +58,18 @@ export function createHttpServer(
     if (reply.isLogged !== false) log?.add(response.req, reply, bytes)
   }
 
-  /** Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out. */
+  /**
+   * Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out.
+   */
   function handOver(response: ServerResponse, reply: Reply): void {
     if (isStopping() || !server.listening) response.shouldKeepAlive = false
     batch.add(response, reply)
   }
 
-  /** Replies to a request that failed, unless the client has disconnected or been told already that its request is broken. */
+  /**
+   * Replies to a request that failed, unless the client has disconnected or been told already that its request is
+   * broken.
+   */
   function writeError(response: ServerResponse, error: unknown): void {
     const { headersSent, req } = response
     if (!headersSent && !req.socket.destroyed) handOver(response, replyToFailed(error, req))

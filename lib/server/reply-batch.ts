@@ -3,10 +3,10 @@ import type { ServerResponse } from 'node:http'
 import type { Reply } from './service.ts'
 
 /**
- * Writes the replies of one turn of the event loop one right after the other. A client that waits is woken up by the first, and
- * finds the others when it gets to read; woken up for each, it would cost the server a quarter more CPU per request, as waking
- * up a process is the most expensive part of a reply. To measure it again, call `write` from `add` and compare what `npm run bench`
- * prints.
+ * Writes the replies of one turn of the event loop one right after the other. A client that waits is woken up by the
+ * first, and finds the others when it gets to read; woken up for each, it would cost the server a quarter more CPU per
+ * request, as waking up a process is the most expensive part of a reply. To measure it again, call `write` from `add`
+ * and compare what `npm run bench` prints.
  */
 export class ReplyBatch {
   readonly #write: (response: ServerResponse, reply: Reply) => void

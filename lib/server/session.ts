@@ -20,7 +20,10 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
 
 /** At most this many cookies of a name count: to try a session ID costs a search. */
 const MAX_COOKIES = 8
-/** A cookie with only spaces and tabs around its name: `\u2000__Host-id` has another name, under which any page can set one. */
+/**
+ * A cookie with only spaces and tabs around its name: `\u2000__Host-id` has another name, under which any page can set
+ * one.
+ */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
 /** The values, without quotes, of the cookies of a name (RFC 6265, sections 4.1.1 and 5.4). */
@@ -33,8 +36,8 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
 }
 
 /**
- * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one set by this host,
- * one by its domain, one that an app below the domain has planted.
+ * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one set by
+ * this host, one by its domain, one that an app below the domain has planted.
  */
 export async function sessionOf({ auth, config }: Service, request: IncomingMessage): Promise<Session | null> {
   for (const sessionId of cookiesOf(request, config.cookieName)) {
@@ -68,7 +71,10 @@ export function noSession(config: Config, request: IncomingMessage): HttpError {
   )
 }
 
-/** The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be Unicode. */
+/**
+ * The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be
+ * Unicode.
+ */
 export function identityOf({ id, email }: User): ReplyHeaders {
   return { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }
 }

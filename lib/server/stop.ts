@@ -7,8 +7,8 @@ import type { Webhook } from './webhook.ts'
 /** Requests in flight, and reset mails that are being sent, may take this long. */
 const STOP_TIMEOUT_MS = 10_000
 /**
- * Connections stay open this long for requests that are on their way. Whatever arrives later is not carried out, so that the
- * client can send it again elsewhere.
+ * Connections stay open this long for requests that are on their way. Whatever arrives later is not carried out, so
+ * that the client can send it again elsewhere.
  */
 const GRACE_MS = 300
 
@@ -23,8 +23,8 @@ export function connectionsOf(server: Server): ReadonlySet<Socket> {
 }
 
 /**
- * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. Before it is
- * called, the server must have begun to say `Connection: close` in its replies.
+ * Resolves when requests in flight have been answered, and reset tokens sent; what takes too long is cut off. Before it
+ * is called, the server must have begun to say `Connection: close` in its replies.
  */
 export async function drain(
   server: Server,

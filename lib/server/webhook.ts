@@ -26,10 +26,10 @@ const MAX_ASKED = 30_000
 const MAX_DUE = 10_000
 
 /**
- * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done that
- * depends on whether its email is known, so the time of an answer tells nothing. An email waits for its lookup once,
- * however often it is asked for, and only known users' mails are queued after that: so requests for other emails hold up
- * nobody's mail.
+ * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done
+ * that depends on whether its email is known, so the time of an answer tells nothing. An email waits for its lookup
+ * once, however often it is asked for, and only known users' mails are queued after that: so requests for other emails
+ * hold up nobody's mail.
  */
 export class Webhook {
   readonly #auth: Auth

@@ -1,8 +1,8 @@
 /**
- * The cost of a request to the service as shipped, beside bare node:http, fastify and express: `npm run bench [DIRECTORY]
- * [--node 24,26] [--rounds N]`, on the node that runs it or on those from the registry. The service writes its access log to a
- * file, and so does the fastify that logs. An operator pays for CPU per request at the rate that comes in; the highest rate
- * also depends on how often the load's process gets its turn.
+ * The cost of a request to the service as shipped, beside bare node:http, fastify and express: `npm run bench
+ * [DIRECTORY] [--node 24,26] [--rounds N]`, on the node that runs it or on those from the registry. The service writes
+ * its access log to a file, and so does the fastify that logs. An operator pays for CPU per request at the rate that
+ * comes in; the highest rate also depends on how often the load's process gets its turn.
  */
 import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,4 +1,7 @@
-/** The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`; answers messages with figures. */
+/**
+ * The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`; answers messages with
+ * figures.
+ */
 import { randomInt, randomUUID } from 'node:crypto'
 import { appendFileSync, fdatasyncSync, openSync, readFileSync, statSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'

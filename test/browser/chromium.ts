@@ -26,8 +26,9 @@ export async function startBrowser(t: Test, https = 443): Promise<Browser> {
 }
 
 /**
- * Opens a profile of its own. Whatever a page in it says on the console (errors, violations of the Content-Security-Policy,
- * advice about forms) fails the test, but for the line about an answer that is a failure on purpose.
+ * Opens a profile of its own. Whatever a page in it says on the console (errors, violations of the
+ * Content-Security-Policy, advice about forms) fails the test, but for the line about an answer that is a failure on
+ * purpose.
  */
 export async function openProfile(
   t: Test,

@@ -1,4 +1,6 @@
-/** The tests of the service over HTTP that start no program, or seldom one; in turn, as some look at what is printed. */
+/**
+ * The tests of the service over HTTP that start no program, or seldom one; in turn, as some look at what is printed.
+ */
 import '../attack.test.ts'
 import '../clients.test.ts'
 import '../lib/server/access-log.test.ts'

@@ -1,4 +1,7 @@
-/** Records the store at work, and checks that it opens every state that a power cut may leave, with every acknowledged row. */
+/**
+ * Records the store at work, and checks that it opens every state that a power cut may leave, with every acknowledged
+ * row.
+ */
 import { recording, type Step, type Told } from './record.ts'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -60,7 +63,10 @@ function leaveFiles(directory: string, files: Record<string, [durable: string, c
   return [...steps, { op: 'syncDirectory' }]
 }
 
-/** Starts after a kill, folds under load, stops, starts again; returns the steps, and the number of the first that is ours. */
+/**
+ * Starts after a kill, folds under load, stops, starts again; returns the steps, and the number of the first that is
+ * ours.
+ */
 export async function recordFolds(directory: string): Promise<{ steps: Step[]; first: number }> {
   const path = `${directory}/users.json`
   const emails = [1, 2, 3, 4].map((id) => row(id).email)
@@ -111,8 +117,8 @@ export async function recordFullDisk(directory: string, makeRoom: () => void): P
 const told = (steps: readonly Step[]) => steps.filter((step) => step.op === 'told')
 
 /**
- * Opens the states that the steps may leave, from the given step on. Returns how many they were, and what was wrong with
- * those that lost a row, brought a refused one back, or could not be opened.
+ * Opens the states that the steps may leave, from the given step on. Returns how many they were, and what was wrong
+ * with those that lost a row, brought a refused one back, or could not be opened.
  */
 export async function checkStates(
   steps: readonly Step[],

@@ -1,4 +1,6 @@
-/** Imported by files and groups whose tests mostly wait, for programs or for time: several of them wait side by side. */
+/**
+ * Imported by files and groups whose tests mostly wait, for programs or for time: several of them wait side by side.
+ */
 import t from 'tap'
 
 t.jobs = 4

@@ -35,8 +35,8 @@ const PROGRAMS = [
 let bundle: string | undefined
 
 /**
- * Where the programs are as JavaScript, which starts in a third of the time that tsx takes: this process makes them anew, so
- * that they are never older than the code. Inside the project, as they import packages.
+ * Where the programs are as JavaScript, which starts in a third of the time that tsx takes: this process makes them
+ * anew, so that they are never older than the code. Inside the project, as they import packages.
  */
 function bundled(): string {
   if (bundle !== undefined) return bundle
@@ -162,8 +162,8 @@ export async function startServer(
 }
 
 /**
- * Scripts that start a program of the project other than by its name, and the variables that they need: its name without the
- * extension, with .js, and a script that imports it, as pm2 does.
+ * Scripts that start a program of the project other than by its name, and the variables that they need: its name
+ * without the extension, with .js, and a script that imports it, as pm2 does.
  */
 export function startedOtherwise(t: Test, name: string): [script: string, variables: Record<string, string>][] {
   const manager = join(tempDir(t), 'manager.mjs')

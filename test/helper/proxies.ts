@@ -1,4 +1,6 @@
-/** The real nginx and the real Caddy, with the configurations of test/proxies/ as they are, but for places and ports. */
+/**
+ * The real nginx and the real Caddy, with the configurations of test/proxies/ as they are, but for places and ports.
+ */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -131,8 +133,8 @@ async function freePorts(): Promise<Proxy> {
 }
 
 /**
- * Starts an app that answers with what it was asked, over HTTP/2 too, if asked to switch to it (h2c; RFC 7540, section 3.2), and
- * sends back what it gets over a WebSocket; returns its port.
+ * Starts an app that answers with what it was asked, over HTTP/2 too, if asked to switch to it (h2c; RFC 7540, section
+ * 3.2), and sends back what it gets over a WebSocket; returns its port.
  */
 export async function startApp(t: Test): Promise<number> {
   const app = createServer(async (request, response) => {
@@ -182,7 +184,10 @@ export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
   }
 }
 
-/** Asks over HTTP/2 on a connection that has switched to it; resolves with the answer, empty where nothing speaks HTTP/2. */
+/**
+ * Asks over HTTP/2 on a connection that has switched to it; resolves with the answer, empty where nothing speaks
+ * HTTP/2.
+ */
 export async function askOverHttp2(socket: Duplex, headers: OutgoingHttpHeaders): Promise<string> {
   const session = http2.connect('http://localhost', { createConnection: () => socket })
   session.on('error', () => {})

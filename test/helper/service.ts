@@ -29,7 +29,10 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
   return { auth, server, stopping, url: `http://127.0.0.1:${port}`, port }
 }
 
-/** Collects the lines that services of this process write to the access log until the test ends: all of a service's once it is closed. */
+/**
+ * Collects the lines that services of this process write to the access log until the test ends: all of a service's once
+ * it is closed.
+ */
 export function captureAccessLog(t: Test): () => string[] {
   const { write } = process.stdout
   const isLog = (chunk: unknown) => / - (-|\d+) \[.*" \d{3} /.test(String(chunk))

@@ -53,8 +53,8 @@ export async function openWith(t: Test, files: Files, place?: string): Promise<{
 }
 
 /**
- * The first lines of a script that has `DB`: `react(call)` happens right after a sync, close or rename that this process does
- * to its log, and after the rename of the table.
+ * The first lines of a script that has `DB`: `react(call)` happens right after a sync, close or rename that this
+ * process does to its log, and after the rename of the table.
  */
 export const REACT = `
   import fs from 'node:fs/promises'

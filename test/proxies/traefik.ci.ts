@@ -28,7 +28,8 @@ t.test('ForwardAuth', async (t) => {
   }
   const page = { Accept: 'text/html,*/*;q=0.8' }
 
-  // A status from 200 to 299 lets the request through, with the headers that authResponseHeadersRegex matches copied to it;
+  // A status from 200 to 299 lets the request through, with the headers that authResponseHeadersRegex matches copied to
+  // it;
   t.match(await ask({ ...page, cookie }), {
     status: 200,
     headers: { 'remote-user': '1', 'remote-email': 'bob@me.com' },

@@ -87,7 +87,9 @@ const NODE = [dirname(process.execPath), join(ROOT, 'test/runtimes/node_modules/
 })
 const NEEDS_NODE = { skip: NODE === undefined && 'no node 22.18: npm ci --prefix test/runtimes' }
 
-/** Runs a command line of a file in this folder, with no directory for temporary files, until it has served and stopped. */
+/**
+ * Runs a command line of a file in this folder, with no directory for temporary files, until it has served and stopped.
+ */
 async function serves(t: Test, directory: string, command: string[], env: Record<string, string>): Promise<void> {
   const port = await freePort()
   const program = new Program(

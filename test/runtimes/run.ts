@@ -1,7 +1,7 @@
 /**
- * Runs the service under each runtime of this folder, without a build, after `npm ci --prefix test/runtimes`, by
- * `node --import tsx test/runtimes/run.ts`. Prints a line for each runtime and check, and exits with 1 where the service
- * does not start, fails main.ts or a test, does not stop cleanly or loses its user.
+ * Runs the service under each runtime of this folder, without a build, after `npm ci --prefix test/runtimes`, by `node
+ * --import tsx test/runtimes/run.ts`. Prints a line for each runtime and check, and exits with 1 where the service does
+ * not start, fails main.ts or a test, does not stop cleanly or loses its user.
  */
 import { deepEqual, equal } from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -15,7 +15,9 @@ import { Program, ROOT } from '../helper/program.ts'
 /** A runtime: where its program is, and what comes before the name of the file to run. */
 type Runtime = { name: string; program: string; args: string[] }
 
-/** Not the programs in `node_modules/.bin`: deno's is a script that passes no signal on. The first node strips no types. */
+/**
+ * Not the programs in `node_modules/.bin`: deno's is a script that passes no signal on. The first node strips no types.
+ */
 const RUNTIMES: Runtime[] = [
   { name: 'node', program: 'node20/bin/node', args: ['--import', 'tsx'] },
   { name: 'node', program: 'node22/bin/node', args: [] },

@@ -3,7 +3,8 @@ import t from 'tap'
 import { Auth, ValueError } from '../../auth.ts'
 
 t.test('task 5: registerUser registers an email once', async (t) => {
-  // new Auth() works as in the exercise, with users in users.json and bcrypt's cost of 12; these options are for a test.
+  // new Auth() works as in the exercise, with users in users.json and bcrypt's cost of 12; these options are for a
+  // test.
   const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
   const email = 'me@me.com'
   const password = 'mySecuredPwd'

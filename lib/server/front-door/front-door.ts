@@ -42,7 +42,10 @@ const NEEDS_HTTPS = new HttpError(
   'over http your browser does not keep the cookie of a login: open this page with https',
 )
 
-/** The front door's requests, and what to reply to one that failed: a page, with its form as it was but without passwords. */
+/**
+ * The front door's requests, and what to reply to one that failed: a page, with its form as it was but without
+ * passwords.
+ */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
 /** The front door of a service. */
@@ -83,8 +86,8 @@ function showRegister(service: Service, request: IncomingMessage): Promise<Reply
 }
 
 /**
- * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever knows the
- * password is logged in, and a wrong one counts as a failed login.
+ * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever
+ * knows the password is logged in, and a wrong one counts as a failed login.
  */
 async function register(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
@@ -155,8 +158,8 @@ function showReset(service: Service, request: IncomingMessage): Reply {
 }
 
 /**
- * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used: where the
- * password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
+ * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used:
+ * where the password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
  */
 async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)

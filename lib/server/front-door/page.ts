@@ -52,8 +52,8 @@ export function duration(seconds: number): string {
 }
 
 function frame(title: string, { error, notice, returnTo }: State, content: Html): Html {
-  // A screen reader that does not announce an alert on a new page still reads "Error:" in the title first (GOV.UK Design
-  // System, Error message), and the message again with each field that it describes.
+  // A screen reader that does not announce an alert on a new page still reads "Error:" in the title first (GOV.UK
+  // Design System, Error message), and the message again with each field that it describes.
   const alert = error && html`<p role="alert" id="error"><strong>Error:</strong> ${error}</p>\n`
   const status = notice && html`<p role="status">${notice}</p>\n`
   // Only an app on another host has a whole address.

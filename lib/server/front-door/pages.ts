@@ -1,6 +1,6 @@
 /**
- * The pages: what each says, asks for, and leads to. For people, password managers and screen readers alike: labels, the
- * autocomplete tokens of WHATWG HTML, no second password field, and nothing that keeps anybody from pasting (OWASP,
+ * The pages: what each says, asks for, and leads to. For people, password managers and screen readers alike: labels,
+ * the autocomplete tokens of WHATWG HTML, no second password field, and nothing that keeps anybody from pasting (OWASP,
  * Authentication Cheat Sheet).
  */
 import type { Service } from '../service.ts'

@@ -6,7 +6,9 @@ const ACCOUNT = '/account'
 
 /** The longest address that a browser returns to. */
 export const MAX_ADDRESS_CHARS = 2048
-/** An address whose host is longer than any (RFC 1035, section 2.3.4): with Unicode in it, parsing takes quadratic time. */
+/**
+ * An address whose host is longer than any (RFC 1035, section 2.3.4): with Unicode in it, parsing takes quadratic time.
+ */
 const LONG_HOST = /^ *(?:[a-z][a-z\d+.-]*:[/\\]*|[/\\]{2,})[^/\\?#]{300}/i
 
 /** The service's own pages, to which no login returns. */
@@ -15,13 +17,13 @@ const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$
 const NOWHERE = 'http://rd.invalid'
 
 /**
- * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` leads away, is missing, or
- * counts as missing, being too long or not printable ASCII.
+ * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` leads away, is
+ * missing, or counts as missing, being too long or not printable ASCII.
  *
- * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects and
- * Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and read
- * `https:evil.com` and `/..//evil.com` in ways of their own. So it is parsed as browsers parse it (WHATWG URL), the parsed
- * parts are checked, and what is sent is the parsed address, never a piece of the text.
+ * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects
+ * and Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and
+ * read `https:evil.com` and `/..//evil.com` in ways of their own. So it is parsed as browsers parse it (WHATWG URL),
+ * the parsed parts are checked, and what is sent is the parsed address, never a piece of the text.
  */
 export function returnTo({ publicUrl, cookieDomain, cookieSecure }: Config, rd: string | undefined): string {
   const base = publicUrl ?? NOWHERE

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { html } from './html.ts'
 
 /**
- * Sizes are in rem, so that the pages grow with the reader's font. Borders and text have the contrast that WCAG 2.2 asks for
- * (1.4.3, 1.4.11) in both colour schemes.
+ * Sizes are in rem, so that the pages grow with the reader's font. Borders and text have the contrast that WCAG 2.2
+ * asks for (1.4.3, 1.4.11) in both colour schemes.
  */
 export const STYLE = html`
 :root {

@@ -1,6 +1,6 @@
 /**
- * `/verify`, which a proxy asks before it lets a request through to an app (nginx auth_request, Caddy forward_auth, Traefik
- * ForwardAuth), and `/healthz`, which a balancer asks every few seconds whether to send requests here.
+ * `/verify`, which a proxy asks before it lets a request through to an app (nginx auth_request, Caddy forward_auth,
+ * Traefik ForwardAuth), and `/healthz`, which a balancer asks every few seconds whether to send requests here.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
@@ -26,7 +26,10 @@ export async function verify(service: Service, request: IncomingMessage): Promis
   return { status: original.status, body, headers: { Location: `${config.publicUrl}/login${query}` } }
 }
 
-/** True for what a browser asks for when a person opens a page or sends a form: a script cannot make use of a login page. */
+/**
+ * True for what a browser asks for when a person opens a page or sends a form: a script cannot make use of a login
+ * page.
+ */
 function isByPerson({ headers }: IncomingMessage): boolean {
   const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script } = headers
   // A weight of 0 means "not acceptable" (RFC 9110, section 12.4.2).
@@ -36,9 +39,9 @@ function isByPerson({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * The request that the proxy asks about, and the status that takes a person to the login. A proxy says so in headers, which
- * anybody can send: they are believed only with TRUST_PROXY, and even then do no more than make up an address to return to,
- * which is checked like any other.
+ * The request that the proxy asks about, and the status that takes a person to the login. A proxy says so in headers,
+ * which anybody can send: they are believed only with TRUST_PROXY, and even then do no more than make up an address to
+ * return to, which is checked like any other.
  */
 function originalOf(
   { trustProxy }: Config,

@@ -111,7 +111,10 @@ t.test('a log is read in time that grows with its length, however long its lines
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
-/** The first lines of a script in which something happens before each read of the table or its log, which takes 5 ms then. */
+/**
+ * The first lines of a script in which something happens before each read of the table or its log, which takes 5 ms
+ * then.
+ */
 const ON_READ = `
   import fs from 'node:fs'
   import { syncBuiltinESMExports } from 'node:module'

@@ -1,7 +1,7 @@
 /**
  * A process of its own for lock.test.ts. `hold PATH` takes a lock and keeps it; `race DIRECTORY ROUNDS` waits for
- * `DIRECTORY/start`, which has the moment when all begin, and tries to take `DIRECTORY/0`, `1` …, each at the same moment as
- * its rivals; it prints which ones it got.
+ * `DIRECTORY/start`, which has the moment when all begin, and tries to take `DIRECTORY/0`, `1` …, each at the same
+ * moment as its rivals; it prints which ones it got.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { Lock } from '../../../lib/db/lock.ts'

@@ -9,7 +9,10 @@ import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does not. */
+/**
+ * node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does
+ * not.
+ */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
 /** A module that limits the files of its own process. */

@@ -1,4 +1,6 @@
-/** Connections to PostgreSQL: the URLs that people have, TLS, servers that do not answer, and scripts that never close. */
+/**
+ * Connections to PostgreSQL: the URLs that people have, TLS, servers that do not answer, and scripts that never close.
+ */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'

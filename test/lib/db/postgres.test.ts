@@ -1,4 +1,7 @@
-/** The service over a real PostgreSQL: several processes, races, and a database that goes away, hangs or turns read-only. */
+/**
+ * The service over a real PostgreSQL: several processes, races, and a database that goes away, hangs or turns
+ * read-only.
+ */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'

@@ -13,10 +13,15 @@ const DOMAIN = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
 
 type Fields = Record<string, string>
-/** The reply to a browser; `to` is where a redirect leads, `cookie` the part of the first Set-Cookie that browsers send back. */
+/**
+ * The reply to a browser; `to` is where a redirect leads, `cookie` the part of the first Set-Cookie that browsers send
+ * back.
+ */
 type Shown = { status: number; text: string; headers: Headers; to: string | null; cookie: string }
 
-/** Starts a service in this process, with Bob in it; returns a function that sends it requests, its Auth, and its port. */
+/**
+ * Starts a service in this process, with Bob in it; returns a function that sends it requests, its Auth, and its port.
+ */
 async function start(t: Test, env: Fields = {}) {
   const { auth, url, port } = await startService(t, env)
   await auth.registerUser(BOB.email, BOB.password)
