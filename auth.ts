@@ -1,6 +1,6 @@
 /**
  * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13, 16 and 18), after the Copenhagen Book and OWASP's cheat
- * sheets. It knows nothing of HTTP, and of the store only the public methods of DB.
+ * sheets. It knows nothing about HTTP, and uses only DB's public methods.
  *
  * Three things prove who somebody is: a password; the ID of a session, until it ends; a reset token, once. People
  * choose passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are
@@ -32,19 +32,19 @@ export type Session = { sessionId: string; user: User }
 export type ResetToken = { resetToken: string; expiresAt: number }
 
 const NO_SESSION = { session_id: null, session_expires_at: null }
-/** A used reset token's expiry stays: it tells when the last mail was sent. */
+/** Keeps the expiry, from which `createMailToken` works out when the token was made: `resetTtl` seconds before. */
 const NO_TOKEN = { reset_token: null }
 /** The least time between two mails with a reset token to one user, in seconds. */
 const MAIL_PAUSE_S = 60
 
 /**
- * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Every method also throws
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, save
- * where that is just an unknown user or token; those that take a password throw `Overloaded` when too many wait to be
- * hashed.
+ * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type; but a
+ * reset token of the wrong type, or a user ID in `destroySession`, only counts as unknown. Methods that take a password
+ * throw `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
-  /** The options in force, the defaults of those that were not given included. */
+  /** The options in force: those given, and the defaults of the others. */
   readonly options: AuthOptions
   readonly #db: DB
   readonly #passwords: Passwords
@@ -63,7 +63,7 @@ export class Auth {
     this.#failures = new FailedLogins(this.options)
   }
 
-  /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
+  /** Opens the store now instead of at the first call. May be called again, even after opening failed. */
   open(): Promise<void> {
     return this.#db.open()
   }
@@ -96,7 +96,7 @@ export class Auth {
   }
 
   /**
-   * How many users cannot log in before they reset their password, as their hash is not bcrypt's. It reads every row.
+   * How many users cannot log in until they reset their password, because their hash is not bcrypt's. Reads every row.
    */
   countForeignHashes(): Promise<number> {
     return this.#db.countUsers(BCRYPT_HASH)
@@ -131,18 +131,18 @@ export class Auth {
     return (await this.#authenticate(email, password, client)) !== null
   }
 
-  /** Begins a session (task 10) in place of an older one. Returns its ID, or `null` for an unknown email. */
+  /** Begins a session (task 10), which replaces an older one. Returns its ID, or `null` for an unknown email. */
   async createSession(email: string): Promise<string | null> {
     const user = await this.findUser(email)
     return user && this.#beginSession(user.id)
   }
 
-  /** Begins a session if the password is right (task 11). Returns its ID, or `null`. It throws as `validLogin` does. */
+  /** Begins a session if the password is right. Returns the session ID, or `null`. Throws as `validLogin` does. */
   async logIn(email: string, password: string, client: Client = {}): Promise<string | null> {
     return (await this.startSession(email, password, client))?.sessionId ?? null
   }
 
-  /** `logIn` for callers that also want the user, as the row was before. */
+  /** `logIn` for callers that also want the user; its row was read before the session was stored. */
   async startSession(email: string, password: string, client: Client = {}): Promise<Session | null> {
     const user = await this.#authenticate(email, password, client)
     if (user === null) return null
@@ -154,7 +154,7 @@ export class Auth {
 
   /**
    * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a
-   * session: `createSession` sets its expiry, and the server gives its cookie the same time to live (`sessionCookie`).
+   * session: its expiry is set when it begins, and the server's cookie expires with it (`sessionCookie`).
    */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null
@@ -164,7 +164,7 @@ export class Auth {
   }
 
   /**
-   * Ends this session, and no later one of the user. Returns the user it belonged to, or `null` if it had ended before.
+   * Ends this session, but no later one of the user. Returns the user it belonged to, or `null` if it has ended before.
    */
   async logOut(sessionId: string | null | undefined): Promise<User | null> {
     const user = await this.getUserFromSessionId(sessionId)
@@ -178,8 +178,8 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token (task 16) in place of an older one. Anyone who has it can set the user's password, so it is
-   * only for the owner of the email.
+   * Makes a reset token (task 16), which replaces an older one. Anyone who has it can set the user's password: give it
+   * only to the owner of the email.
    * @throws {UnknownEmail}
    */
   async getResetPasswordToken(email: string): Promise<string> {
@@ -191,7 +191,7 @@ export class Auth {
 
   /**
    * `getResetPasswordToken` for callers that have the user.
-   * @param expected makes none unless the row still has these values
+   * @param expected values that the row must still have; otherwise the result is `null`
    */
   async createResetToken({ id }: User, expected: Partial<User> = {}): Promise<ResetToken | null> {
     const resetToken = _generateUuid()
@@ -201,31 +201,30 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last one: the link in that mail
-   * stays good, and nobody can flood a mailbox. The store records when that was, so the limit also holds across
-   * processes and restarts.
+   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last token: the link in that mail
+   * stays good, and nobody can flood a mailbox. The time comes from the store, so the limit also holds across processes
+   * and restarts.
    */
   async createMailToken(user: User): Promise<ResetToken | null> {
     const { reset_token, reset_expires_at } = user
     const age = now() - ((reset_expires_at ?? 0) - this.options.resetTtl)
-    // abs: after a change of RESET_TTL the last one may seem to be from the future, which must not shut anybody out for
-    // long.
+    // abs: after RESET_TTL is lowered, the last token may seem to be from the future; it must not block mails for long.
     if (reset_expires_at !== null && Math.abs(age) <= MAIL_PAUSE_S) return null
     return this.createResetToken(user, { reset_token })
   }
 
   /**
    * Sets a new password (task 18). It ends the user's session, which may be a thief's, and clears the account's failed
-   * logins. The token works once: of several uses at the same time, one wins.
-   * @param email refuses the token of another user, if given
+   * logins. The token works once: of several simultaneous uses, one wins.
+   * @param email if given, only a token of this user is accepted
    * @throws {InvalidInput} when the password breaks a rule
-   * @throws {UnknownToken} also when it has been used, replaced or has expired
+   * @throws {UnknownToken} when it was never made, or has been used or replaced, or has expired
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
     if ((await this.resetPassword(resetToken, password, email, client)) === null) throw new UnknownToken()
   }
 
-  /** `updatePassword` for callers that also want the user, as the row was before; `null` for an unknown token. */
+  /** `updatePassword` for callers that also want the user (its row from before); `null` for an unknown token. */
   async resetPassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<User | null> {
     checkNewPassword('new_password', password, this.options.passwordMin)
     if (email !== undefined) checkString('email', email)
@@ -241,9 +240,9 @@ export class Auth {
   }
 
   /**
-   * Sets a new password for a user who knows the current one. It ends the older session and the reset token, as either
-   * may be a thief's. Returns the ID of a new session, or `null` when the current password is wrong, which counts as a
-   * failed login.
+   * Sets a new password for a user who knows the current one. It ends the older session and the reset token, because
+   * either may be a thief's. Returns the ID of a new session, or `null` for an unknown user or a wrong password; the
+   * latter counts as a failed login.
    * @throws {InvalidInput} when the new password breaks a rule
    * @throws {TooManyFailures} as `validLogin` does
    */
@@ -280,7 +279,7 @@ export class Auth {
   async #verify(user: User | null, email: string, password: string, client: Client) {
     this.#failures.check(email, client.address)
     const answer = await this.#hashQueue.run(client, () => {
-      // Others may have failed while this one waited.
+      // Other logins may have failed while this one waited.
       this.#failures.check(email, client.address)
       return this.#passwords.verify(password, user?.hashed_password)
     })
@@ -291,7 +290,7 @@ export class Auth {
   }
 
   /**
-   * Rehashes a right password, as only a login has it in plain text. Returns the user, or `null` if it is wrong by now.
+   * Rehashes a right password: only a login has it in plain text. Returns the user, or `null` if it is wrong by now.
    */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
@@ -308,8 +307,8 @@ export class Auth {
   }
 
   /**
-   * Begins a session, and makes other changes with it. Returns its ID, or `null` if the row has other values than
-   * expected.
+   * Begins a session and makes other changes in the same update. Returns its ID, or `null` if the row has other values
+   * than expected.
    */
   async #beginSession(id: number, changes: Partial<User> = {}, expected: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
@@ -321,7 +320,7 @@ export class Auth {
     return this.#hashQueue.run(client, () => this.#passwords.hash(password))
   }
 
-  /** `findUserBy`, with `null` for nobody. */
+  /** `findUserBy`, with `null` when there is no such user. */
   #find(attributes: Partial<User>): Promise<User | null> {
     return this.#db.findUserBy(attributes).catch(ifNone(null))
   }
@@ -342,8 +341,8 @@ function ifNone<T>(value: T): (error: unknown) => T {
 
 /**
  * A salted bcrypt hash of a password, `$2b$12$…` (task 4).
- * @param cost as the option `bcryptCost`
- * @throws {ValueError} when bcrypt would confuse the password with another, as it does beyond 72 bytes
+ * @param cost like the option `bcryptCost`
+ * @throws {ValueError} when the password is empty, or bcrypt would confuse it with another, as it does over 72 bytes
  */
 export async function _hashPassword(password: string, cost: number = AUTH_OPTIONS.bcryptCost.default): Promise<string> {
   checkNewPassword('password', password, AUTH_OPTIONS.passwordMin.min)

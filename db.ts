@@ -1,6 +1,6 @@
 /**
- * The users (tasks 1 to 3): rows in, rows out. It knows nothing of passwords, sessions or HTTP. What is stored where,
- * and how it survives a crash, is in `lib/db/`.
+ * The users (tasks 1 to 3): rows in, rows out. It knows nothing about passwords, sessions or HTTP. What is stored
+ * where, and how it survives a crash, is in `lib/db/`.
  */
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -41,12 +41,12 @@ export class DB {
     this.#openEngine = openerFor(databaseUrl)
   }
 
-  /** Opens the store now instead of at the first call. May be called again, also after opening was refused. */
+  /** Opens the store now instead of at the first call. May be called again, even after opening failed. */
   async open(): Promise<void> {
     await this.#opened()
   }
 
-  /** The store, opened at the first call and again after it was refused. */
+  /** The store; the first call opens it, and if that fails, the next call tries again. */
   #opened(): Promise<Engine> {
     if (this.#closed !== undefined) return Promise.reject(new StoreError('the store is closed'))
     this.#engine ??= this.#openEngine().catch((error) => {
@@ -82,8 +82,8 @@ export class DB {
 
   /**
    * Adds a user (task 1).
-   * @throws {EmailTaken} when the email is taken already; of two registrations at the same time, one wins
-   * @throws {ValueError} when a column cannot hold the value
+   * @throws {EmailTaken} when another user has the email; of two simultaneous registrations, one wins
+   * @throws {ValueError} when a column cannot hold its value
    */
   async addUser(email: string, hashedPassword: string): Promise<User> {
     checkValue('email', email)
@@ -93,7 +93,7 @@ export class DB {
 
   /**
    * The first user (lowest id) that matches all attributes (task 2). Emails are compared as `emailKey` says.
-   * @throws {NoResultFound} when there is none, or when the column cannot hold the value
+   * @throws {NoResultFound} when there is none, or when a column cannot hold the value
    * @throws {InvalidRequestError} when an attribute is not a column, or when there is no attribute
    */
   async findUserBy(attributes: Attributes): Promise<User> {
@@ -106,8 +106,8 @@ export class DB {
   }
 
   /**
-   * Changes columns of one user (task 3). With `expected`, only while the row still has those values: of several uses
-   * of one reset token at the same time, one wins.
+   * Changes columns of one user (task 3). With `expected`, it does so only if the row still has those values: of
+   * several simultaneous uses of one reset token, one wins.
    * @throws {ValueError} when an attribute is not a column, or its column cannot hold the value; nothing is changed
    * @throws {EmailTaken} when another user has the email
    * @throws {NoResultFound} when there is no such user, or its row has other values than expected
@@ -153,7 +153,7 @@ function copyChanges(attributes: Attributes): Attributes {
   })
 }
 
-/** How the store at a URL is opened. */
+/** The function that opens the store at a URL. */
 function openerFor(url: string): Opener {
   if (url === 'memory:') return () => Table.open(null)
   if (/^postgres(ql)?:\/\//.test(url)) return Postgres.at(url)
@@ -168,7 +168,7 @@ function openerFor(url: string): Opener {
   throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
 }
 
-/** The path that a URL with escapes leads to, such as that of Node's `pathToFileURL`. */
+/** The path in a `file://` URL with escapes, such as Node's `pathToFileURL` makes. */
 function decodePath(url: string): string {
   if (/[?#]/.test(url)) throw new ValueError('write ? as %3F and # as %23 after file://, or use file:PATH')
   try {

@@ -14,7 +14,7 @@ const NEW_PASSWD = 't4rt1fl3tt3'
 /** Where the server is; an empty variable counts as unset. */
 const BASE_URL = process.env['BASE_URL'] || `http://localhost:${process.env['PORT'] || 5000}`
 
-const HELP = `Takes one user through every endpoint of a running server: register, log in, profile, log out, reset the password.
+const HELP = `Takes one user through every endpoint of a running server: register, log in, show the profile, log out, reset the password.
 Prints nothing when all is well; otherwise the step that failed, and exits with 1.
 
   npm start                # in another terminal
@@ -42,11 +42,11 @@ async function send(method: string, path: string, { url, form, sessionId }: Sent
   }
 }
 
-/** The root cause of an error of fetch, such as a refused connection. */
+/** The root cause of an error from fetch, such as a refused connection. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.cause instanceof Error) return reasonOf(error.cause)
-  // An AggregateError, of several addresses, has no message.
+  // If fetch tried several addresses, this is an AggregateError, which has no message.
   return error.message || ('code' in error ? String(error.code) : error.name)
 }
 
@@ -58,7 +58,7 @@ async function expect(step: string, response: Response, status: number, payload?
   throw new StepFailed(`${step}: expected ${expected}, got ${response.status} ${text}`)
 }
 
-/** The value of a JSON text; any other text as it is. */
+/** The value of a JSON text; any other text is returned unchanged. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -67,7 +67,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Registers a user; if an earlier run has done so, the error says how to start over. */
+/** Registers a user; if an earlier run did so already, the error says how to start over. */
 export async function registerUser(email: string, password: string, url = BASE_URL): Promise<void> {
   const response = await send('POST', '/users', { url, form: { email, password } })
   if (response.status === 400 && (await response.clone().text()).includes('email already registered')) {
@@ -162,7 +162,7 @@ async function main(): Promise<void> {
   }
 }
 
-// With tsx a script may be named without its extension, or with .js; pm2's own script imports the one that it starts.
+// tsx also runs a script that is named without its extension, or with .js; pm2 imports it from a script of its own.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

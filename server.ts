@@ -38,7 +38,7 @@ function welcome(): Reply {
   return { status: 200, body: { message: 'Bienvenue' } }
 }
 
-/** `POST /users` (task 7): registers a user. The reply waits for the disk (lib/db/table.ts has the order of steps). */
+/** `POST /users` (task 7): registers a user. The reply waits until the row is stored (lib/db/table.ts says how). */
 async function users({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   checkRegistration(config, request)
   const form = await readForm(request)
@@ -58,8 +58,8 @@ async function login({ auth, config }: Service, request: IncomingMessage): Promi
 }
 
 /**
- * `DELETE /sessions` (task 14): ends the session. The exercise's clients expect 302. After that a browser would repeat
- * the DELETE on `/`, so it gets 303; it is known by Sec-Fetch-Site.
+ * `DELETE /sessions` (task 14): ends the session. The exercise's clients expect 302, after which a browser would repeat
+ * the DELETE on `/`. So a browser, which sends Sec-Fetch-Site, gets 303.
  */
 async function logout(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
@@ -119,7 +119,7 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
 export type ServiceOptions = {
   /** The rules, over a store; the caller opens and closes it. */
   auth: Auth
-  /** The settings that are to differ from `readConfig({})`. */
+  /** The settings that differ from the defaults, which are those of `readConfig({})`. */
   config?: Partial<Config>
   /** Where reset tokens are sent; by default, to `config.resetWebhook` where that is set. */
   webhook?: Webhook | null
@@ -128,8 +128,7 @@ export type ServiceOptions = {
 }
 
 /**
- * A node:http server that answers the wire contract; `listen` and `close` are the caller's. Once closed, it leaves
- * nothing running.
+ * A node:http server for all routes; the caller makes it listen and closes it. Once closed, it leaves nothing running.
  */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
@@ -149,7 +148,7 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
 }
 
 /**
- * Runs the service until SIGINT, SIGTERM or SIGHUP. What keeps it from starting is one line on stderr, and exit code 1.
+ * Runs the service until SIGINT, SIGTERM or SIGHUP. If it cannot start, it prints one line on stderr and exits with 1.
  */
 async function main(): Promise<void> {
   stampErrors()
@@ -168,7 +167,7 @@ async function main(): Promise<void> {
       throw error
     })
     const stop = async () => {
-      // Ctrl-C reaches the process twice through npm; `timeout` does the same with SIGTERM.
+      // Under npm, Ctrl-C reaches the process twice; under `timeout`, so does SIGTERM.
       if (stopping.signal.aborted) return
       stopping.abort()
       console.log('stopping')
@@ -201,7 +200,7 @@ function exit(auth: Auth): void {
   process.kill(process.pid, 'SIGTERM')
 }
 
-// With tsx a script may be named without its extension, or with .js; pm2's own script imports the one that it starts.
+// tsx also runs a script that is named without its extension, or with .js; pm2 imports it from a script of its own.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

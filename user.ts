@@ -12,13 +12,13 @@ export const TABLE = 'users'
 /** Where the table is kept by default. */
 export const DEFAULT_URL = `file:${TABLE}.json`
 
-/** The values that a column takes. An integer is a safe one, so that JSON and JavaScript read the same number. */
+/** The values that a column takes. Integers are safe integers: JavaScript reads larger ones inexactly. */
 type Column = { type: 'integer' | 'string'; nullable: boolean }
 
 /**
  * Every column, in the order of the table; the type `User`, the rows in the file and the SQL follow from it. The first
- * five are the exercise's. One that is added has to be nullable, as rows from before do not have it; to fill it when a
- * user is added, `insert` in lib/db/table.ts and lib/db/postgres.ts has to do so.
+ * five are the exercise's. A new column must be nullable, because existing rows lack it; to fill it for new users,
+ * change `insert` in lib/db/table.ts and lib/db/postgres.ts.
  */
 export const COLUMNS = {
   /** 1, 2, 3 …, given by the store; it never changes. */
@@ -54,8 +54,8 @@ type Row = {
 export interface User extends Row {}
 export class User {
   /**
-   * Makes a row from an object with its values, which may come from anywhere. Nullable columns may be missing, so that
-   * a table with only the exercise's five columns loads.
+   * Makes a row from an object that nobody has checked yet, such as parsed JSON. Nullable columns may be missing, so
+   * that a table with only the exercise's five columns loads.
    * @throws {ValueError} says what is wrong with the row
    */
   constructor(values: unknown) {
@@ -81,7 +81,7 @@ export function isColumn(name: string): name is ColumnName {
 /** The longest string that a column holds, in characters (the exercise's `String(250)`). */
 export const MAX_CHARS = 250
 
-/** True if a column can hold the value. Strings are well-formed Unicode without NUL, which no SQL text can hold. */
+/** True if a column can hold the value. Strings are well-formed Unicode without NUL, which PostgreSQL refuses. */
 export function canHold(column: ColumnName, value: unknown): boolean {
   const { type, nullable } = COLUMNS[column]
   if (value === null) return nullable
@@ -98,7 +98,7 @@ export function checkValue(column: ColumnName, value: unknown): void {
   throw new ValueError(`${column} must be ${type === 'integer' ? integer : text}${nullable ? ', or null' : ''}`)
 }
 
-/** True if a text is over `MAX_CHARS`, in characters as PostgreSQL counts them: an emoji is one, not two. */
+/** True if a text has over `MAX_CHARS` code points, as PostgreSQL counts: an emoji such as U+1F600 is one, not two. */
 export function isTooLong(text: string): boolean {
   return text.length > MAX_CHARS && [...text].length > MAX_CHARS
 }

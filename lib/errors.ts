@@ -11,8 +11,8 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. A malformed one, such as
- * `http:/USER:PASSWORD@HOST`, may lose more.
+ * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. In a malformed one, such as
+ * `http:/USER:PASSWORD@HOST`, the `***` may cover more.
  */
 export function withoutPassword(url: string): string {
   return url

@@ -2,7 +2,7 @@
 import { inspect } from 'node:util'
 import { messageOf, ValueError, withoutPassword } from './errors.ts'
 
-/** An option: its environment variable, its default, and what it may be; `check` throws a `ValueError` that says so. */
+/** An option: its environment variable, default and bounds; `check` throws a `ValueError` that says what is allowed. */
 export type Option =
   | { env: string; default: number; min: number; max: number }
   | { env: string; default: boolean }
@@ -54,7 +54,7 @@ export function readEnvironment<Table extends Options>(
   return values
 }
 
-/** A value for people. Of an object it is the type alone: a password may be anywhere in it. */
+/** A value as a message shows it. Of an object, only the type is shown: a password may be anywhere in it. */
 function shown(value: unknown): string {
   return Object(value) === value ? Object.prototype.toString.call(value) : inspect(value, { breakLength: Infinity })
 }
@@ -66,8 +66,8 @@ function shown(value: unknown): string {
 const CONTROL = /\p{Cc}/gu
 
 /**
- * Adds defaults, and throws unless each option has a value that it may have; `show` names one with its value, for
- * people.
+ * Adds the defaults, and throws for the first option with a wrong value; `show` writes it as `NAME=VALUE` for the
+ * message.
  */
 function complete<Table extends Options>(
   table: Table,

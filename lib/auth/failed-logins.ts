@@ -5,9 +5,7 @@ import { TooManyFailures } from './errors.ts'
 import { networkOf } from './input.ts'
 
 const MINUTE_MS = 60_000
-/**
- * How many failures make a generation. Only two generations are kept, which bounds the memory for any number of keys.
- */
+/** How many failures make a generation. Only the last two generations are kept, which bounds the memory. */
 const GENERATION_FAILURES = 50_000
 
 /**
@@ -20,7 +18,7 @@ export class FailedLogins {
   readonly #ofNetworks: FailureWindow
   readonly #ofAccounts: FailureWindow
 
-  /** Both are the number of failures allowed; 0: any number. */
+  /** Each is the number of failures allowed, or 0 for any number. */
   constructor({ loginFailures, accountFailures }: { loginFailures: number; accountFailures: number }) {
     this.#ofNetworks = new FailureWindow(loginFailures, 10 * MINUTE_MS)
     this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE_MS)
@@ -40,7 +38,7 @@ export class FailedLogins {
     )
   }
 
-  /** Counts a failed login against both. */
+  /** Counts a failed login against the address and the account. */
   add(email: string, address: string | undefined): void {
     if (address !== undefined) this.#ofNetworks.add(networkOf(address))
     this.#ofAccounts.add(emailKey(email))
@@ -60,13 +58,13 @@ function refuseUntil(waitMs: number, message: string): void {
 export class FailureWindow {
   readonly #limit: number
   readonly #durationMs: number
-  /** The times of the latest failures by key, in this generation and in the one before, which is dropped as a whole. */
+  /** The times of the latest failures by key, in this generation and the one before, which is dropped as a whole. */
   #times = new Map<string, number[]>()
   #before = new Map<string, number[]>()
   #added = 0
 
   /**
-   * @param limit how many failures a key may have; 0: any number
+   * @param limit how many failures a key may have, or 0 for any number
    * @param durationMs for how long a failure counts
    */
   constructor(limit: number, durationMs: number) {
@@ -74,13 +72,13 @@ export class FailureWindow {
     this.#durationMs = durationMs
   }
 
-  /** Milliseconds until the key may try again; 0 or less: it may now. */
+  /** Milliseconds until the key may try again; 0 or less if it may now. */
   waitOf(key: string): number {
     const oldest = this.#limit === 0 ? undefined : this.#timesOf(shortKey(key)).at(-this.#limit)
     return oldest === undefined ? 0 : oldest + this.#durationMs - performance.now()
   }
 
-  /** Counts a failure, in place of the oldest if there are as many as the limit. */
+  /** Counts a failure; it replaces the key's oldest if the key has reached the limit. */
   add(key: string): void {
     if (this.#limit === 0) return
     const short = shortKey(key)
@@ -102,7 +100,7 @@ export class FailureWindow {
   }
 }
 
-/** A key may be long, or a slice that keeps a whole request in memory. */
+/** A digest of a key, which may be long, or a slice of a string that would keep a whole request in memory. */
 function shortKey(key: string): string {
   return hash('sha256', key, 'base64')
 }

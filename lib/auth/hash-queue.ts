@@ -6,22 +6,20 @@ import { type Client, networkOf } from './input.ts'
 /** How long a password may have to wait for its turn. */
 const MAX_WAIT_MS = 10_000
 
-/** A password that waits: `enter` lets it be hashed, `refuse` sends it away. */
+/** A waiting password: `enter` lets it be hashed, `refuse` rejects it with a reason. */
 type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 
 /**
- * Lets as many passwords be hashed simultaneously as there are cores, and a bounded number wait. Networks take turns,
- * so that a client with many connections delays only itself; a full queue refuses the network that has the most in it.
+ * Hashes as many passwords simultaneously as there are cores, and lets a bounded number wait. Networks take turns, so
+ * that a client with many connections delays only itself; a full queue refuses the network that has the most in it.
  *
- * Hashing takes place on libuv's threads, which the file system needs too: one of them is left to it, unless there is
+ * Hashing takes place on libuv's threads, which file access needs too: one thread is kept free for it, unless there is
  * only one.
  */
 export class HashQueue {
   readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
   #running = 0
-  /**
-   * Those that wait, by network: the network whose turn is next comes first, and in each the oldest. No lane is empty.
-   */
+  /** Waiting passwords by network: first the network whose turn is next, and in each the oldest. No lane is empty. */
   readonly #lanes = new Map<string, Set<Waiting>>()
   #waiting = 0
   /** How long a hash takes: at first the expected time, then a running mean. */
@@ -40,7 +38,7 @@ export class HashQueue {
   /**
    * Runs a task when its turn has come. The signal counts only until then: a hash that has begun cannot be stopped, and
    * keeps its thread until it ends.
-   * @throws {Overloaded} when it would have to wait too long, or has to make room for others
+   * @throws {Overloaded} when the task would wait too long, or has to make room for another network's
    * @throws the signal's reason, when it aborts while the task waits
    */
   async run<T>({ address = '', signal }: Client, task: () => Promise<T>): Promise<T> {
@@ -50,7 +48,7 @@ export class HashQueue {
     const start = performance.now()
     try {
       const result = await task()
-      // Only here: a task that throws has hashed nothing.
+      // Not in `finally`: a task that throws has hashed nothing.
       this.#durationMs += (performance.now() - start - this.#durationMs) / 10
       return result
     } finally {
@@ -80,7 +78,7 @@ export class HashQueue {
     }
   }
 
-  /** If the queue is full, the network with the most in it loses its newest, or is refused if it is this one. */
+  /** Makes room in a full queue: refuses the newest of the network with the most in it, or throws if it is this one. */
   #refuseIfFull(network: string): void {
     const waitMs = (this.#waiting / this.#places) * this.#durationMs
     if (waitMs <= MAX_WAIT_MS) return
@@ -98,12 +96,12 @@ export class HashQueue {
     const [next] = lane ?? []
     if (network === undefined || lane === undefined || next === undefined) return undefined
     this.#leave(network, next)
-    // To the end of the round, unless it is empty and gone.
+    // The network goes to the end of the round, unless none of its passwords still waits.
     if (this.#lanes.delete(network)) this.#lanes.set(network, lane)
     return next
   }
 
-  /** Takes out one that waits, if it still does. */
+  /** Takes a password out of the queue, if it still waits. */
   #leave(network: string, waiting: Waiting): void {
     const lane = this.#lanes.get(network)
     if (lane?.delete(waiting) !== true) return

@@ -9,8 +9,8 @@ import { InvalidInput } from './errors.ts'
 import { flawOf, toNfc } from './passwords.ts'
 
 /**
- * Where a call comes from, both optional: the client's address, by which failed logins are counted and passwords that
- * wait to be hashed take turns, and a signal that aborts when the client disconnects.
+ * Where a call comes from: the client's address, by which failed logins are counted and waiting passwords take turns,
+ * and a signal that aborts when the client disconnects. Both are optional.
  */
 export type Client = { address?: string | undefined; signal?: AbortSignal | undefined }
 
@@ -19,7 +19,7 @@ export function checkString(name: string, value: unknown): asserts value is stri
   if (typeof value !== 'string') throw new ValueError(`${name} must be a string`)
 }
 
-/** Throws `ValueError` unless this tells where a call comes from. */
+/** Throws `ValueError` unless an argument is a `Client`. */
 export function checkClient(client: Client): void {
   if (typeof client !== 'object' || client === null) throw new ValueError('client must be an object')
   const { address, signal } = client
@@ -41,8 +41,8 @@ export function checkNewEmail(email: unknown): asserts email is string {
 
 /**
  * Throws `InvalidInput` unless this can be somebody's new password.
- * @param name of the form's field, for the message
- * @param min how many characters it needs; each code point of its NFC form is one (NIST SP 800-63B, "Passwords")
+ * @param name the form field's name, for the message
+ * @param min the minimum length, in code points of the NFC form (NIST SP 800-63B, "Passwords")
  */
 export function checkNewPassword(name: string, password: unknown, min: number): asserts password is string {
   checkNotMissing(name, password)
@@ -58,9 +58,9 @@ function checkNotMissing(name: string, value: unknown): asserts value is string 
 }
 
 /**
- * The network of an address. A subscriber has at least a /64 of IPv6, 2^64 addresses, and could take a new one for
- * every try (RFC 6177). An IPv4 address that is written as IPv6, `::ffff:1.2.3.4`, is that IPv4 address. What is not an
- * address is a network of its own.
+ * The network that an address counts for. For IPv6 it is the /64: a subscriber has at least one (RFC 6177), and could
+ * take a new address from it for every try. An IPv4 address counts alone, also when it is written as IPv6,
+ * `::ffff:1.2.3.4`. Any other text is returned unchanged.
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address

@@ -5,7 +5,7 @@ import { type Options, type Values } from '../options.ts'
 
 const TEN_YEARS_S = 315_360_000
 
-/** Every option of Auth: its environment variable, its default, and the least and the most that it may be. */
+/** Every option of Auth: its environment variable, its default, and its bounds or its check. */
 export const AUTH_OPTIONS = {
   /** Where the users are kept: `file:PATH`, `memory:` or `postgres://…` (default `file:users.json`). */
   databaseUrl: { env: 'DATABASE_URL', default: DEFAULT_URL, check: (url: string) => void new DB(url) },

@@ -1,6 +1,6 @@
 /**
- * The only file that calls bcrypt. Another algorithm changes this file, and gives the option `bcryptCost` another
- * meaning and other bounds (options.ts).
+ * The only file that calls bcrypt. To use another algorithm, change this file, and the meaning and bounds of the option
+ * `bcryptCost` (options.ts).
  */
 import { hash, parseOptions, verify } from '@node-rs/bcrypt'
 
@@ -16,7 +16,7 @@ export const BCRYPT_HASH =
  */
 export class Passwords {
   readonly #cost: number
-  /** A hash at this cost that no password matches, for emails that are unknown. */
+  /** A hash at this cost that no password matches, for unknown emails. */
   readonly #nobodysHash: string
 
   /** @param cost bcrypt's work factor: each step doubles the time of a hash */
@@ -25,7 +25,7 @@ export class Passwords {
     this.#nobodysHash = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
-  /** About how long a hash takes: a guess, for as long as none has been measured. */
+  /** About how long a hash takes: a guess, until one has been measured. */
   get expectedDurationMs(): number {
     return 250 * 2 ** (this.#cost - 12)
   }
@@ -36,10 +36,10 @@ export class Passwords {
   }
 
   /**
-   * Compares a password with a hash; `outdated` is right too, but its cost or its form of the password is not what
-   * `hash` uses now. Older hashes are of passwords as they were typed, so that is tried as well where it differs.
-   * Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not tell
-   * who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Compares a password with a hash. `outdated` means that the password is right, but that `hash` would now use another
+   * cost or another form of it. Older hashes are of passwords as typed, so that form is tried too where it differs from
+   * NFC. Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not
+   * tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
@@ -53,19 +53,19 @@ export class Passwords {
 }
 
 /**
- * The form in which a password is hashed, as systems encode the same letter in different ways, macOS unlike Windows
- * (RFC 8265, section 4.2.2). NFC takes quadratic time for some texts, and leaves at least a third of their bytes: a
- * text that would be too long in any form stays as it is.
+ * The form in which a password is hashed, because macOS and Windows encode the same letter differently (RFC 8265,
+ * section 4.2.2). NFC takes quadratic time for some texts. It leaves at least a third of their bytes, so a text that
+ * would be too long in any form is returned unchanged.
  */
 export function toNfc(password: string): string {
   return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')
 }
 
 /**
- * Why bcrypt would confuse a text with another, as the rest of a sentence about it, or `null`: it reads only 72 bytes
- * (OWASP, Password Storage Cheat Sheet), repeats a shorter text with a NUL in between, so that "x" is "x\0x" as well,
- * and takes each lone surrogate for U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400 over HTTP),
- * and at a login it is just wrong (`verify`; 401).
+ * Why bcrypt would confuse a text with another, as the end of a sentence about it, or `null` if it would not. bcrypt
+ * reads only 72 bytes (OWASP, Password Storage Cheat Sheet). It repeats a shorter text with a NUL in between, so that
+ * "x" equals "x\0x". Each lone surrogate becomes U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400
+ * over HTTP), and at a login it is just wrong (`verify`; 401).
  */
 export function flawOf(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Copies a table of users while the service runs: backup.sh users.json DIRECTORY
 #
-# The table and its log belong together. The order, table first, loses nothing while no fold begins or ends in
-# between; a fold gives the log or the table another inode, and then the copy is made again.
+# The table and its log belong together. Copying the table first loses nothing unless a fold begins or ends in between.
+# A fold gives the table or the log another inode, and then the copy is made again.
 set -eu
 path=$1 directory=$2
 
-# No other file gets the inode of one that is open.
+# Keeps both files open, so that no new file gets their inodes.
 hold() {
   { [ ! -e "$path" ] || command exec 3<"$path"; } 2>/dev/null || true
   { [ ! -e "$path-wal" ] || command exec 4<"$path-wal"; } 2>/dev/null || true
