@@ -68,16 +68,12 @@ export class Auth {
     return this.#db.open()
   }
 
-  /**
-   * Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never.
-   */
+  /** Closes the store for good; every acknowledged change is in it. May be called at any time, twice, or never. */
   close(): Promise<void> {
     return this.#db.close()
   }
 
-  /**
-   * False while the store does not answer in time, is a read-only database, or is a file that this process has lost.
-   */
+  /** False while the store does not answer in time, is a read-only database, or a file that this process has lost. */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,
@@ -95,9 +91,7 @@ export class Auth {
     return this.#db.countUsers()
   }
 
-  /**
-   * How many users cannot log in until they reset their password, because their hash is not bcrypt's. Reads every row.
-   */
+  /** How many users must reset their password to log in, because their hash is not bcrypt's. Reads every row. */
   countForeignHashes(): Promise<number> {
     return this.#db.countUsers(BCRYPT_HASH)
   }
@@ -124,8 +118,7 @@ export class Auth {
 
   /**
    * True if there is a user with this email and this password (task 8).
-   * @throws {TooManyFailures} when the client's address or the account has no attempts left, even if the password is
-   * right
+   * @throws {TooManyFailures} when the client's address or the account has no tries left, even if the password is right
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
     return (await this.#authenticate(email, password, client)) !== null
@@ -163,9 +156,7 @@ export class Auth {
     return user !== null && isLive(user.session_expires_at) ? user : null
   }
 
-  /**
-   * Ends this session, but no later one of the user. Returns the user it belonged to, or `null` if it has ended before.
-   */
+  /** Ends this session, but no later one of the user. Returns its user, or `null` if it has ended before. */
   async logOut(sessionId: string | null | undefined): Promise<User | null> {
     const user = await this.getUserFromSessionId(sessionId)
     if (user === null) return null
@@ -289,9 +280,7 @@ export class Auth {
     return answer
   }
 
-  /**
-   * Rehashes a right password: only a login has it in plain text. Returns the user, or `null` if it is wrong by now.
-   */
+  /** Rehashes a right password, which only a login knows. Returns the user, or `null` if it is wrong by now. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {
@@ -331,7 +320,7 @@ export class Auth {
   }
 }
 
-/** A handler of rejections that turns `NoResultFound` into a value. */
+/** A rejection handler that turns `NoResultFound` into a value. */
 function ifNone<T>(value: T): (error: unknown) => T {
   return (error) => {
     if (error instanceof NoResultFound) return value

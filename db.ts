@@ -56,18 +56,14 @@ export class DB {
     return this.#engine
   }
 
-  /**
-   * Closes the store for good; everything that was acknowledged is in it. May be called at any time, twice, or never.
-   */
+  /** Closes the store for good; every acknowledged change is in it. May be called at any time, twice, or never. */
   async close(): Promise<void> {
     const close = async () => (await this.#engine?.catch(() => undefined))?.close()
     this.#closed ??= close()
     await this.#closed
   }
 
-  /**
-   * Throws unless the store answers in time: a file must still be this process's own, a database must accept writes.
-   */
+  /** Throws unless the store answers in time; a file must still be this process's, a database must accept writes. */
   async check(): Promise<void> {
     const late = delay(CHECK_MS, undefined, { ref: false }).then(() => {
       throw new StoreError(`the store has not answered for ${CHECK_MS / 1000} seconds`)

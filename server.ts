@@ -127,9 +127,7 @@ export type ServiceOptions = {
   stopping?: AbortSignal
 }
 
-/**
- * A node:http server for all routes; the caller makes it listen and closes it. Once closed, it leaves nothing running.
- */
+/** A node:http server for all routes; the caller calls `listen` and `close`. Once closed, it leaves nothing running. */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
   const service: Service = {
@@ -147,9 +145,7 @@ function createWebhook(auth: Auth, { resetWebhook }: Config): Webhook | null {
   return resetWebhook === null ? null : new Webhook(auth, resetWebhook)
 }
 
-/**
- * Runs the service until SIGINT, SIGTERM or SIGHUP. If it cannot start, it prints one line on stderr and exits with 1.
- */
+/** Runs the service until SIGINT, SIGTERM or SIGHUP. If it cannot start, prints one line on stderr and exits with 1. */
 async function main(): Promise<void> {
   stampErrors()
   // The service keeps running when its output is no longer read.

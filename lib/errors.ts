@@ -1,6 +1,6 @@
 /** Errors that people can read, for every layer. */
 
-/** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 17, 18). */
+/** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 16, 18). */
 export class ValueError extends Error {
   override name = 'ValueError'
 }

@@ -65,10 +65,7 @@ function shown(value: unknown): string {
  */
 const CONTROL = /\p{Cc}/gu
 
-/**
- * Adds the defaults, and throws for the first option with a wrong value; `show` writes it as `NAME=VALUE` for the
- * message.
- */
+/** Adds the defaults, and throws for the first wrong value, which `show` writes as `NAME=VALUE` for the message. */
 function complete<Table extends Options>(
   table: Table,
   values: Record<string, unknown>,

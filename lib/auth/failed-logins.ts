@@ -1,4 +1,4 @@
-/** How many tries a client, and an account, has left. */
+/** How many tries a client and an account have left. */
 import { hash } from 'node:crypto'
 import { emailKey } from '../../user.ts'
 import { TooManyFailures } from './errors.ts'
@@ -24,10 +24,7 @@ export class FailedLogins {
     this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE_MS)
   }
 
-  /**
-   * Throws `TooManyFailures` while the address or the account has no try left. Without an address, only the account
-   * counts.
-   */
+  /** Throws `TooManyFailures` while the account, or the address if it is known, has no try left. */
   check(email: string, address: string | undefined): void {
     if (address !== undefined) {
       refuseUntil(this.#ofNetworks.waitOf(networkOf(address)), 'too many failed logins from your address')

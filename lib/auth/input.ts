@@ -1,7 +1,4 @@
-/**
- * Checks of what callers pass to Auth, with messages that HTTP clients see too, and the network that an address belongs
- * to.
- */
+/** Checks what callers pass to Auth, with messages that HTTP clients see too, and finds an address's network. */
 import { isIPv6 } from 'node:net'
 import { isTooLong, MAX_CHARS } from '../../user.ts'
 import { ValueError } from '../errors.ts'
@@ -29,13 +26,13 @@ export function checkClient(client: Client): void {
   }
 }
 
-/** Throws `InvalidInput` unless somebody can register with this email. */
+/** Throws `InvalidInput` unless this can be a new user's email. */
 export function checkNewEmail(email: unknown): asserts email is string {
   checkNotMissing('email', email)
   if (!email.includes('@')) throw new InvalidInput('email has no @')
   if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_CHARS} characters`)
   if (!email.isWellFormed()) throw new InvalidInput('email is not well-formed Unicode')
-  // Two addresses that look the same would be two users.
+  // With these, two emails that look the same would be two users.
   if (/[\p{Z}\p{C}]/u.test(email)) throw new InvalidInput('email contains a space, a control or an invisible character')
 }
 

@@ -15,12 +15,9 @@ export const AUTH_OPTIONS = {
   sessionTtl: { env: 'SESSION_TTL', default: 604_800, min: 1, max: TEN_YEARS_S },
   /** Seconds that a reset token lives: up to ten years (default: an hour). */
   resetTtl: { env: 'RESET_TTL', default: 3600, min: 1, max: TEN_YEARS_S },
-  /** Failed logins that a client address may have in ten minutes: up to 1000 (default 10). 0 turns the limit off. */
+  /** Failed logins allowed per client address in ten minutes: up to 1000 (default 10). 0: no limit. */
   loginFailures: { env: 'LOGIN_FAILURES', default: 10, min: 0, max: 1000 },
-  /**
-   * Failed logins that an account may have in an hour, from any address: up to 10000 (default 100). 0 turns the limit
-   * off.
-   */
+  /** Failed logins allowed per account in an hour, from any address: up to 10000 (default 100). 0: no limit. */
   accountFailures: { env: 'ACCOUNT_FAILURES', default: 100, min: 0, max: 10_000 },
   /** Characters that a new password needs, 1 to 72 (default 1). */
   passwordMin: { env: 'PASSWORD_MIN', default: 1, min: 1, max: 72 },

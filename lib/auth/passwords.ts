@@ -11,9 +11,7 @@ const MAX_BYTES = 72
 export const BCRYPT_HASH =
   /^\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$/
 
-/**
- * Hashes passwords and checks them. Each call keeps a thread of libuv's pool busy; `HashQueue` says when there is one.
- */
+/** Hashes and checks passwords. Each call keeps one of libuv's threads busy; `HashQueue` waits until one is free. */
 export class Passwords {
   readonly #cost: number
   /** A hash at this cost that no password matches, for unknown emails. */
@@ -53,7 +51,7 @@ export class Passwords {
 }
 
 /**
- * The form in which a password is hashed, because macOS and Windows encode the same letter differently (RFC 8265,
+ * The form in which a password is hashed, because macOS and Windows may encode the same letter differently (RFC 8265,
  * section 4.2.2). NFC takes quadratic time for some texts. It leaves at least a third of their bytes, so a text that
  * would be too long in any form is returned unchanged.
  */
