@@ -4,26 +4,26 @@ import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 /**
- * A thread that wants a table: its process, its own id, when it started, and where these ids mean something. A thread,
- * as a worker may end long before its process does.
+ * A thread's claim to a table: the claim's own id, the thread and its process, when the thread started, and the place
+ * in which these numbers are valid (`PLACE`). Threads claim, not processes, as a worker may end before its process.
  */
 export type Claim = { id: string; pid: number; thread: string; started: string; place: string }
 
 /**
- * How long after it last touched the lock file an owner elsewhere counts as dead. The clocks of machines that share a
- * table must not differ by more.
+ * An owner in another place counts as dead when it has not touched the lock file for this long. The clocks of machines
+ * that share a table must not differ by more.
  */
 export const STALE_MS = 10_000
 
 /**
- * Where process ids and start times mean the same as here: on this machine since it booted (clones share host name and
- * namespace numbers, but not the boot ID), and in this container.
+ * Where this process's id and start time are valid: in this container, on this machine, since it booted. The boot ID
+ * tells clones apart, which share the host name and the namespace numbers.
  */
 const PLACE = [hostname(), readText('/proc/sys/kernel/random/boot_id'), namespaceOf('pid'), namespaceOf('time')].join(
   ' ',
 )
 
-/** This thread's id; empty if the system does not tell. */
+/** The operating system's id of this thread; empty on a system without /proc. */
 const THREAD = readText('/proc/thread-self/stat').split(' ')[0] ?? ''
 
 /** A new claim of this thread. */
@@ -32,16 +32,14 @@ export function claim(): Claim {
   return { id: randomUUID(), pid: process.pid, thread: THREAD, started, place: PLACE }
 }
 
-/**
- * True if a claimant is alive; one elsewhere shows it by touching the lock file. `touchedAt` is in Unix milliseconds.
- */
+/** True if a claimant is alive. One elsewhere shows it by touching the lock file: `touchedAt`, in Unix milliseconds. */
 export function isAlive({ pid, thread, started, place }: Claim, touchedAt: number): boolean {
   // abs: a timestamp in the future, from a wrong clock, must not keep the lock until then.
   if (place !== PLACE) return Math.abs(Date.now() - touchedAt) < STALE_MS
   try {
     process.kill(pid, 0)
   } catch (error) {
-    // EPERM: it is there, and belongs to another user.
+    // EPERM: the process exists, and belongs to another user.
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
   }
   const start = startOf(`${pid}/task/${thread}`)
@@ -60,8 +58,8 @@ export function describe({ pid, place }: Claim): string {
 }
 
 /**
- * When a process or thread started, because its id may have been given to another since. `zombie` if it has ended,
- * empty if the system does not tell.
+ * When a process or thread started, which tells it from a later one with the same id. `zombie` if it has ended and
+ * has not been reaped, empty if /proc does not show it.
  */
 function startOf(task: string): string {
   const [state, ...fields] = readText(`/proc/${task}/stat`).split(') ').at(-1)?.split(' ') ?? []

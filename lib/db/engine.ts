@@ -1,4 +1,4 @@
-/** The interface that every store has, and the errors that it throws. */
+/** The interface that every store has, and the errors of stores and of `DB`. */
 import type { User } from '../../user.ts'
 import { ValueError } from '../errors.ts'
 
@@ -42,19 +42,19 @@ export type Opener = () => Promise<Engine>
 export interface Engine {
   close(): Promise<void>
   /**
-   * Throws `StoreError` when the table is lost or the database read-only; a full disk shows only at a write. May take
-   * long.
+   * Throws `StoreError` when the table is lost or the database is read-only; a full disk shows only at a write. It has
+   * no time limit.
    */
   check(): Promise<void>
-  /** The rows whose `hashed_password` does not match the pattern; all without one. */
+  /** The number of rows whose `hashed_password` does not match the pattern; of all rows without one. */
   count(unlike?: RegExp): Promise<number> | number
   /** Adds a row with the next id, and null in the other columns. Throws `EmailTaken`. */
   insert(email: string, hashedPassword: string): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /**
-   * Changes the row with all of these attributes, of which the id is one. Resolves to true if there is one. Throws
-   * `EmailTaken`.
+   * Changes the row that has all of these attributes, of which the id must be one. Resolves to false if there is none.
+   * Throws `EmailTaken`.
    */
   update(where: Attributes, changes: Attributes): Promise<boolean>
 }

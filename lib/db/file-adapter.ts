@@ -2,11 +2,14 @@
  * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log
  * into the table.
  *
- * What answers 503 (a `StoreError`; nothing has changed, and the next call may succeed): the log cannot be written,
- * such as on a full disk. What only delays a fold (one line on stderr, tried again later): anything about the temporary
- * files, and another program's version of the table that cannot be kept. What ends the process (one line on stderr,
- * exit code 1), because memory and disk may differ from then on: a sync of the log or of its directory fails, a failed
- * write cannot be undone in the log, or lock or log are no longer this process's own.
+ * There are three kinds of failures:
+ * - The log cannot be written, for example on a full disk. The call throws `StoreError` (503) and nothing has changed;
+ *   the next call may succeed.
+ * - A fold cannot write its temporary files, or cannot keep another program's version of the table. It prints one line
+ *   on stderr and is tried again later.
+ * - A sync of the log or of its directory fails, a failed write to the log cannot be undone, or the lock or the log is
+ *   no longer this process's own. The process ends with one line on stderr and exit code 1, because from then on memory
+ *   and disk may differ.
  */
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -22,11 +25,11 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A shorter table is folded after a quiet second; any table, when its log is as long as it is and this long. */
+/** A table under this is folded after a quiet second; any table, when its log is as long as it and at least this. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {
-  /** How long nothing is written before a small table is folded. */
+  /** How long a small table must be quiet before it is folded. */
   idleMs: 1000,
   /** How long after a failed fold the next one is tried: twice as long each time, up to a minute. */
   firstRetryMs: 1000,
@@ -41,10 +44,7 @@ const ADVICE = new Map([
   ['EDQUOT', 'make room, or raise the quota of this user'],
 ])
 
-/**
- * Keeps the files of a DB that nobody closes from being garbage-collected, which would close them while they are in
- * use.
- */
+/** Keeps a DB that nobody closes from being garbage-collected, which would close its files while they are in use. */
 const OPEN = new Set<FileAdapter>()
 
 /** lowdb's adapter for a table of any size, which exists only while the table is open. */
@@ -57,8 +57,9 @@ export class FileAdapter implements Adapter<Rows> {
   #folds: Promise<void> = Promise.resolve()
   #isFolding = false
   #timer: NodeJS.Timeout | undefined
-  /** Why the last fold failed, until one succeeds, and how long the next one waits then. */
+  /** Why the last fold failed; `undefined` if it succeeded. */
   #failure: string | undefined
+  /** How long to wait after the next failure. */
   #retryMs: number
 
   private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void, pauses: typeof PAUSES) {
@@ -93,14 +94,14 @@ export class FileAdapter implements Adapter<Rows> {
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
     } catch (error) {
       for (const step of undo.reverse()) {
-        // What cannot be undone must not keep the lock from being given back.
+        // A step that fails must not keep the lock from being released.
         try {
           await step()
         } catch {}
       }
       if (error instanceof StoreError) throw error
       const message = messageOf(error)
-      // In the message, because an error that was given a file's name has lost its `code`.
+      // Look in the message: an error to which the name of a file was added has lost its `code`.
       const [, advice] = [...ADVICE].find(([code]) => message.includes(`${code}: `)) ?? []
       throw new StoreError(`cannot open ${givenPath}: ${message}${advice === undefined ? '' : `; ${advice}`}`)
     }
@@ -118,7 +119,7 @@ export class FileAdapter implements Adapter<Rows> {
 
   /** Resolves when the disk has answered. Throws `StoreError` unless the table is still this process's own. */
   check(): Promise<void> {
-    // Not while a fold renames its log: the name leads to the next one before this process goes on with it.
+    // In turn, so as not to meet a fold that has renamed the new log into place but still has the old one in `files`.
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
@@ -173,7 +174,7 @@ export class FileAdapter implements Adapter<Rows> {
   async #fold(rows: Rows): Promise<void> {
     const files = this.#files
     await files.commits.drained()
-    // It may have been closed meanwhile.
+    // The table may have been closed meanwhile.
     if (this.#isClosed || (files.log.length === 0 && isAsLeft(files))) return
     clearTimeout(this.#timer)
     this.#isFolding = true
@@ -182,10 +183,10 @@ export class FileAdapter implements Adapter<Rows> {
       this.#failure = undefined
       this.#retryMs = this.#pauses.firstRetryMs
     } catch (error) {
-      // Whoever has lost its table, and with that its temporary file, has nothing to try again.
+      // If another process has taken the table over, it has removed the temporary file: there is nothing to try again.
       mustOwn(files)
       const message = messageOf(error)
-      // Each attempt has another temporary file.
+      // Each attempt has a temporary file of its own, so leave its name out of the comparison.
       const failure = message.replace(/-tmp-[-0-9a-f]+/g, '')
       // Report a repeated failure once.
       if (failure !== this.#failure) {

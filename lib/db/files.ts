@@ -33,7 +33,7 @@ export function leadsTo(path: string, file: number): boolean {
   return named?.dev === dev && named.ino === ino
 }
 
-/** The end of the name of a file that is being written: a UUID, so that no two processes ever mean the same one. */
+/** The end of the name of a file that is being written. Its UUID keeps two processes from using the same file. */
 const TEMPORARY = /-(wal-)?tmp-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** A name for the file that will take the place of `path`. */
@@ -42,8 +42,8 @@ export function temporaryName(path: string): string {
 }
 
 /**
- * Removes the temporary files of a table, and nothing else. Whoever takes the lock does so before it reads: an owner
- * that was overtaken right before a rename then has nothing to rename.
+ * Removes the temporary files of a table, and nothing else. A new owner does this before it reads the table, so that a
+ * former owner that was paused right before a rename finds nothing to rename.
  */
 export function removeTemporary(path: string): void {
   for (const name of readdirSync(dirname(path))) {
@@ -53,8 +53,8 @@ export function removeTemporary(path: string): void {
 }
 
 /**
- * Throws when no table may be kept at a path.
- * @throws {StoreError} when a fold could not replace the file there, or the fold of another table would replace it
+ * Checks that a table may be kept at a path.
+ * @throws {StoreError} when a fold could not replace the file there, or another table may use the name
  */
 export function checkPlace(path: string): void {
   if (/-(wal|lock)$/.test(path) || TEMPORARY.test(path)) {
@@ -66,7 +66,7 @@ export function checkPlace(path: string): void {
   )
 }
 
-/** True if something is mounted right at a path, where the system says so. */
+/** True if something is mounted at exactly this path; always false on a system without /proc. */
 function isMounted(path: string): boolean {
   // Characters that separate fields are escaped in octal (proc(5)).
   const escaped = path.replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)

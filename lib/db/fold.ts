@@ -1,7 +1,7 @@
 /**
- * Folding the log into the table while requests are served: a new table, and then a new log with only what was written
- * since that table was begun. Until the new table's name is durable the old log stays whole, so a crash between any two
- * steps loses nothing.
+ * Folding the log into the table while requests are served: first comes a new table, then a new log with only what was
+ * appended since that table was begun. The old log stays whole until the new table's name is durable: a crash between
+ * any two steps loses nothing.
  */
 import { COPYFILE_EXCL } from 'node:constants'
 import type { BigIntStats } from 'node:fs'
@@ -15,7 +15,7 @@ import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 import { writeTable } from './table-file.ts'
 
-/** A table that this process has open, and how its file was left; no `table` where there is none yet. */
+/** An open table and its files. `table` is its file as this process left it; `undefined` if there is none yet. */
 export type Files = {
   path: string
   directory: FileHandle
@@ -53,7 +53,7 @@ export function isAsLeft({ path, table }: Files): boolean {
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
 export async function fold(files: Files, rows: Rows): Promise<void> {
-  // Otherwise a process that has lost its table would leave files behind, and take its successor's table for an edit.
+  // A process that has lost its table must end here, or it would take its successor's table for an edit.
   mustOwn(files)
   // All changes before this offset are in rows, so the new table will have them.
   const start = files.log.length
@@ -71,7 +71,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const { failures } = commits
   try {
     const table = await writeTable(temporary, rows, statFile(path) ?? files.table)
-    // The new table may have a change that was still on its way to the log. By now it is in the log, or was undone.
+    // The new table may have changes that were still on their way to the log. Wait until each is in the log or undone.
     await commits.drained()
     if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')
     mustOwn(files)
@@ -83,7 +83,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     await rename(temporary, path)
     files.table = table
   } catch (error) {
-    // To free its space, as the disk may be full.
+    // Free its space, as the disk may be full.
     await unlink(temporary).catch(() => {})
     throw error
   }
@@ -91,9 +91,9 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
 }
 
 /**
- * Gives a table that somebody else has changed a second name, so that there is a table under the first one at any
- * moment. A file of another user may not be linked (fs.protected_hardlinks), and some file systems have no links: then
- * it is copied.
+ * Gives a table that another program has changed a second name; a rename would leave none under the first for a moment.
+ * Where no link can be made, it is copied: if it belongs to another user (fs.protected_hardlinks), or the file system
+ * has no links.
  */
 async function keepEdited({ path, directory }: Files): Promise<void> {
   const edited = `${path}-edited-${new Date().toISOString().replace(/[-:.]/g, '')}`
@@ -118,6 +118,6 @@ async function replaceLog(files: Files, start: number): Promise<void> {
     files.log = await LogFile.replace(log.path, start, log.length, () => mustOwn(files))
     await directory.sync().catch((error) => exitAfter(`sync the directory of ${log.path}`, error))
   })
-  // Nobody reads it any more, so a failure to close it does not fail the fold.
+  // Nobody reads the old log any more, so a failure to close it does not fail the fold.
   await log.close().catch(() => {})
 }

@@ -1,7 +1,7 @@
 /** Group commit: the changes that come while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
-/** Characters after which a batch ends: a line of the log has to be far shorter than the longest string (512 MB). */
+/** A batch ends after this many characters: its line must be far shorter than V8's longest string (512 MB). */
 const BATCH_CHARS = 4 * 1024 * 1024
 
 /** A changed row as JSON, what takes the change back, and who waits for it. */

@@ -25,12 +25,11 @@ export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   if (line.length > 0) yield Buffer.concat(line)
 }
 
-/** The values on some lines, `undefined` for a single line that cannot be read; and how many bytes these lines have. */
+/** The values on some lines, or `undefined` for a single line that cannot be read; and the size of these lines. */
 export type Lines = { values: unknown[] | undefined; bytes: number }
 
 /**
- * The values on the lines of a block: of all lines together, as that is a third faster, or line by line if one cannot
- * be read.
+ * Parses the lines of a block: all together, which is a third faster, or one by one if any of them cannot be read.
  * @param separator what stands before each line end; the last line may lack it
  */
 export function parseBlock(block: Buffer, separator: '' | ','): Lines[] {
@@ -50,7 +49,7 @@ function parseLines(lines: Buffer, separator: '' | ','): unknown[] | undefined {
   if (lines.at(-1) !== LINE_END || !isUtf8(lines)) return
   const hasSeparator = separator !== '' && lines.at(-2) === separator.charCodeAt(0)
   const text = lines.toString('utf8', 0, lines.length - (hasSeparator ? 2 : 1))
-  // A line end is never inside a string, so it can only stand between two values.
+  // A JSON string never contains a line end, so this changes no value.
   const list = separator === '' ? text.replaceAll('\n', ',\n') : text
   try {
     const values: unknown[] = JSON.parse(`[${list}]`)

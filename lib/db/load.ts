@@ -10,7 +10,7 @@ import { readTable, type Stored, toUser } from './table-file.ts'
 /** The rows of a table with its log, and how long the readable part of the log is, in bytes. */
 export type Loaded = { rows: Rows; logLength: number }
 
-/** How many rows are put into the Maps before other work gets its turn, such as the heartbeat of the lock. */
+/** How many rows are put into the Maps before other work gets its turn, such as the lock's heartbeat. */
 const TURN_ROWS = 10_000
 
 /**
@@ -20,17 +20,17 @@ const TURN_ROWS = 10_000
  */
 export async function load(path: string): Promise<Loaded> {
   const log = await readLog(`${path}-wal`)
-  const stored: Stored = statFile(path) ? await readTable(path) : { users: [], lastId: 0, placeOf: () => path }
+  const stored: Stored = statFile(path) ? await readTable(path) : { users: [], lastId: 0, locate: () => path }
   const rows = new Rows(stored.lastId)
   for (const user of merge(stored.users, log.users)) {
     if (rows.all.length % TURN_ROWS === 0) await turn()
     const isTwin = rows.all.at(-1)?.id === user.id
     if (!isTwin && rows.add(user)) continue
     const line = isTwin ? undefined : log.lines.get(user.id)
-    const inTable = () => stored.placeOf(stored.users.findLastIndex(({ id }) => id === user.id))
-    const place = line === undefined ? inTable() : `${path}-wal, line ${line}`
+    const inTable = () => stored.locate(stored.users.findLastIndex(({ id }) => id === user.id))
+    const location = line === undefined ? inTable() : `${path}-wal, line ${line}`
     const value = isTwin ? `id ${user.id}` : `email ${user.email}`
-    throw new StoreError(`${place}: a second row with ${value}; delete one of them`)
+    throw new StoreError(`${location}: a second row with ${value}; delete one of them`)
   }
   return { rows, logLength: log.length }
 }
@@ -64,10 +64,10 @@ async function readLog(path: string): Promise<Log> {
         continue
       }
       for (const batch of values) {
-        const place = `${path}, line ${++line}`
-        if (!Array.isArray(batch)) throw new StoreError(`${place}: a batch must be a list of rows`)
+        const location = `${path}, line ${++line}`
+        if (!Array.isArray(batch)) throw new StoreError(`${location}: a batch must be a list of rows`)
         for (const row of batch) {
-          const user = toUser(row, () => place)
+          const user = toUser(row, () => location)
           log.users.set(user.id, user)
           log.lines.set(user.id, line)
         }

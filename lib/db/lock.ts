@@ -12,10 +12,10 @@ const HEARTBEAT_MS = STALE_MS / 4
  * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
  *
  * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner whose claim
- * follows those of dead processes removes the file and starts over with a new one. So nobody owns a file that another
- * process has owned, and an owner that was stopped for long finds another file under the name, or none. What remains: a
- * process that stops for ten seconds within the microseconds between a check and the next step may remove the lock of
- * its successor, which notices at its next `check`.
+ * follows those of dead processes removes the file and starts over with a new one. So each owner has a lock file of its
+ * own, and one that was paused for long finds another file under the name, or none. One window remains: a process that
+ * is paused for ten seconds between a check and the removal right after it may remove its successor's lock, which the
+ * successor notices at its next `check`.
  */
 export class Lock {
   readonly #path: string
@@ -30,7 +30,7 @@ export class Lock {
     this.#id = id
     this.#heartbeat = setInterval(() => {
       try {
-        // For processes in other places, this shows that the owner is alive.
+        // This shows processes in other places that the owner is alive.
         futimesSync(file, new Date(), new Date())
         this.check()
       } catch (error) {
@@ -65,7 +65,7 @@ export class Lock {
     )
   }
 
-  /** Gives the lock back. May be called again, and never removes the lock of another. */
+  /** Gives the lock back. May be called again, and never removes another owner's lock. */
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
@@ -73,16 +73,13 @@ export class Lock {
     try {
       if (this.#isMine()) rmSync(this.#path, { force: true })
     } catch {
-      // In a directory that has become read-only the file stays.
+      // The file stays, for example in a directory that has become read-only.
       withdraw(this.#file, this.#id)
     }
     closeSync(this.#file)
   }
 
-  /**
-   * True if the name leads to the owner's file, and the owner's claim is still in it: a file that somebody has emptied
-   * may have another one by now.
-   */
+  /** True if the name leads to this file, and the claim is in it: a file that was emptied may have another's by now. */
   #isMine(): boolean {
     return leadsTo(this.#path, this.#file) && readAll(this.#file).includes(this.#id)
   }
@@ -92,15 +89,15 @@ export class Lock {
 type Won = { file: number; id: string }
 
 /**
- * Adds a claim of this process to the lock file. Returns `undefined` if the file had claims of dead processes and was
- * removed, by this process or another: then the next election decides.
- * @throws {StoreError} when somebody alive came first
+ * Adds a claim of this thread to the lock file. Returns `undefined` if the file was removed, by this process because it
+ * had claims of dead ones, or by another process: then hold another election.
+ * @throws {StoreError} when a claimant that is alive came first
  */
 function elect(path: string): Won | undefined {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
-    // Read the claims before the time: a claim added in between updates the time. This process adds its own after both.
+    // Read the claims before the file's time, which a claim in between renews. This process adds its own after both.
     const claims = readClaims(file)
     const { mtimeMs } = fstatSync(file)
     const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))
@@ -119,14 +116,14 @@ function elect(path: string): Won | undefined {
     closeSync(file)
     return undefined
   } catch (error) {
-    // Otherwise this claim would win when the owner ends, or pass for an owner that does not exist.
+    // Left in the file, this claim would win when the owner ends, or pass for that of an owner.
     if (mine !== undefined) withdraw(file, mine.id)
     closeSync(file)
     throw error
   }
 }
 
-/** A line of the lock file: a claim, or that one was withdrawn. */
+/** A line of the lock file: a claim, or the id of one that was withdrawn. */
 type Line = Claim & { withdrawn: string }
 
 /**

@@ -1,4 +1,4 @@
-/** The log `users.json-wal`: one batch of changed rows per line, appended and synced before anybody is told. */
+/** The log `users.json-wal`: one batch of changed rows per line, appended and synced before its callers are told. */
 import { createReadStream, unlinkSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { messageOf } from '../errors.ts'
@@ -22,8 +22,8 @@ export class LogFile {
 
   /**
    * Replaces the log at a path with a new one, which begins with the bytes of the older one from `start` to `end`. The
-   * new one takes over the name when it is complete, so that whoever still has the older one open writes to a file that
-   * nobody reads any more. Durable when the directory is synced.
+   * new one takes over the name when it is complete, so that a process that still has the older one open writes to a
+   * file that nobody reads any more. The caller has to sync the directory.
    * @param check throws unless the log may be replaced now
    */
   static async replace(path: string, start: number, end: number, check: () => void): Promise<LogFile> {
@@ -74,9 +74,7 @@ export class LogFile {
     this.length += bytes.length
   }
 
-  /**
-   * Removes what a failed write has left behind the durable part. Without the sync it could be back after a power cut.
-   */
+  /** Cuts off what a failed write has left after the durable part. Without a sync, a power cut could bring it back. */
   async cutBack(): Promise<void> {
     if (!this.#isTorn) return
     await this.#file.truncate(this.length)
@@ -85,8 +83,8 @@ export class LogFile {
   }
 
   /**
-   * Deletes the log. Synchronous, because the caller has just checked that the name still leads to it. An empty log
-   * that cannot be deleted does no harm.
+   * Deletes the log; an empty one that cannot be deleted does no harm. It is synchronous, so that nothing else runs
+   * between this and the caller's check that the name still leads to this log.
    */
   remove(): void {
     try {

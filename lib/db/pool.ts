@@ -9,15 +9,14 @@ export const LIMITS = {
   connectMs: 10_000,
   /** The database cancels a statement after this. */
   statementMs: 3000,
-  /** Then the connection counts as hung and is dropped. */
+  /** A connection on which a statement has no answer after this counts as hung and is dropped. */
   hangMs: 4000,
   /** To wait for the lock on a table that has to be completed. */
   lockMs: 10_000,
 }
 
 /**
- * A URL for pg, changed so that it means what libpq takes it for. `?max=` is the number of connections, 10 if there is
- * none.
+ * A URL for pg, changed so that pg understands it as libpq would. `?max=` is the number of connections, 10 by default.
  * @throws {ValueError} when it is not a URL, or asks for what pg cannot do
  */
 export function readUrl(text: string): { url: URL; max: number } {
@@ -27,7 +26,8 @@ export function readUrl(text: string): { url: URL; max: number } {
     // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
-  // URL wants a host after a user, which libpq does not.
+  // `URL` requires a host after a user; libpq does not. What it cannot parse becomes a URL with two hosts, which are
+  // refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
   const url = new URL(URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url
@@ -37,7 +37,7 @@ export function readUrl(text: string): { url: URL; max: number } {
   }
   settings.set('uselibpqcompat', 'true')
   if (settings.get('sslmode') === 'allow') settings.set('sslmode', 'prefer')
-  // The certificates that node trusts are pg's default.
+  // Without sslrootcert, pg uses the certificates that node trusts.
   if (settings.get('sslrootcert') === 'system') {
     settings.delete('sslrootcert')
     settings.set('sslmode', 'verify-full')
@@ -62,11 +62,11 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
     statement_timeout: limits.statementMs,
     query_timeout: limits.hangMs,
     types: {
-      // Unix seconds and counts, which the type 20 (bigint) is for here, are exact as numbers.
+      // Type 20 is bigint: here Unix seconds and counts, which a number holds exactly.
       getTypeParser: (type, format) => (Number(type) === 20 ? Number : types.getTypeParser(type, format)),
     },
   })
-  // A connection that fails while nobody uses it is replaced; one that fails in use also rejects what was asked.
+  // These errors need no handling: an idle connection that fails is replaced, and one in use also rejects its query.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool
@@ -75,9 +75,9 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
 type Task<T> = (client: PoolClient) => Promise<T>
 
 /**
- * Does a task on one connection. If it fails the connection is closed: the database may be busy with what was asked, or
- * read-only. Where the database gave the task up for the sake of another (serialization_failure, deadlock_detected) it
- * is done again, in a transaction that waits for the other; every statement here is written for that.
+ * Runs a task on one connection. If it fails, the connection is closed, as the database may still be busy with it, or
+ * read-only. If it failed because of another client's transaction (serialization_failure, deadlock_detected), it runs
+ * again, in a transaction that waits for the other; every statement here is written for that.
  */
 export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, tries = 5): Promise<T> {
   const client = await pool.connect()
@@ -94,30 +94,28 @@ export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, t
   return use(pool, task, true, tries - 1)
 }
 
-/** Does a task in a transaction. If it fails its connection is closed, and so nothing is changed. */
+/** Runs a task in a transaction. If it fails, its connection is closed, and so nothing is changed. */
 export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
   return use(pool, task, true)
 }
 
 /**
  * Runs a statement that commits.
- * @throws {Error} says so when the answer is lost, so that nobody knows whether the change was made
+ * @throws {Error} that says so if the answer was lost and the change may have been made
  */
 export async function commit<Row extends object>(client: PoolClient, text: string, values: unknown[]): Promise<Row[]> {
   try {
     return (await client.query<Row>(text, values)).rows
   } catch (error) {
-    // The database refused (and is not just shutting down or losing the connection): nothing was changed.
+    // An error with a severity is the database's refusal: nothing was changed. That is not certain while the database
+    // shuts down (57P), or after a failure of the connection (08).
     const { severity, code } = Object(error)
     if (severity !== undefined && !/^(08|57P)/.test(code)) throw error
     throw new Error(`${messageOf(error)}; the change may have been made`)
   }
 }
 
-/**
- * An error's message, with what to do; where a host name has several addresses and none could be reached, that of the
- * first.
- */
+/** An error's message, with what to do. If none of a host's addresses could be reached, it is that of the first. */
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')

@@ -32,9 +32,9 @@ export class Postgres implements Engine {
     return async () => new Postgres(await open())
   }
 
-  /** Closes the connections when what runs on them, or waits for them, has ended. */
+  /** Closes the connections after everything that uses one, or waits for one, has ended. */
   async close(): Promise<void> {
-    // Ending the pool would abandon those who wait for a connection.
+    // Ending the pool would abandon the calls that wait for a connection.
     while (this.#pool.waitingCount > 0) await delay(10)
     await this.#pool.end()
   }
@@ -43,7 +43,7 @@ export class Postgres implements Engine {
   check(): Promise<void> {
     return this.#use(async (client) => {
       const { rows } = await client.query<{ value: string }>(`select current_setting('transaction_read_only') as value`)
-      // Thrown here, so that the connection is closed: the next one may be to a server that can write.
+      // Thrown inside the task, so that `use` closes the connection: the next may lead to a server that can write.
       if (rows[0]?.value !== 'off') throw new StoreError('the database is read-only')
     })
   }
@@ -55,8 +55,8 @@ export class Postgres implements Engine {
   }
 
   /**
-   * Adds a row. It looks for the email first, as a refused INSERT uses up an id; of two that race, the unique index
-   * decides.
+   * Adds a row. It looks for the email first, because a refused INSERT uses up an id. If two calls race, the unique
+   * index decides.
    */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const text = `insert into ${TABLE} (email, hashed_password) select $1, $2
@@ -115,15 +115,15 @@ export class Postgres implements Engine {
   }
 
   /**
-   * Does a task on one connection. Throws `EmailTaken` when another user has the email that it sets, and `StoreError`
-   * when the database is away, refuses, or does not answer in time.
+   * Runs a task on one connection. Throws `EmailTaken` when another user has the email that it sets, and `StoreError`
+   * when the database cannot be reached, refuses, or does not answer in time.
    */
   async #use<T>(task: (client: PoolClient) => Promise<T>, email?: string): Promise<T> {
     try {
       return await use(this.#pool, task)
     } catch (error) {
       if (error instanceof StoreError) throw error
-      // A unique index of emails, ours or the original's: the detail begins with what the index is on.
+      // The detail begins with what the index is on: this is any unique index on emails, ours or an older one.
       const isTaken = hasCode(error, '23505') && /^[^=]*email/.test(Object(error).detail)
       if (isTaken && email !== undefined) throw new EmailTaken(email)
       throw new StoreError(`the database: ${explain(error)}`)
@@ -164,16 +164,13 @@ function allOf(attributes: Attributes, values: unknown[]): string {
   return conditions.join(' and ')
 }
 
-/** A name that may stand in a statement: a column's. Any other would run as SQL. */
+/** Returns the name of a column, and throws for any other text, which would run as SQL. */
 function column(name: string): ColumnName {
   if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
   return name
 }
 
-/**
- * The cast of a parameter: without one, an id over 2^31 would be an error, and an integer in a SELECT would become
- * text.
- */
+/** A parameter's cast. Without it an id over 2^31 would be an error, and an integer in a SELECT would become text. */
 function castOf(name: ColumnName): string {
   return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }

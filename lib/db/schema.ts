@@ -1,16 +1,16 @@
-/** The table in PostgreSQL: made from the columns in user.ts, and completed where it is the Python original's. */
+/** The table in PostgreSQL: created from the columns in user.ts, or completed if it is the Python original's. */
 import type { Pool, PoolClient } from 'pg'
 import { COLUMN_NAMES, COLUMNS, type ColumnName, isColumn, MAX_CHARS, TABLE } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 import { hasCode, type LIMITS, transaction } from './pool.ts'
 
-/** An email as `emailKey` has it: with the collation C, lower() changes ASCII letters only. */
+/** `emailKey` in SQL: with the collation C, lower() changes ASCII letters only. */
 export const EMAIL_KEY = 'lower(email COLLATE "C")'
 
 /**
- * The indexes, written as the database shows them, each under a name that it chooses. The unique one decides which user
- * gets an email.
+ * The indexes, written as `findMissing` reads them from the database, which chooses their names. The unique one decides
+ * which user gets an email.
  */
 const INDEXES = [
   `unique index on ${TABLE} (${EMAIL_KEY})`,
@@ -33,9 +33,9 @@ function define(name: ColumnName): string {
 }
 
 /**
- * Makes the table unless it is there; to one that the Python original made, it adds what is missing. It looks first: on
- * a complete table no right to change it is needed, and one that another program made stays as it is.
- * @throws {StoreError} says what is in the way, and what to do
+ * Creates the table, or adds what is missing to one that the Python original made. It looks first: a complete table can
+ * be used without the right to alter it, and one that another program made stays as it is.
+ * @throws {StoreError} that says what is in the way, and what to do
  */
 export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {
   await refuseIf(pool, IS_NOT_UTF8)
@@ -56,7 +56,7 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
   await refuseIf(pool, LACKS_RIGHTS)
 }
 
-/** Runs what is missing. One process does it, as IF NOT EXISTS fails where two of them meet; the others wait. */
+/** Runs the missing statements, one process at a time: IF NOT EXISTS can fail where two run it simultaneously. */
 async function complete(client: PoolClient, lockMs: number): Promise<void> {
   await client.query('set local statement_timeout = 0')
   await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
@@ -65,7 +65,7 @@ async function complete(client: PoolClient, lockMs: number): Promise<void> {
 }
 
 /**
- * The statements that the table lacks.
+ * The statements that would complete the table, or create it.
  * @throws {StoreError} when another program made the table
  */
 async function findMissing(client: Pool | PoolClient): Promise<string[]> {
@@ -93,7 +93,7 @@ async function findMissing(client: Pool | PoolClient): Promise<string[]> {
   return [...statements, ...lacking.map((index) => `create ${index}`)]
 }
 
-/** Why a table is not one that the Python original or this service made. */
+/** Why a table cannot be one that the Python original or this service made; `undefined` if it can be. */
 function findForeign(columns: Found[]): string | undefined {
   if (columns.length === 0) return undefined
   if (columns.some(({ isTable }) => !isTable)) return 'it is not a table'

@@ -1,7 +1,6 @@
 /**
- * Reading and writing `users.json`. The layout that is written has one row per line, so that grep, diff and jq work on
- * it, and is read in blocks of lines; any other goes through JSON.parse as a whole, and may be as long as V8's longest
- * string.
+ * Reading and writing `users.json`. It is written with one row per line, so that grep, diff and jq work on it. That
+ * layout is read in blocks of lines; any other goes through JSON.parse as a whole, up to V8's longest string.
  */
 import { isUtf8 } from 'node:buffer'
 import { type BigIntStats, readFileSync } from 'node:fs'
@@ -12,11 +11,11 @@ import { StoreError } from './engine.ts'
 import { parseBlock, readBlocks } from './lines.ts'
 import type { Rows } from './rows.ts'
 
-/** The first line of the layout that is written. */
+/** The first line that is written. */
 const HEAD = `{"${TABLE}":[\n`
-/** Its last line. `last_id` is in it, not in the first, because users may be added while the table is written. */
+/** The last line. `last_id` is in it, not in the first, because users may be added while the table is written. */
 const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,16}))?\}\n$/
-/** Bytes that hold the last line. */
+/** The last line has fewer bytes than this. */
 const TAIL_BYTES = 64
 
 const COMMA = 44
@@ -25,24 +24,24 @@ const COMMA = 44
 const SLICE_MS = 2
 
 /**
- * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and where
- * a row stands, for people.
+ * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and the
+ * location of a row (file and line, or file and number of the row), for messages.
  */
-export type Stored = { users: User[]; lastId: number; placeOf: (index: number) => string }
+export type Stored = { users: User[]; lastId: number; locate: (index: number) => string }
 
 /**
  * Reads a table, whatever its layout.
  * @throws {StoreError} when it is damaged; names the line or the number of the row
  */
 export async function readTable(path: string): Promise<Stored> {
-  const stored: Stored = { users: [], lastId: 0, placeOf: (index) => `${path}, line ${index + 2}` }
+  const stored: Stored = { users: [], lastId: 0, locate: (index) => `${path}, line ${index + 2}` }
   const unreadable = await readLines(path, stored)
   return unreadable === undefined ? stored : readWhole(path, unreadable)
 }
 
-/** Reads the layout that is written; returns the place of the first line that does not fit it, if there is one. */
+/** Reads the layout of `writeTable`. Returns the location of the first line that does not fit it, if there is one. */
 async function readLines(path: string, stored: Stored): Promise<string | undefined> {
-  const { users, placeOf } = stored
+  const { users, locate } = stored
   let isFirst = true
   let isOver = false
   let hasComma: boolean | undefined
@@ -50,7 +49,7 @@ async function readLines(path: string, stored: Stored): Promise<string | undefin
     if (isFirst && block.toString('latin1', 0, HEAD.length) !== HEAD) return path
     if (isFirst) block = block.subarray(HEAD.length)
     isFirst = false
-    if (isOver) return placeOf(users.length)
+    if (isOver) return locate(users.length)
     const tail = TAIL.exec(block.toString('latin1', Math.max(0, block.length - TAIL_BYTES)))
     if (tail !== null) {
       isOver = true
@@ -60,60 +59,60 @@ async function readLines(path: string, stored: Stored): Promise<string | undefin
     let end = 0
     for (const { values, bytes } of parseBlock(block, ',')) {
       // Every row but the last one has a comma after it.
-      if (hasComma === false) return placeOf(users.length - 1)
-      if (values === undefined) return placeOf(users.length)
-      for (const row of values) users.push(toUser(row, () => placeOf(users.length)))
+      if (hasComma === false) return locate(users.length - 1)
+      if (values === undefined) return locate(users.length)
+      for (const row of values) users.push(toUser(row, () => locate(users.length)))
       end += bytes
       hasComma = block[end - 2] === COMMA
     }
   }
-  return isOver && hasComma !== true ? undefined : placeOf(users.length)
+  return isOver && hasComma !== true ? undefined : locate(users.length)
 }
 
-/** The table in any layout; `place` is where it differs from the one that is written. */
-function readWhole(path: string, place: string): Stored {
-  const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(parseWhole(path, place))
+/** Reads any layout. `location` is where it departs from that of `writeTable`. */
+function readWhole(path: string, location: string): Stored {
+  const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(parseWhole(path, location))
   if (!Array.isArray(rows) || Object.keys(others).length > 0) {
     throw new StoreError(`${path}: expected {"${TABLE}":[…]}, a list of rows, and no other key but "last_id"`)
   }
   if (typeof lastId !== 'number' || !Number.isSafeInteger(lastId) || lastId < 0) {
     throw new StoreError(`${path}: last_id must be the highest id that was ever given, or missing`)
   }
-  const placeOf = (index: number) => `${path}, row ${index + 1}`
-  return { users: rows.map((row, i) => toUser(row, () => placeOf(i))), lastId, placeOf }
+  const locate = (index: number) => `${path}, row ${index + 1}`
+  return { users: rows.map((row, i) => toUser(row, () => locate(i))), lastId, locate }
 }
 
-function parseWhole(path: string, place: string): unknown {
+function parseWhole(path: string, location: string): unknown {
   try {
     const bytes = readFileSync(path)
     if (bytes.length === 0) throw new StoreError(`${path} is empty; delete it to begin without users`)
     if (!isUtf8(bytes)) {
-      throw new StoreError(`${place}: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it`)
+      throw new StoreError(`${location}: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it`)
     }
     // The byte order mark that Windows programs write (RFC 8259, section 8.1).
     return JSON.parse(bytes.toString().replace(/^\ufeff/, ''))
   } catch (error) {
     if (error instanceof StoreError) throw error
-    // Without the excerpt, which may be part of a hash, and on one line even if a line end is the unexpected token.
+    // Leave out the excerpt, which may be part of a hash, and write a line end that is the unexpected token as \n.
     const reason = messageOf(error)
       .replace(/, (\.{3})?".*/s, '')
       .replace('\n', '\\n')
-    throw new StoreError(`${place}: not readable${error instanceof SyntaxError ? ' as JSON' : ''}: ${reason}`)
+    throw new StoreError(`${location}: not readable${error instanceof SyntaxError ? ' as JSON' : ''}: ${reason}`)
   }
 }
 
-/** A row of a file as a user. An error says where the row stands. */
-export function toUser(row: unknown, placeOf: () => string): User {
+/** A row of a file as a user. An error names the location of the row. */
+export function toUser(row: unknown, locate: () => string): User {
   try {
     return new User(row)
   } catch (error) {
-    throw new StoreError(`${placeOf()}: ${messageOf(error)}`)
+    throw new StoreError(`${locate()}: ${messageOf(error)}`)
   }
 }
 
 /**
  * Writes a table to a new file, in slices between which requests are served, and syncs it. Owner, group and mode are
- * those of the table that it will replace, as far as this process may set them; a table that replaces none is private.
+ * those of the table that it will replace, as far as this process may set them; if there is none, the mode is 0600.
  */
 export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
@@ -138,7 +137,7 @@ export async function writeTable(path: string, rows: Rows, like?: BigIntStats): 
   }
 }
 
-/** Gives a file the owner, group and mode of another. Only root may give a file away; anybody else keeps it. */
+/** Gives a file the mode of another, and its owner and group if this process may (only root may change an owner). */
 async function copyAccess(file: FileHandle, { uid, gid, mode }: BigIntStats): Promise<void> {
   try {
     await file.chown(Number(uid), Number(gid))

@@ -82,7 +82,7 @@ export class Table implements Engine {
   }
 }
 
-/** A copy for the caller to keep. The row has been checked when it came in. */
+/** A copy for the caller to keep. It skips the constructor's checks, which the row has passed already. */
 function copyOf(user: User): User {
   const copy: User = Object.create(User.prototype)
   return Object.assign(copy, user)

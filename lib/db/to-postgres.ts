@@ -28,9 +28,7 @@ export async function moveUsers(path: string, url: string): Promise<number> {
   }
 }
 
-/**
- * Adds rows as they are to the table, if it is empty; the next id is above the last one that either of them has given.
- */
+/** Adds rows unchanged to the table, if it is empty. Its next id will be above all that it or the file ever gave. */
 async function fill(client: PoolClient, users: User[], lastId: number): Promise<void> {
   const { rowCount } = await client.query(`select from ${TABLE} limit 1`)
   if (rowCount !== 0) throw new StoreError('the database has users already; nothing was changed')

@@ -6,9 +6,9 @@ import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** This many lines are written without waiting for more. */
+/** This many lines are written without waiting for others. */
 const FLUSH_LINES = 512
-/** While more characters wait for the reader of stdout, lines are dropped. */
+/** While more characters than this wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARS = 1024 * 1024
 
 /**

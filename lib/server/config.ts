@@ -59,13 +59,14 @@ export function completeConfig(given: Partial<Config>): Config {
   return checkTogether(readOptions(SERVER_OPTIONS, given))
 }
 
-/** Checks the options that depend on others; an origin and a domain are then as browsers write them. */
+/** Checks the options that depend on each other, and writes the origin and the domain as browsers do. */
 function checkTogether(config: Config): Config {
   const { cookieName, cookieSecure } = config
   const publicUrl = config.publicUrl === null ? null : new URL(config.publicUrl).origin
   const cookieDomain = config.cookieDomain === null ? null : config.cookieDomain.toLowerCase()
   const name = `COOKIE_NAME=${cookieName}`
-  // Browsers silently drop such a cookie (RFC 6265bis, section 4.1.3), in any case of the prefix.
+  // Browsers silently drop a cookie that breaks its prefix's rules; the prefix may be in upper or lower case (RFC
+  // 6265bis, section 4.1.3).
   if (/^__(?:host|secure|http)-/i.test(cookieName)) check(cookieSecure, `${name}: this prefix needs COOKIE_SECURE=1`)
   if (/^__host-/i.test(cookieName)) check(cookieDomain === null, `${name}: this prefix allows no COOKIE_DOMAIN`)
   if (publicUrl?.startsWith('https:')) check(cookieSecure, `PUBLIC_URL=${publicUrl}: https needs COOKIE_SECURE=1`)
@@ -86,14 +87,14 @@ function checkCookieName(name: string): void {
   check(name.toLowerCase() !== 'notice', 'the pages have a cookie of this name: take another')
 }
 
-/** What an origin leaves out (a path, a password) would be silently dropped. */
+/** Accepts only an origin: anything beyond it (a path, a password) would be silently dropped. */
 function checkPublicUrl(value: string): void {
   const url = URL.canParse(value) ? new URL(value) : null
   const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`
   check(isOrigin, 'expected https://HOST or https://HOST:PORT (or http://)')
 }
 
-/** Browsers take no cookie for a top-level domain, and an address has no hosts below it. */
+/** Refuses a top-level domain, for which browsers take no cookie, and an IP address, which has no hosts below it. */
 function checkDomain(value: string): void {
   const domain = value.toLowerCase()
   const isName = URL.canParse(`http://${domain}`) && new URL(`http://${domain}`).hostname === domain

@@ -52,8 +52,8 @@ export class Connection {
   }
 
   /**
-   * Lets `refuse` reply to what node's parser could not read, behind the replies that are owed; the connection ends
-   * with that.
+   * Ends the connection after node's parser has failed. `refuse` writes the reply to what could not be read, which
+   * follows the replies that are owed.
    */
   endBroken(refuse: (response: ServerResponse) => void): void {
     const last = this.#last
@@ -67,7 +67,7 @@ export class Connection {
       return
     }
     this.#afterReplies(() => {
-      // A request that has its reply already gets no second one, which would pass for that to another request.
+      // The broken request has had its reply. The client would take a second one for the reply to another request.
       if (isLastBroken) return this.#end()
       const response = new ServerResponse(new IncomingMessage(this.#socket))
       response.assignSocket(this.#socket)
@@ -77,7 +77,7 @@ export class Connection {
   }
 
   #start(response: ServerResponse, answer: Answer): void {
-    // It was found broken while it waited, and the client has been told so.
+    // While this request waited it was found broken, and `endBroken` has replied.
     if (response.headersSent) return
     const done = answer(response)
     if (done === undefined) return this.#endIfLast(response)
@@ -117,7 +117,7 @@ export class Connection {
     })
   }
 
-  /** Calls back when every reply has been sent; never, when the client disconnects before. */
+  /** Calls back when every reply has been sent; never, if the client disconnects before that. */
   #afterReplies(callback: () => void): void {
     const last = this.#last
     // A reply that has been written keeps the socket until its `finish`, one turn later.
@@ -129,8 +129,7 @@ export class Connection {
    * Gives node's parser what comes in piece by piece from now on. node stops reading from a client that does not read
    * its replies, but only after it has parsed all that it has read so far: that is up to 64 KiB, which may hold 2,400
    * requests and take 6 MB until they are answered. On node 20 fifty such clients cost 220 to 310 MB, and about 70 MB
-   * with this. Not from the start of a connection: a client that does not pipeline is read from faster by the parser
-   * itself.
+   * with this. Connections do not start this way, because node's parser reads faster on its own.
    */
   #readInPieces(): void {
     this.#isInPieces = true
@@ -149,7 +148,7 @@ export class Connection {
 
   /** Puts back what came in, and reads no more until every reply has been sent. */
   #hold(chunk: Buffer): void {
-    // In this order: a stream that flows would hand it out again immediately.
+    // Pause first: a stream that flows would emit the chunk again immediately.
     this.#socket.pause()
     this.#socket.unshift(chunk)
     if (this.#isHeld) return

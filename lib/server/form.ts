@@ -6,7 +6,7 @@ import { HttpError } from './service.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
 
-/** How many fields a body may have: each costs work, and a request needs three. */
+/** How many fields a body may have: each costs work, and no request needs more than three. */
 const MAX_FIELDS = 32
 
 /** The fields of a body, by name. */
@@ -22,7 +22,7 @@ export function field(form: Form, name: string, status: number): string {
   return value
 }
 
-/** `field` for an email. No email has a space in it, but `+` stands for one in a form. */
+/** `field` for an email. It refuses a space, which is what a `+` that was not encoded stands for in a form. */
 export function emailField(form: Form, status: number): string {
   const email = field(form, 'email', status)
   if (!email.includes(' ')) return email
@@ -46,8 +46,8 @@ export function formOf(request: IncomingMessage): Form {
 }
 
 /**
- * Reads a body of any of these types. The first value of a repeated field counts; a request without a body gives an
- * empty form.
+ * Reads a body of any of these types. The first value of a repeated form field counts, and the last of a repeated JSON
+ * name. A request without a body gives an empty form.
  */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
@@ -130,7 +130,7 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
 function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
-  // The name of a file may be in any encoding.
+  // Decoded without an error, as the name of a file may be in any encoding.
   const head = Buffer.from(part.slice(0, blank?.index), 'latin1').toString()
   const lines = head.replace(/[\r\n]{1,2}[ \t]+/g, ' ').split(/[\r\n]+/)
   const headers = new Map(
@@ -161,7 +161,7 @@ function parseJson(body: Buffer): [string, unknown][] {
   return Object.entries(value)
 }
 
-/** Bytes as text. A byte order mark at its start is left out. */
+/** Bytes as text, without a byte order mark at the start. */
 function textOf(bytes: Uint8Array, charset = 'utf-8'): string {
   try {
     return new TextDecoder(charset, { fatal: true }).decode(bytes)
@@ -180,9 +180,7 @@ export function declaresTooLarge({ headers }: IncomingMessage): boolean {
   return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES
 }
 
-/**
- * The body's bytes, up to the limit. What comes beyond it is left to node, which drops it until the request times out.
- */
+/** The body's bytes. Rejects as soon as they are too many; what follows is dropped until the request times out. */
 function readBody(request: IncomingMessage): Promise<Buffer> {
   const tooLarge = new HttpError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
   if (declaresTooLarge(request)) return Promise.reject(tooLarge)

@@ -8,7 +8,7 @@ import { HttpError } from './service.ts'
 
 /**
  * The client's address. Behind a proxy it is the right-most of `X-Forwarded-For`, the only one that the proxy itself
- * has written; where that is no address, it is the proxy's.
+ * has written; if that is not an address, the proxy's own counts.
  */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
   const list = String(headers['x-forwarded-for'])
@@ -16,17 +16,14 @@ export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingM
   return forwarded ?? plainAddress(socket.remoteAddress ?? '-')
 }
 
-/** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6). `null`: it is none. */
+/** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6); `null` if it is none. */
 function parseAddress(text: string): string | null {
   const [, bracketed, v4] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
   const address = bracketed ?? v4 ?? text
   return isIP(address) ? plainAddress(address) : null
 }
 
-/**
- * Writes an IPv4 address as such where it comes as an IPv6 one, as a socket for both shows it (RFC 4291, section
- * 2.5.5.2).
- */
+/** Turns an IPv4-mapped IPv6 address, as a socket for both shows it, into plain IPv4 (RFC 4291, section 2.5.5.2). */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }
@@ -62,14 +59,12 @@ export function cut(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)]
 }
 
-/** A text with nothing in it that could break a line of the log. */
+/** A text with `?` for each character that could break a line of the log. */
 export function printable(text: string): string {
   return text.replace(/["\\]|[^ -~]/g, '?')
 }
 
-/**
- * The path of a request target (RFC 9112, section 3.2), without its query, and without slashes at the end or repeated.
- */
+/** The path of a request target (RFC 9112, section 3.2), without query, repeated slashes, or a slash at the end. */
 export function pathOf(target: string): string {
   const path = cut(target.startsWith('/') ? target : target.replace(/^https?:\/\/[^/?]*/i, ''), '?')[0]
   return path.replace(/\/(?=\/|$)/g, '') || '/'
@@ -78,16 +73,16 @@ export function pathOf(target: string): string {
 /** The refusal of a request from another site; the front door explains it where plain http is the reason. */
 export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are refused')
 
-/** Configurations whose operator has been told. */
+/** Configurations whose operator has been told to set PUBLIC_URL. */
 const told = new WeakSet<Config>()
 
 /**
  * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in
  * `Sec-Fetch-Site` or `Origin`, and both are judged as Go's http.CrossOriginProtection does. It fails open on purpose:
- * a client that sends neither, such as curl, is not a browser; for old browsers there is SameSite=Lax behind it.
+ * a client that sends neither is not a browser, or is an old one, for which the cookie's SameSite=Lax has to do.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
-  // These promise to change nothing (RFC 9110, section 9.2.1).
+  // Safe methods, which promise to change nothing (RFC 9110, section 9.2.1).
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') return
   const { 'sec-fetch-site': site, origin, host = '' } = headers
   if (site === 'same-origin' || site === 'none') return

@@ -16,11 +16,11 @@ const REQUEST_TIMEOUT_MS = 10_000
  */
 const IDLE_TIMEOUT_MS = 130_000
 
-const LIMITS = {
+const HTTP_OPTIONS = {
   requestTimeout: REQUEST_TIMEOUT_MS,
   headersTimeout: REQUEST_TIMEOUT_MS,
   connectionsCheckingInterval: 1000,
-  // node's own answer would be the connection's last, and yet requests behind it would be carried out.
+  // node's own 400 closes the connection, but the requests behind it would still be carried out.
   requireHostHeader: false,
   // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
   highWaterMark: 16_384,
@@ -47,11 +47,11 @@ export function createHttpServer(
   replyTo: (request: IncomingMessage) => Promise<Reply> | Reply,
   replyToFailed: (error: unknown, request: IncomingMessage) => Reply = replyToError,
 ): Server {
-  const server = createServer(LIMITS)
+  const server = createServer(HTTP_OPTIONS)
   const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)
 
-  /** Writes a reply and logs it. A request that gets one, and is then found to be broken, gets no second one. */
+  /** Writes a reply and logs it. A request that is found to be broken after its reply gets no second one. */
   function write(response: ServerResponse, reply: Reply): void {
     if (response.headersSent) return
     const bytes = writeReply(response, reply)
@@ -101,7 +101,7 @@ export function createHttpServer(
     if (!declaresTooLarge(request)) response.writeContinue()
     receive(request, response)
   })
-  // As node would, but in its turn, and known to the connection.
+  // The reply that node would send, but through `Connection`, which carries out requests in order.
   server.on('checkExpectation', (request, response) => {
     Connection.of(request.socket).receive(response, () => void response.writeHead(417).end())
   })
@@ -116,7 +116,7 @@ export function createHttpServer(
 /** The reason phrases, in capitals as Flask's are: clients of the exercise compare them. */
 const REASONS = new Map(Object.entries(STATUS_CODES).map(([status, text = '']) => [Number(status), text.toUpperCase()]))
 
-/** Writes a reply, its head and body in one piece; returns the number of bytes in its body. */
+/** Writes a reply, head and body in one piece. Returns the number of body bytes that are sent. */
 function writeReply(response: ServerResponse, { status, body, headers }: Reply): number {
   const isPage = typeof body === 'string'
   const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
@@ -126,7 +126,7 @@ function writeReply(response: ServerResponse, { status, body, headers }: Reply):
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
-  // Without this check, a reply that has none would cost a tenth more CPU.
+  // Without this check, a reply without headers of its own would cost a tenth more CPU.
   if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
   response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length

@@ -17,7 +17,7 @@ export type Service = {
 /** Header fields by name, as written on the wire; only `Set-Cookie` has several values (RFC 9110, section 5.3). */
 export type ReplyHeaders = Readonly<Record<string, string | string[]>>
 
-/** The answer to a request. An object is sent as JSON, a string as an HTML page; without a body, none is sent. */
+/** The answer to a request. A body that is an object is sent as JSON, a string as an HTML page. */
 export type Reply = {
   status: number
   body?: object | string

@@ -1,4 +1,4 @@
-/** Cookies, the session that a request carries, and what an app is told of its user. */
+/** Cookies, the session that a request carries, and what an app is told about its user. */
 import type { IncomingMessage } from 'node:http'
 import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
@@ -18,11 +18,11 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
   return `${cookie(config, config.cookieName, sessionId, maxAge)}${domain}`
 }
 
-/** At most this many cookies of a name count: to try a session ID costs a search. */
+/** At most this many cookies of a name count, because each session ID costs a search. */
 const MAX_COOKIES = 8
 /**
- * A cookie with only spaces and tabs around its name: `\u2000__Host-id` has another name, under which any page can set
- * one.
+ * A cookie, without the spaces and tabs around its name. Other white space is part of the name: browsers let any app
+ * below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
  */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
@@ -71,10 +71,7 @@ export function noSession(config: Config, request: IncomingMessage): HttpError {
   )
 }
 
-/**
- * The headers that tell an app who is logged in. Percent-encoded where a header cannot hold it: an email may be
- * Unicode.
- */
+/** The headers that tell an app who is logged in; the email is percent-encoded where a header cannot hold it. */
 export function identityOf({ id, email }: User): ReplyHeaders {
   return { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }
 }

@@ -25,7 +25,7 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
 }
 
-/** The users and their store, who gets reset tokens, and the users who cannot log in, if there are any: a line each. */
+/** A line each: how many users are in which store, who gets reset tokens, and how many users cannot log in, if any. */
 export function summary(databaseUrl: string, { resetWebhook }: Config, users: number, foreignHashes: number): string {
   const tokens = resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   const foreign = `\nUsers whose hash is not bcrypt's, who cannot log in before they reset their password: ${foreignHashes}`
@@ -36,7 +36,7 @@ Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
 /** Characters that may wait for a reader of stderr; lines beyond them are dropped. */
 const MAX_UNREAD_CHARS = 1024 * 1024
 
-/** From now on puts the time before each line that `console.error` prints, in whatever module. */
+/** Makes `console.error`, in every module, begin what it prints with the time. */
 export function stampErrors(): void {
   const print = console.error
   console.error = (...parts) => {

@@ -5,36 +5,36 @@ import type { Auth, User } from '../../auth.ts'
 import { isTooLong } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 
-/** How long things may take, in milliseconds. */
-export const LIMITS = {
-  /** A mail is made and sent at a random moment of this time after the answer. */
+/** When mails are sent and tried again, in milliseconds. */
+export const TIMING = {
+  /** An email is looked up, and its mail sent, after a random delay of up to this. */
   spreadMs: 1000,
-  /** The receiver's answer. */
+  /** How long the receiver may take to answer. */
   timeoutMs: 5000,
-  /** From the first failure to the next try; the pause doubles each time. */
+  /** The pause after the first failure; it doubles each time. */
   pauseMs: 500,
 }
 const MAX_TRIES = 4
 /** How many mails are sent simultaneously; those of other users wait. */
 const MAX_SENDING = 100
 /**
- * How many emails may wait for their lookup, which each does for half a second on average: enough for 60,000 requests a
- * second, more than a server takes. 50 MB if all are as long as they may be.
+ * How many emails may wait for their lookup. Each waits for half a second on average, so this is enough for 60,000
+ * requests a second, more than a server takes. The longest emails would fill 50 MB.
  */
 const MAX_ASKED = 30_000
 /** How many mails may wait: some megabytes. */
 const MAX_DUE = 10_000
 
 /**
- * Sends reset tokens to the operator's mailer, in the background. Until a request has been answered nothing is done
- * that depends on whether its email is known, so the time of an answer tells nothing. An email waits for its lookup
- * once, however often it is asked for, and only known users' mails are queued after that: so requests for other emails
- * hold up nobody's mail.
+ * Sends reset tokens to the operator's mailer, in the background. Before the answer to a request, nothing depends on
+ * whether its email is known, so the time of the answer tells nothing. An email that is asked for many times waits for
+ * its lookup only once, and a mail is queued only if the lookup finds a user. So requests for unknown emails delay
+ * nobody's mail.
  */
 export class Webhook {
   readonly #auth: Auth
   readonly #url: URL
-  readonly #limits: typeof LIMITS
+  readonly #timing: typeof TIMING
   readonly #headers: Record<string, string> = { 'Content-Type': 'application/json' }
   /** The emails that wait for their lookup. */
   readonly #asked = new Set<string>()
@@ -45,10 +45,10 @@ export class Webhook {
   readonly #work = new Set<Promise<void>>()
 
   /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
-  constructor(auth: Auth, url: string, limits = LIMITS) {
+  constructor(auth: Auth, url: string, timing = TIMING) {
     this.#auth = auth
     this.#url = new URL(url)
-    this.#limits = limits
+    this.#timing = timing
     const { username, password } = this.#url
     if (username === '' && password === '') return
     const credentials = Buffer.from(`${unescape(username)}:${unescape(password)}`).toString('base64')
@@ -76,7 +76,7 @@ export class Webhook {
 
   async #ask(email: string): Promise<void> {
     this.#asked.add(email)
-    await delay(Math.random() * this.#limits.spreadMs)
+    await delay(Math.random() * this.#timing.spreadMs)
     const user = await this.#auth.findUser(email).finally(() => this.#asked.delete(email))
     if (user === null) return
     if (this.#due.size >= MAX_DUE) return warn(`dropped a mail, as ${MAX_DUE} are waiting already`)
@@ -104,13 +104,13 @@ export class Webhook {
       if (reason === null) return
       if (tries === MAX_TRIES) throw new Error(`gave up after ${tries} tries: ${reason}`)
       warn(`try ${tries} of ${MAX_TRIES} failed: ${reason}`)
-      await delay(this.#limits.pauseMs * 2 ** (tries - 1))
+      await delay(this.#timing.pauseMs * 2 ** (tries - 1))
     }
   }
 
   /** Sends a body once. Returns why it was not received, or `null`. */
   async #post(body: string): Promise<string | null> {
-    const signal = AbortSignal.timeout(this.#limits.timeoutMs)
+    const signal = AbortSignal.timeout(this.#timing.timeoutMs)
     const response = await fetch(this.#url, {
       method: 'POST',
       headers: this.#headers,
@@ -118,7 +118,7 @@ export class Webhook {
       signal,
       redirect: 'manual',
     })
-    // Otherwise the connection stays open for a body that nobody reads.
+    // A body that nobody reads would keep the connection open.
     await response.body?.cancel()
     return response.ok ? null : `the receiver answered ${response.status}`
   }

@@ -42,10 +42,7 @@ const NEEDS_HTTPS = new HttpError(
   'over http your browser does not keep the cookie of a login: open this page with https',
 )
 
-/**
- * The front door's requests, and what to reply to one that failed: a page, with its form as it was but without
- * passwords.
- */
+/** The front door's routes, and the reply to a request that failed: a page with its form as sent, without passwords. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
 /** The front door of a service. */
@@ -142,24 +139,24 @@ async function changePassword(service: Service, request: IncomingMessage): Promi
   }
 }
 
-/** `POST /forgot`: has a link sent; the page says nothing of whether the email is known. */
+/** `POST /forgot`: has a link sent; the page does not tell whether the email is known. */
 async function forgot(service: Service, request: IncomingMessage): Promise<Reply> {
   const email = field(await readForm(request), 'email', 400).trim()
   service.webhook?.send(email)
   return show(service, pages.sent, 200, { email })
 }
 
-/** `GET /reset`: where the link in the mail leads. The token is in the form that comes back, not in a cookie. */
+/** `GET /reset`: where the link in the mail leads. The token goes into a hidden field of the form, not a cookie. */
 function showReset(service: Service, request: IncomingMessage): Reply {
   const query = queryOf(request)
-  // No email has a space in it, but a mail may have the + of one as it is.
+  // A `+` that the link does not encode arrives as a space, which no email contains.
   const email = (query.get('email') ?? '').trim().replaceAll(' ', '+')
   return show(service, pages.reset, 200, { token: query.get('token') ?? '', email })
 }
 
 /**
  * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used:
- * where the password is the user's already, it is answered as the first was, and a wrong one counts as a failed login.
+ * if the password is the user's already, it is answered as the first was; a wrong one counts as a failed login.
  */
 async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)
@@ -200,7 +197,7 @@ function seeOther(location: string, cookies: string | string[] = []): Reply {
   return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
 }
 
-/** The machine of the browser itself: from there a Secure cookie is kept over http too. */
+/** The browser's own machine: from there it keeps a Secure cookie over http too. */
 const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/
 
 /** True if a form of ours comes over plain http, where a browser silently drops a Secure cookie. */
@@ -218,7 +215,7 @@ function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(cut(url, '?')[1])
 }
 
-/** The email in a form, without the space that phones put behind a word. */
+/** The email in a form, without the space that phones put after a word. */
 function emailIn(form: Form): string {
   return form.get('email')?.trim() ?? ''
 }
@@ -230,12 +227,12 @@ const NOTICES = new Map([
   ['/login logged-out', 'You are logged out.'],
 ])
 
-/** Lives for a minute. Only a form's answer sets it, so that no page of another site can bring a notice about. */
+/** A notice's cookie, for a minute. Only the reply to a form sets it, so no page of another site can cause a notice. */
 function noticeCookie(config: Config, notice: string, maxAge = 60): string {
   return cookie(config, 'notice', notice, maxAge)
 }
 
-/** Shows a page, and on it once what the form before it has done. */
+/** Shows a page; the first time after a form, it also says what that form did. */
 function showNotice(
   path: string,
   service: Service,

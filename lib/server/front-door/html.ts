@@ -30,7 +30,7 @@ const ENTITIES = new Map([
   ["'", '&#39;'],
 ])
 
-/** Fit for an element and for a quoted attribute (OWASP, Cross Site Scripting Prevention Cheat Sheet). */
+/** Escapes a text for an element or a quoted attribute (OWASP, Cross Site Scripting Prevention Cheat Sheet). */
 function escape(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES.get(character) ?? '')
 }

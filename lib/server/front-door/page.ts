@@ -7,7 +7,7 @@ import { STYLE, STYLE_SOURCE } from './style.ts'
 /** The parts of a page that depend on the request; the empty string where there is nothing to show. */
 export type State = Readonly<Record<'error' | 'notice' | 'email' | 'returnTo' | 'token', string>>
 
-/** A page: its title, which is its heading too, and what stands below that. */
+/** A page: its title, which is also its heading, and the content below that. */
 export type Page = (state: State, service: Service) => { title: string; content: Html }
 
 const NOTHING: State = { error: '', notice: '', email: '', returnTo: '', token: '' }
@@ -56,7 +56,7 @@ function frame(title: string, { error, notice, returnTo }: State, content: Html)
   // Design System, Error message), and the message again with each field that it describes.
   const alert = error && html`<p role="alert" id="error"><strong>Error:</strong> ${error}</p>\n`
   const status = notice && html`<p role="status">${notice}</p>\n`
-  // Only an app on another host has a whole address.
+  // A path, which leads to this host, has no host to show.
   const host = URL.canParse(returnTo) ? new URL(returnTo).host : ''
   const destination = host && html`<p class="quiet">to go on to <strong>${host}</strong></p>\n`
   // An empty icon, so that no browser asks for /favicon.ico.
@@ -98,6 +98,6 @@ function headersOf({ publicUrl, cookieDomain }: Config): ReplyHeaders {
     "frame-ancestors 'none'",
     "base-uri 'none'",
   ]
-  // Not no-referrer: with that a browser sends its forms with `Origin: null`, which looks like another site.
+  // With no-referrer, a browser would send its forms with `Origin: null`, which looks like another site.
   return { 'Content-Security-Policy': policy.join('; '), 'Referrer-Policy': 'same-origin' }
 }

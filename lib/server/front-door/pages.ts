@@ -50,7 +50,7 @@ ${form('/forgot', 'Send the link', email(state))}
 ${links(link('/login', 'Log in', state))}`,
 })
 
-/** After the forgot page, for known and unknown emails alike. */
+/** Follows the forgot page, for known and unknown emails alike. */
 export const sent: Page = (state, service) => ({
   title: 'Check your mail',
   content: html`<p>If <strong>${state.email}</strong> has an account here, a link to choose a new password is on its way.
@@ -76,7 +76,7 @@ back to this one and reload it: that sends what you filled in again.</p>
 `,
 })
 
-/** Where something fails, and a form would be of no use. */
+/** For a failure after which a form would be of no use. */
 export const failed: Page = () => ({
   title: 'This did not work',
   content: links(html`<a href="/account">Your account</a>`),
@@ -114,12 +114,12 @@ const ownEmail = (state: State) => html`<label for="email">Email</label>
 <input id="email" type="text" autocomplete="username" readonly value="${state.email}">
 `
 
-/** The password that somebody has. */
+/** The field for the current password. */
 const password = (label: string, state: State, isFocused: boolean) => html`<label for="password">${label}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${autofocus(isFocused)}${describedBy(state)}>
 `
 
-/** A password that is chosen now. */
+/** The field for a new password, with its rules. */
 function newPassword(name: string, label: string, state: State, { auth }: Service): Html {
   const min = auth.options.passwordMin
   const length = min > 1 ? html` minlength="${String(min)}"` : ''

@@ -6,9 +6,7 @@ const ACCOUNT = '/account'
 
 /** The longest address that a browser returns to. */
 export const MAX_ADDRESS_CHARS = 2048
-/**
- * An address whose host is longer than any (RFC 1035, section 2.3.4): with Unicode in it, parsing takes quadratic time.
- */
+/** An address with a host longer than any can be (RFC 1035, section 2.3.4), which may take quadratic time to parse. */
 const LONG_HOST = /^ *(?:[a-z][a-z\d+.-]*:[/\\]*|[/\\]{2,})[^/\\?#]{300}/i
 
 /** The service's own pages, to which no login returns. */
@@ -17,8 +15,8 @@ const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$
 const NOWHERE = 'http://rd.invalid'
 
 /**
- * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` leads away, is
- * missing, or counts as missing, being too long or not printable ASCII.
+ * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing,
+ * too long or not printable ASCII, or leads to one of the service's own pages or to a site that is not allowed.
  *
  * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects
  * and Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and

@@ -19,17 +19,14 @@ export async function verify(service: Service, request: IncomingMessage): Promis
   const body = { message: 'not logged in' }
   const original = originalOf(config, request)
   if (config.publicUrl === null || original === null || !isByPerson(request)) return { status: 401, body }
-  // A form that a person sends would be lost: the page says how to send it again.
+  // On the way to the login a form would be lost: this page says how to send it again.
   if (!/^(?:GET|HEAD)$/.test(original.method)) return show(service, pages.loggedOut, 401)
   const returnTo = withinLimit(original.url)
   const query = returnTo && `?rd=${encodeURIComponent(returnTo)}`
   return { status: original.status, body, headers: { Location: `${config.publicUrl}/login${query}` } }
 }
 
-/**
- * True for what a browser asks for when a person opens a page or sends a form: a script cannot make use of a login
- * page.
- */
+/** True if a person opens a page or sends a form in a browser: a script cannot make use of a login page. */
 function isByPerson({ headers }: IncomingMessage): boolean {
   const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script } = headers
   // A weight of 0 means "not acceptable" (RFC 9110, section 12.4.2).
@@ -50,7 +47,7 @@ function originalOf(
   if (!trustProxy) return null
   const header = (name: string) => String(headers[name] ?? '')
   const first = (name: string) => cut(header(name), ',')[0].trim()
-  // nginx takes from its subrequest 200, 401 and 403 only; its configuration turns the 401 into a redirect.
+  // nginx accepts only 2xx, 401 and 403 from /verify; its configuration turns the 401 into a redirect.
   const [url, method] = [header('x-original-url'), header('x-original-method')]
   if (url && method) return { method, url, status: 401 }
   const [protocol, host] = [first('x-forwarded-proto'), first('x-forwarded-host')]
@@ -60,8 +57,9 @@ function originalOf(
 }
 
 /**
- * An address as the login takes it: printable ASCII, of a limited length; without its query, or empty, where it is too
- * long. node reads each byte of a header as one character: those of UTF-8 are percent-encoded here.
+ * An address as the login accepts it: in printable ASCII, and of a limited length. One that is too long loses its
+ * query; if it is still too long, the result is empty. node reads each byte of a header as one character, so UTF-8 can
+ * be percent-encoded byte by byte.
  */
 function withinLimit(address: string): string {
   for (const part of [address, cut(address, '?')[0]]) {

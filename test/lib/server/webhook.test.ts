@@ -1,7 +1,7 @@
 /** Reset tokens that go to their owner, by a real receiver that is slow, refuses, and comes back. */
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
-import { LIMITS, Webhook } from '../../../lib/server/webhook.ts'
+import { TIMING, Webhook } from '../../../lib/server/webhook.ts'
 import { request } from '../../helper/http.ts'
 import { startMailer } from '../../helper/mailer.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
@@ -9,7 +9,7 @@ import { startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
 const BOB = { email: 'Bob@me.com', password: 'right' }
-const QUICK = { ...LIMITS, spreadMs: 50, pauseMs: 50 }
+const QUICK = { ...TIMING, spreadMs: 50, pauseMs: 50 }
 
 /** The lines that webhooks write to stderr while a test runs. */
 function captureErrors(t: Test): string[] {
