@@ -83,8 +83,8 @@ export class LogFile {
   }
 
   /**
-   * Deletes the log; an empty one that cannot be deleted does no harm. It is synchronous, so that nothing else runs
-   * between this and the caller's check that the name still leads to this log.
+   * Deletes the log, which is empty: one that cannot be deleted does no harm. It is synchronous, so that nothing else
+   * runs between the caller's check that the name leads to this log and the deletion.
    */
   remove(): void {
     try {

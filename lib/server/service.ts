@@ -1,4 +1,4 @@
-/** A handler's types, and the one place that turns an error into what the client is told. */
+/** The types of handlers, and the one function that decides what a client is told of an error. */
 import type { IncomingMessage } from 'node:http'
 import { type Auth, EmailTaken, InvalidInput, Overloaded, StoreError, TooManyFailures } from '../../auth.ts'
 import type { Config } from './config.ts'

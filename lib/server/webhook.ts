@@ -19,7 +19,7 @@ const MAX_TRIES = 4
 const MAX_SENDING = 100
 /**
  * How many emails may wait for their lookup. Each waits for half a second on average, so this is enough for 60,000
- * requests a second, more than a server takes. The longest emails would fill 50 MB.
+ * requests a second, more than a server takes. At the longest, they take 50 MB.
  */
 const MAX_ASKED = 30_000
 /** How many mails may wait: some megabytes. */

@@ -185,14 +185,14 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
   return showNotice('/login', service, request, page, { returnTo: address })
 }
 
-/** Sends a browser to where the login was to lead, with the new session. */
+/** Redirects a browser to where the login was to lead, with the new session's cookie. */
 function returnWith(sessionId: string | null, service: Service, request: IncomingMessage): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)
   return seeOther(returnAddress(service, request), cookie)
 }
 
-/** Sends a browser on; it gets the page there, whatever the method was (RFC 9110, section 15.4.4). */
+/** Redirects a browser, which then sends a GET, whatever the method was (RFC 9110, section 15.4.4). */
 function seeOther(location: string, cookies: string | string[] = []): Reply {
   return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
 }

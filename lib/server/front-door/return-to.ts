@@ -15,8 +15,8 @@ const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$
 const NOWHERE = 'http://rd.invalid'
 
 /**
- * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing,
- * too long or not printable ASCII, or leads to one of the service's own pages or to a site that is not allowed.
+ * The address to return to, from the field `rd`, fit for a `Location` header; `/account` if `rd` is missing, too
+ * long or not printable ASCII, or leads to one of the service's own pages or to a site that is not allowed.
  *
  * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects
  * and Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and
