@@ -1,4 +1,4 @@
-/** Attempts that would succeed against the plain exercise, each over real HTTP against the real server. */
+/** Attacks that would succeed against the plain exercise, each over real HTTP. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -40,10 +40,10 @@ t.test('whoever reads the store cannot log in with what it holds', async (t) => 
   t.match(await profile(server, session), { status: 200 })
   await closed(server)
   t.equal(printed().length, 6)
-  t.notMatch(printed().join(), new RegExp(`${session}|${token}|${BOB.password}`), 'nor with what is in the access log')
+  t.notMatch(printed().join(), new RegExp(`${session}|${token}|${BOB.password}`), 'nor with what the access log holds')
 })
 
-t.test('an expired session, an expired token, and those without an expiry', async (t) => {
+t.test('sessions and tokens that have expired, or have no expiry, are refused', async (t) => {
   const users = [now() - 1, null, now() + 100].map((expires, i) => {
     const tokens = { session_id: sha256(`session${i + 1}`), reset_token: sha256(`token${i + 1}`) }
     return row(i + 1, { ...tokens, session_expires_at: expires, reset_expires_at: expires })
@@ -65,11 +65,11 @@ t.test('an expired session, an expired token, and those without an expiry', asyn
   await closed(server)
   const { session_expires_at, reset_expires_at } = stored(path)[2] ?? {}
   const isIn = (seconds: number, time: number) => time >= before + seconds && time <= now() + seconds
-  t.ok(isIn(50, Number(session_expires_at)), 'the server itself ends it with the cookie')
+  t.ok(isIn(50, Number(session_expires_at)), 'the server ends the session when the cookie expires')
   t.ok(isIn(20, Number(reset_expires_at)))
 })
 
-t.test('the old password, sent while it is being reset', async (t) => {
+t.test('a login with the old password during a reset leaves no live session', async (t) => {
   const server = await startService(t, { BCRYPT_COST: '10' })
   await register(server, BOB)
   const token = await resetToken(server, BOB.email)
@@ -83,7 +83,7 @@ t.test('the old password, sent while it is being reset', async (t) => {
   }
 })
 
-t.test('guessing: a limit for each address, whatever else succeeds', async (t) => {
+t.test('failed logins are limited for each address, whatever else succeeds', async (t) => {
   const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
   await register(server, EVE)
@@ -97,7 +97,7 @@ t.test('guessing: a limit for each address, whatever else succeeds', async (t) =
   t.match(await profile(server, 'x'), { status: 403 }, 'only logins are refused')
 })
 
-t.test('simultaneous guesses get no more answers', async (t) => {
+t.test('simultaneous guesses get no more answers than sequential ones', async (t) => {
   const server = await startService(t, { LOGIN_FAILURES: '5' })
   await register(server, BOB)
   const guesses = [...Array.from({ length: 60 }, (_, i) => `guess${i}`), BOB.password]
@@ -106,7 +106,7 @@ t.test('simultaneous guesses get no more answers', async (t) => {
   t.equal(answers.filter(({ status }) => status === 429).length, 56)
 })
 
-t.test('guessing at one account from many addresses', async (t) => {
+t.test('failed logins are limited for each account, whatever address they come from', async (t) => {
   const server = await startService(t, { ACCOUNT_FAILURES: '3', LOGIN_FAILURES: '2', TRUST_PROXY: '1' })
   await register(server, BOB)
   const from = (address: string) => ({ 'x-forwarded-for': address })
@@ -120,12 +120,12 @@ t.test('guessing at one account from many addresses', async (t) => {
     t.ok(wait > 600 && wait <= 3600, `Retry-After: ${wait}`)
   }
   await register(server, EVE)
-  t.match(await login(server, EVE, from('2.2.2.2')), { status: 200 }, 'other accounts go on')
+  t.match(await login(server, EVE, from('2.2.2.2')), { status: 200 }, 'other accounts are not affected')
   await reset(server, BOB.email, await resetToken(server, BOB.email), 'new')
   t.match(
     await login(server, { ...BOB, password: 'new' }, from('2.2.2.2')),
     { status: 200 },
-    'a reset gives the tries back',
+    'a reset clears the failures',
   )
 })
 
@@ -143,11 +143,11 @@ t.test('one address that registers on many connections does not delay the logins
   t.match(await login(server, BOB, { 'x-forwarded-for': '2.2.2.2' }), { status: 200 })
   t.ok(registered - before < 30, `${registered - before} registrations were answered before the login`)
   await Promise.all(flood)
-  t.equal(registered, 60, 'the flood is only served later')
+  t.equal(registered, 60, 'the flood is served too, only later')
 })
 
-t.test('a flood of passwords: a bounded queue, 503 beyond it, and clients that disconnect leave it', async (t) => {
-  // A thread for one hash at a time, so that few of them fill the queue.
+t.test('a flood of passwords fills a queue, then gets 503; clients that disconnect leave it', async (t) => {
+  // One hash at a time, so that few fill the queue.
   const server = await startServer(t, { BCRYPT_COST: '13', UV_THREADPOOL_SIZE: '2' })
   const sockets = Array.from({ length: 60 }, () => connect({ port: server.port, host: '127.0.0.1' }))
   const refused = new Promise<string>((resolve) => {
@@ -157,13 +157,12 @@ t.test('a flood of passwords: a bounded queue, 503 beyond it, and clients that d
     }
   })
   t.match(await refused, /^HTTP\/1.1 503 .*Retry-After: \d+\r\n.*"too many passwords are waiting to be checked"/s)
-  t.match(await request(server.url, 'GET'), { status: 200 }, 'all else goes on')
+  t.match(await request(server.url, 'GET'), { status: 200 }, 'everything else goes on')
   for (const socket of sockets) {
     socket.destroy()
     await once(socket, 'close')
   }
-  // The server needs a few turns to see that they have disconnected. Then only the hashes that run now may be before
-  // this one.
+  // The server needs a few turns to notice the disconnects. Then only hashes that run already may come before this one.
   let answer = await login(server, BOB)
   for (let tries = 0; answer.status === 503 && tries < 10; tries++) answer = await login(server, BOB)
   t.match(answer, { status: 401 })

@@ -20,7 +20,7 @@ function newAuth(options: Partial<AuthOptions> = {}): Auth {
   return new Auth({ databaseUrl: 'memory:', bcryptCost: 4, ...options })
 }
 
-t.test('_hashPassword: salted, cost 12 by default, nothing cut', async (t) => {
+t.test('_hashPassword salts, has cost 12 by default, and refuses what bcrypt would cut off', async (t) => {
   const hashes = await Promise.all([_hashPassword('Hello Holberton'), _hashPassword('Hello Holberton')])
   for (const hash of hashes) t.match(hash, /^\$2b\$12\$.{53}$/)
   t.not(hashes[0], hashes[1])
@@ -28,7 +28,7 @@ t.test('_hashPassword: salted, cost 12 by default, nothing cut', async (t) => {
   await t.rejects(_hashPassword('x'.repeat(73), 4))
 })
 
-t.test('_generateUuid: version 4', async (t) => {
+t.test('_generateUuid returns a new UUID of version 4', async (t) => {
   t.match(_generateUuid(), UUID)
   t.not(_generateUuid(), _generateUuid())
 })
@@ -46,7 +46,7 @@ t.test('errors are told apart by class, and each is a ValueError with a message'
   }
 })
 
-t.test('registerUser and validLogin', async (t) => {
+t.test('registerUser takes an email once, and validLogin only its password', async (t) => {
   const auth = newAuth()
   const user = await auth.registerUser('Me@Me.com', 'mySecuredPwd')
   t.match(user, { id: 1, email: 'Me@Me.com', hashed_password: /^\$2b\$04\$/ })
@@ -64,7 +64,7 @@ t.test('of many simultaneous registrations one wins', async (t) => {
   for (const one of tries) if (one.status === 'rejected') t.type(one.reason, EmailTaken)
 })
 
-t.test('emails and passwords that cannot be registered', async (t) => {
+t.test('invalid emails and passwords are refused', async (t) => {
   const auth = newAuth({ passwordMin: 3 })
   for (const [email, message] of [
     ['', 'email is missing'],
@@ -109,10 +109,10 @@ t.test('a password that bcrypt would take for another is wrong', async (t) => {
   t.equal(await auth.validLogin('e@f', '\ud800'), false, 'a lone surrogate would become U+FFFD')
 })
 
-t.test('an argument of a wrong type is named', async (t) => {
+t.test('an argument of the wrong type is refused by its name', async (t) => {
   const auth = newAuth()
   await auth.registerUser('a@b', 'x')
-  /** A value as a program without types may pass it. */
+  /** A value as an untyped program may pass it. */
   const untyped = (value: unknown) => JSON.parse(JSON.stringify(value))
   const refused = (message: string) => ({ name: 'ValueError', message })
   await t.rejects(auth.registerUser(untyped(5), 'x'), refused('email must be a string'))
@@ -139,7 +139,7 @@ t.test('an argument of a wrong type is named', async (t) => {
   await t.rejects(_hashPassword('x', 3), refused('bcryptCost=3: expected an integer from 4 to 31'))
 })
 
-t.test('sessions', async (t) => {
+t.test('a new session replaces the older one, and destroySession ends it', async (t) => {
   const auth = newAuth()
   const { id } = await auth.registerUser('a@b', 'x')
   t.equal(await auth.createSession('unknown@b'), null)
@@ -154,7 +154,7 @@ t.test('sessions', async (t) => {
   t.equal(await auth.getUserFromSessionId(second), null)
 })
 
-t.test('logOut ends that session, and never one that began at the same moment', async (t) => {
+t.test('logOut ends the given session, and never one that begins at the same moment', async (t) => {
   const auth = newAuth()
   const { id } = await auth.registerUser('a@b', 'x')
   const session = await auth.createSession('a@b')
@@ -169,7 +169,7 @@ t.test('logOut ends that session, and never one that began at the same moment', 
   }
 })
 
-t.test('a token to be mailed: one a minute for each user, whatever became of the last one', async (t) => {
+t.test('a user gets at most one mailed token a minute, even if the last one was used', async (t) => {
   const now = Math.floor(Date.now() / 1000)
   const lastMails = [
     { secondsAgo: 30, ttl: 3600 },
@@ -192,11 +192,11 @@ t.test('a token to be mailed: one a minute for each user, whatever became of the
   t.strictSame(others, [])
   t.equal(await ask('a@b'), null)
   await auth.updatePassword(mailed?.resetToken ?? '', 'new')
-  t.equal(await ask('a@b'), null, 'a used one counts')
+  t.equal(await ask('a@b'), null, 'a used token counts')
   t.match(await auth.findUser('a@b'), { reset_token: null, reset_expires_at: mailed?.expiresAt })
 })
 
-t.test('reset tokens', async (t) => {
+t.test('a reset token works once, for its own user, unless a newer one has replaced it', async (t) => {
   const auth = newAuth()
   for (const email of ['a@b', 'c@d']) await auth.registerUser(email, 'old')
   const session = await auth.createSession('a@b')
@@ -215,7 +215,7 @@ t.test('reset tokens', async (t) => {
   t.equal(await auth.validLogin('a@b', 'old'), false)
 })
 
-t.test('changePassword: a new session in place of the old one, and no reset token', async (t) => {
+t.test('changePassword replaces the session and clears the reset token', async (t) => {
   const auth = newAuth({ loginFailures: 2 })
   const { id } = await auth.registerUser('a@b', 'old')
   const stolen = await auth.createSession('a@b')
@@ -230,10 +230,10 @@ t.test('changePassword: a new session in place of the old one, and no reset toke
   t.equal(await auth.validLogin('a@b', 'old'), false)
   t.equal(await auth.validLogin('a@b', 'new'), true)
   const tries = await Promise.all(['x', 'y', 'z'].map((password) => auth.changePassword(id, 'new', password)))
-  t.equal(tries.filter((one) => one !== null).length, 1, 'of several simultaneous ones one wins')
+  t.equal(tries.filter((one) => one !== null).length, 1, 'of several simultaneous changes one wins')
 })
 
-t.test('changePassword: a wrong password counts as a failed login', async (t) => {
+t.test('a wrong password counts as a failed login in changePassword, too', async (t) => {
   const auth = newAuth({ loginFailures: 2 })
   const { id } = await auth.registerUser('a@b', 'x')
   const client = { address: '1.2.3.4' }
@@ -249,20 +249,20 @@ t.test('a login at another cost rehashes the password', async (t) => {
   await slow.close()
   const quick = newAuth({ databaseUrl: `file:${path}` })
   t.equal(await quick.validLogin('a@b', 'wrong'), false)
-  t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$05\$/ }, 'not for a wrong one')
+  t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$05\$/ }, 'a wrong password does not')
   t.equal(await quick.validLogin('a@b', 'x'), true)
   t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$04\$/ })
   t.equal(await quick.validLogin('a@b', 'x'), true)
   await quick.close()
 })
 
-t.test('right passwords at the same time, just after the cost has changed', async (t) => {
+t.test('simultaneous right passwords are accepted just after the cost has changed', async (t) => {
   const users = table(row(1, { email: 'a@b', hashed_password: hashSync('x', { cost: 6 }) }))
   const path = writeStore(t, { '': users })
   for (const [bcryptCost, call] of [
     [4, (auth: Auth) => auth.logIn('a@b', 'x')],
     [5, (auth: Auth) => auth.validLogin('a@b', 'x')],
-    // Networks take turns: the password is set again while most of the logins wait, and twice at the same time.
+    // Networks take turns, so two simultaneous calls set the same password again while most of the logins wait.
     [
       5,
       (auth: Auth, i: number) =>
@@ -287,9 +287,9 @@ t.test('a password is the same however its letters were composed', async (t) => 
   t.teardown(() => auth.close())
   await auth.registerUser('new@b', nfd)
   for (const password of [nfc, nfd]) t.equal(await auth.validLogin('new@b', password), true)
-  t.equal(await auth.validLogin('0@b', nfc), false, 'a hash of the other form, as other programs make it')
+  t.equal(await auth.validLogin('0@b', nfc), false, 'a hash of the other form, as another program may have made it')
   t.equal(await auth.validLogin('0@b', nfd), true, 'as it was typed')
-  t.equal(await auth.validLogin('0@b', nfc), true, 'and rehashed by that')
+  t.equal(await auth.validLogin('0@b', nfc), true, 'which has rehashed it')
   for (const password of [nfd, nfc]) t.equal(await auth.validLogin('1@b', password), true)
   t.equal(await auth.validLogin('2@b', unchanged), true, 'too long for bcrypt in its NFC form')
   t.match(await auth.findUser('2@b'), { hashed_password: hashes[2] })

@@ -1,6 +1,6 @@
 /**
- * Real clients' requests, and the replies to them: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2,
- * wget 1.21 and Postman's runtime 7.39; PowerShell's requests are as its source writes them.
+ * Requests of real clients: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget 1.21 and Postman's
+ * runtime 7.39, and for PowerShell taken from its source code.
  */
 import t from 'tap'
 import { LAST, raw } from './helper/http.ts'
@@ -12,15 +12,13 @@ const ENCODED = 'email=bob%40me.com&password=pw'
 /** As Python's json.dumps() writes it. */
 const SPACED = '{"email": "bob@me.com", "password": "pw"}'
 
-/**
- * A client's headers in every request, a form and JSON with their own headers, and the boundary of a multipart form.
- */
+/** What a client sends: headers with every request, a form and JSON with their types, and its multipart boundary. */
 type Client = {
   headers: string[]
   form: [type: string, body: string]
   json?: [type: string, body: string]
   boundary?: string
-  /** The lines of a part before its value, if it has others than a plain Content-Disposition. */
+  /** The header lines of a part; by default a plain Content-Disposition. */
   part?(name: string): string[]
   /** Whether its DELETE has Content-Length: 0. */
   saysEmpty?: boolean
@@ -101,7 +99,7 @@ const CLIENTS: Record<string, Client> = {
   },
 }
 
-/** Sends a request as it stands, with its length; resolves with the reply, behind any 100 Continue. */
+/** Sends a request, adding Host and the body's length; resolves with the reply, without a 100 Continue before it. */
 async function send(port: number, request: string, headers: string[], body?: string): Promise<string> {
   const length = body === undefined ? [] : [`Content-Length: ${body.length}`]
   const head = [`${request} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...headers, ...length, '', ''].join('\r\n')
@@ -112,7 +110,7 @@ async function send(port: number, request: string, headers: string[], body?: str
 }
 
 for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.entries(CLIENTS)) {
-  t.test(`${name}: a form, JSON, a cookie`, async (t) => {
+  t.test(`the forms, JSON and cookies of ${name} are understood`, async (t) => {
     const { port } = await startService(t)
     const post = (path: string, [type, body]: [string, string]) => send(port, `POST ${path}`, [...headers, type], body)
     t.match(
@@ -145,7 +143,7 @@ for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.
   })
 }
 
-t.test('habits that do not work, as they do not with Flask', async (t) => {
+t.test('client habits that do not work with Flask do not work here either', async (t) => {
   const { port } = await startService(t)
   await send(port, 'POST /users', [FORM], ENCODED)
   for (const [habit, request, headers, body, reply] of [

@@ -1,7 +1,7 @@
 /**
  * The last step of `npm run coverage`: reports what the tests did not cover, and fails below the floor in package.json.
- * tap's own report at the end of a run finds everything covered whatever ran: the source maps of tsx bring an empty
- * copy of the source, which the report then takes for the source.
+ * tap's own report at the end of a run would find everything covered, whatever ran: tsx's source maps contain an empty
+ * copy of the source, which the report takes for the source.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -20,13 +20,13 @@ type Call = [method: Method, args: unknown[], result: number | string | undefine
 
 const E250 = `${'e'.repeat(245)}@b.cd`
 
-/** One after the other, on a table that is empty at first. */
+/** Calls one after the other, on a table that is empty at first. */
 const CALLS: Call[] = [
   ['countUsers', [], 0],
   ['findUserBy', [{ id: 1 }], 'NoResultFound'],
   ['addUser', ['test@test.com', 'SuperHashedPwd'], 1],
   ['addUser', ['test1@test.com', 'SuperHashedPwd'], 2],
-  // Emails: ASCII letters fold, and nothing else does.
+  // Emails are the same if they differ only in the case of ASCII letters.
   ['addUser', ['TEST@test.COM', 'x'], 'EmailTaken'],
   ['addUser', ['test@test.com', 'x'], 'EmailTaken'],
   ['findUserBy', [{ email: 'tEsT@TEST.com' }], 1],
@@ -171,7 +171,7 @@ const CALLS: Call[] = [
   ['countUsers', [/^x$/], 7],
 ]
 
-/** Several rows with one session or token, after the calls above. */
+/** Calls that give several rows one session or token, on a table of five users. */
 const SEVERAL: Call[] = [
   ['updateUser', [3, { session_id: 's', reset_token: 'r' }], undefined],
   ['updateUser', [2, { session_id: 's', reset_token: 'r' }], undefined],
@@ -193,7 +193,7 @@ const SEVERAL: Call[] = [
   ['findUserBy', [{ session_id: 's3' }], 3],
 ]
 
-/** Values that no column of a type can hold; the ids also refuse what is not positive. */
+/** Values that no column of a type can hold. */
 const BAD = {
   integer: ['1', 1.5, NaN, Infinity, 2 ** 53, -(2 ** 53), true, [1], {}, undefined, 1n],
   string: [1, NaN, true, ['x'], {}, undefined, 'nul\0', '\ud800', 'x\udfff', 'x'.repeat(251), Symbol('x')],
@@ -222,16 +222,14 @@ async function dump(db: DB): Promise<User[]> {
   return Promise.all(ids.map((id) => db.findUserBy({ id })))
 }
 
-/**
- * The columns that the calls set. Another one may come from the clock when a user is added, and differ between engines.
- */
+/** The columns that the calls set. One that you add may be set from the clock, and so differ between engines. */
 const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
 /** The columns that the calls set, in the rows of the first engine: those of the others must be the same. */
 let rows: unknown[][] | undefined
 
 for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
-  t.test(`${engine}: call by call`, options, async (t) => {
+  t.test(`${engine}: each call has the same outcome as on every engine`, options, async (t) => {
     const db = dbAt(t, await urlFor(t))
     await checkCalls(t, db, CALLS)
     const before = await dump(db)
@@ -250,13 +248,13 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     t.strictSame(await dump(db), before, 'nothing changed')
   })
 
-  t.test(`${engine}: several rows with one session: the lowest id, then the next`, options, async (t) => {
+  t.test(`${engine}: of several rows with one session, the lowest id is found, then the next`, options, async (t) => {
     const db = dbAt(t, await urlFor(t))
     for (let i = 1; i < 6; i++) await db.addUser(`${i}@x`, 'x')
     await checkCalls(t, db, SEVERAL)
   })
 
-  t.test(`${engine}: at the same time`, options, async (t) => {
+  t.test(`${engine}: of simultaneous registrations, or updates on one condition, one wins`, options, async (t) => {
     const db = dbAt(t, await urlFor(t))
     const added = await Promise.all(['a@b', 'A@b', 'a@B'].map((email) => resultOf(db, 'addUser', [email, 'x'])))
     t.strictSame(added.filter((result) => result === 'EmailTaken').length, 2, 'one registration wins')
@@ -279,12 +277,12 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     )
   })
 
-  t.test(`${engine}: what happens to the caller's object after a call does not reach the store`, options, async (t) => {
+  t.test(`${engine}: changes to the caller's object after a call do not reach the store`, options, async (t) => {
     const url = await urlFor(t)
     const first = new DB(url)
     for (const email of ['a@b', 'c@d']) await first.addUser(email, 'x')
     const db = url === 'memory:' ? first : dbAt(t, url)
-    // The first calls of a store that is not open yet wait for longest.
+    // Calls on a store that is not open yet wait longest.
     if (db !== first) await first.close()
     const attributes: Record<string, unknown> = { session_id: 'one' }
     const one = db.updateUser(1, attributes)
@@ -330,7 +328,7 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
   })
 }
 
-t.test('a URL of no engine', async (t) => {
+t.test('a URL that fits no engine is refused', async (t) => {
   for (const url of [
     '',
     'file:',

@@ -1,4 +1,4 @@
-/** The types that programs get: none of them is `any`, and an editor has a text to show for each name. */
+/** The types that other programs see: none is `any`, and an editor has a text to show for each name. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,8 +12,8 @@ function linesWithAny(lines: string[]): string[] {
 }
 
 /**
- * The exports of a declaration file, and the members of its classes, that have no comment on the line before. A class
- * speaks for its constructor.
+ * The exports of a declaration file, and the members of its classes, that have no comment on the line before. A
+ * constructor needs none beside that of its class.
  */
 function undocumented(lines: string[]): string[] {
   const isName = /^export (?!\{|type \{)|^ {4}(?!#private|name: |private |constructor\()[\w<[]/
@@ -29,22 +29,22 @@ function undocumented(lines: string[]): string[] {
   })
 }
 
-t.test('the declarations that the compiler writes', async (t) => {
+t.test('no declaration has an any, and every exported name has a comment', async (t) => {
   const directory = tempDir(t)
   const settings = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', directory]
-  // Not bin/tsc: the hooks of the test runner stumble over a file without an extension.
+  // Not bin/tsc: the test runner's hooks fail on a file without an extension.
   const compiler = fileURLToPath(import.meta.resolve('typescript/package.json')).replace('package.json', 'lib/tsc.js')
   execFileSync(process.execPath, [compiler, ...settings], { cwd: ROOT })
   const files = readdirSync(directory, { recursive: true, encoding: 'utf8' })
   const linesOf = (file: string) => readFileSync(join(directory, file), 'utf8').split('\n')
   const declarations = files.filter((file) => file.endsWith('.d.ts') && !file.startsWith('test'))
-  t.ok(declarations.length > 20, 'they are there')
+  t.ok(declarations.length > 20, 'the compiler has written them')
   for (const file of declarations) t.strictSame(linesWithAny(linesOf(file)), [], `${file}: no any`)
   const top = declarations.filter((file) => !file.includes('/'))
   const behind = top.flatMap((file) =>
     linesOf(file).flatMap((line) => /^export .* from '.\/(lib.*)\.ts'/.exec(line)?.[1] ?? []),
   )
-  t.ok(behind.length > 2, 'what the five files pass on is found')
+  t.ok(behind.length > 2, 'the files that are re-exported are found')
   for (const file of new Set([...top, ...behind.map((name) => `${name}.d.ts`)])) {
     t.strictSame(undocumented(linesOf(file)), [], `${file}: each name has a comment`)
   }

@@ -12,7 +12,7 @@ const examples = ['README.md', 'lib/README.md'].flatMap((name) => [
 ])
 const [authAlone = '', dbAlone = '', besideAnother = '', ...others] = examples.map(([, example = '']) => example)
 
-/** Writes a program into a directory, with this package installed there as npm links one. It hashes quickly. */
+/** Writes a program into a directory, with this package installed there as npm would link it. It hashes quickly. */
 function write(directory: string, source: string): string {
   mkdirSync(`${directory}/node_modules`)
   symlinkSync(ROOT, `${directory}/node_modules/user-authentication-service`)
@@ -21,10 +21,10 @@ function write(directory: string, source: string): string {
   return path
 }
 
-/** Runs a program to its end, without killing it; its own timeout is the test's. */
+/** Runs a program until it ends by itself. */
 function run(directory: string, source: string) {
   const args = ['--import', import.meta.resolve('tsx'), write(directory, source)]
-  // With another tsconfig.json, or none, tsx makes other code of the modules, which would spoil their coverage.
+  // With another tsconfig.json, or none, tsx compiles the modules differently, which would spoil their coverage.
   const env = { ...process.env, TSX_TSCONFIG_PATH: `${ROOT}tsconfig.json` }
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { cwd: directory, encoding: 'utf8', env })
   return { stdout, stderr, status }
@@ -45,7 +45,7 @@ for (const [name, example] of Object.entries({ Auth: authAlone, DB: dbAlone })) 
   })
 }
 
-t.test('the service beside another server, which shares its sessions', async (t) => {
+t.test('another server in the same program shares the sessions of the service', async (t) => {
   const ports = `
     import { once } from 'node:events'
     await Promise.all([service, app].map((server) => server.listening || once(server, 'listening')))
@@ -60,7 +60,7 @@ t.test('the service beside another server, which shares its sessions', async (t)
   const get = (cookie: string) => fetch(`http://127.0.0.1:${app}/`, { headers: { cookie } })
   t.equal(await (await get(`a=b; session_id=${session}`)).text(), 'Hello bob@bob.com\n')
   t.equal((await get('session_id=x')).status, 403)
-  t.equal(await program.stop(), 0, 'it ends by itself when the servers and the store are closed')
+  t.equal(await program.stop(), 0, 'it ends once the servers and the store are closed')
   t.equal(program.stderr, '')
 })
 

@@ -38,7 +38,7 @@ function isAllowed({ from, to }: Import): boolean {
   return to.startsWith('lib/') ? topOf(to) === top : to === 'user.ts' && from !== top
 }
 
-/** The files on a cycle of imports, those of types included, or nothing. */
+/** The files on a cycle of imports, including imports of types; empty if there is none. */
 function findCycle(imports: Import[]): string[] {
   const next = new Map<string, Import[]>()
   for (const one of imports) next.set(one.from, [...(next.get(one.from) ?? []), one])
@@ -70,7 +70,7 @@ t.test('imports go one way', async (t) => {
   t.strictSame(findCycle(imports), [])
 })
 
-t.test('files open with a sentence that says what they are for', async (t) => {
+t.test('each file begins with a sentence that says what it is for', async (t) => {
   for (const [file, source] of sources) {
     t.match(source, /^\/\*\*/, `${file} begins with a doc comment`)
   }

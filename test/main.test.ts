@@ -8,7 +8,7 @@ import { listen } from './helper/http.ts'
 import { Program, ROOT, RUNTIME, startedOtherwise, startServer, tempDir } from './helper/program.ts'
 import { startService } from './helper/service.ts'
 
-t.test('it prints nothing on success; BASE_URL and PORT name the server', async (t) => {
+t.test('main.ts prints nothing on success, with the server that BASE_URL or PORT names', async (t) => {
   for (const name of ['BASE_URL', 'PORT'] as const) {
     const { url, port } = await startService(t)
     const program = new Program('main.ts', { BASE_URL: '', [name]: name === 'PORT' ? String(port) : url })
@@ -20,7 +20,7 @@ t.test('it prints nothing on success; BASE_URL and PORT name the server', async 
 t.test('started without its extension, as .js, or by the script of a process manager, it runs', async (t) => {
   const [runtime = '', ...options] = RUNTIME
   for (const [script, variables] of startedOtherwise(t, 'main')) {
-    // Deno knows a script by its whole name only.
+    // Deno finds a script only by its full name.
     if (runtime.includes('deno') && script.startsWith('./')) continue
     const env = { ...process.env, BASE_URL: 'nonsense', ...variables }
     const child = spawn(runtime, [...options, script], { cwd: ROOT, env })
@@ -65,8 +65,8 @@ t.test('--help says what it does, and does nothing', async (t) => {
   }
 })
 
-t.test('of a wrong answer it says which step expected what and got what', async (t) => {
-  /** The server's answers to each step in turn; the last one is wrong. */
+t.test('after a wrong answer it says which step expected what and got what', async (t) => {
+  /** The right answers to the steps, in order; each case replaces one, and ends there. */
   const right: [number, string, Record<string, string>?][] = [
     [200, '{"email":"guillaume@holberton.io","message":"user created"}'],
     [401, ''],

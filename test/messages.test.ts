@@ -1,4 +1,4 @@
-/** The messages that help a client to do it right: what was sent, and the line that comes back, word for word. */
+/** The messages that tell a client what to correct: each request, and its message word for word. */
 import t from 'tap'
 import { startService } from './helper/service.ts'
 
@@ -39,7 +39,7 @@ const REQUESTS = [
   ['DELETE /sessions', 'cookie', '', 403, 'unknown or expired session: log in again'],
 ] as const
 
-t.test('each request gets its message', async (t) => {
+t.test('each faulty request gets a message that says what is wrong', async (t) => {
   const { url } = await startService(t, { LOGIN_FAILURES: '1' })
   for (const [line, type, body, status, message] of REQUESTS) {
     const [method = '', path = ''] = line.split(' ')

@@ -5,7 +5,7 @@ import { ROOT, startServer } from './helper/program.ts'
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
 
-t.test('the curl session, with real curl: it prints what the README shows', async (t) => {
+t.test('the curl session prints what the README shows', async (t) => {
   const readme = await readFile(`${ROOT}/README.md`, 'utf8')
   const session = /^## A session with curl\n\n```console\n(.*?)```$/ms.exec(readme)?.[1] ?? ''
   const steps = session.split(/^\$ /m).slice(1)

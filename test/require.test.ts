@@ -1,6 +1,4 @@
-/**
- * The files in programs that are CommonJS: nothing that they import waits at its top level, and none of them starts.
- */
+/** CommonJS programs can require() the files: none has a top-level await behind it, and none starts anything. */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
@@ -10,7 +8,7 @@ import { ROOT, tempDir } from './helper/program.ts'
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 const STRIPS_TYPES = major > 22 || (major === 22 && minor >= 18)
 
-// The script would print a line about its server, which is not there.
+// If main.ts ran, it would print that there is no server at this address.
 const PROGRAM = `
 process.env.BASE_URL = 'http://127.0.0.1:1'
 for (const name of ['main', 'server']) console.log(...Object.keys(require('${ROOT}' + name + '.ts')).sort())
@@ -30,18 +28,18 @@ for (const [name, args] of [
   ['tsx', ['--import', import.meta.resolve('tsx')]],
   ...(STRIPS_TYPES ? [['node alone', []] as const] : []),
 ] as const) {
-  t.test(`require() starts nothing and brings what each file exports, by ${name}`, async (t) => {
+  t.test(`require() returns what each file exports and starts nothing: ${name}`, async (t) => {
     const path = `${tempDir(t)}/program.cjs`
     writeFileSync(path, PROGRAM)
-    // Without the hooks of tap, which keep node from stripping types, and spoil the coverage: CommonJS is laid out
-    // differently.
+    // Without the hooks of tap, which keep node from stripping types, and spoil the coverage: the code has another
+    // layout as CommonJS.
     const command = ['-u', 'NODE_OPTIONS', process.execPath, ...args, path]
     const { stdout, stderr, status } = spawnSync('env', command, { encoding: 'utf8' })
     t.strictSame({ stdout, stderr, status }, { stdout: PRINTED, stderr: '', status: 0 })
   })
 }
 
-t.test('other packages import it by its exports', async (t) => {
+t.test('other packages can import it by its exports', async (t) => {
   for (const name of ['auth', 'db', 'server', 'user']) {
     t.equal(import.meta.resolve(`user-authentication-service/${name}`), new URL(`../${name}.ts`, import.meta.url).href)
   }

@@ -8,7 +8,7 @@ import { ROOT, tempDir } from './helper/program.ts'
 
 t.jobs = 2
 
-/** Runs a script of package.json in a project of its own, with these files; resolves while it runs. */
+/** Starts a script of package.json in a new project with these files; `ended` resolves with what came of it. */
 async function start(t: Test, files: Record<string, string>, script = 'test') {
   const project = tempDir(t)
   await mkdir(join(project, 'test/groups'), { recursive: true })
@@ -16,7 +16,7 @@ async function start(t: Test, files: Record<string, string>, script = 'test') {
   await cp(join(ROOT, 'package.json'), join(project, 'package.json'))
   for (const name of ['run', 'coverage']) await cp(join(ROOT, `test/${name}.ts`), join(project, `test/${name}.ts`))
   for (const [name, source] of Object.entries(files)) await writeFile(join(project, name), source)
-  // Not the variables by which the tap that runs this test talks to its tests.
+  // Without the variables by which tap talks to this test.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.includes('TAP')))
   const npm = spawn('npm', ['run', script], { cwd: project, env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => npm.kill('SIGKILL'))
@@ -26,7 +26,7 @@ async function start(t: Test, files: Record<string, string>, script = 'test') {
   return { npm, ended, project }
 }
 
-t.test('a failure has its file and line, and the last line counts', async (t) => {
+t.test('a failure is printed with its file and line, and the last line gives the numbers', async (t) => {
   const { ended } = await start(t, {
     'test/groups/a.ts': `import t from 'tap'\nt.test('sums', async (t) => {\n  t.equal(1 + 1, 2)\n  t.equal(1 + 1, 3, 'wrong')\n})`,
     'test/groups/b.ts': `import t from 'tap'\nt.test('later', { skip: 'no time' }, async () => {})`,
@@ -76,7 +76,7 @@ t.test('an interrupted run leaves no process behind', async (t) => {
     t.equal(pids.length, 2)
     npm.kill(signal)
     t.equal((await ended).code, expected)
-    // The system reaps them in its own time: a zombie runs no more.
+    // The system reaps them in its own time: a zombie no longer runs.
     const states = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone')))
     for (const state of states) t.match(state, /^gone$|\) Z /)
   }

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Result } from 'tap-parser'
 
-/** The parts of tap's report of a failure that are printed in a way of their own. */
+/** The parts of tap's report of a failure that are printed separately. */
 type Diagnosis = {
   at?: { fileName: string; lineNumber: number; columnNumber: number }
   stack?: string
@@ -27,8 +27,8 @@ const running = new Set<ChildProcess>()
 let [passed, skipped] = [0, 0]
 const failed: Result[] = []
 
-// Each file is a process of its own, without tap's runner, which would cost as much again as the tests in it. With all
-// that it starts it is one process group, so that a signal reaches every one of them.
+// Each file runs in a process of its own, without tap's runner, which would cost as much again as the tests. That
+// process and all that it starts are one process group, so that a signal reaches every one of them.
 async function run(file: string): Promise<void> {
   const started = performance.now()
   const child = spawn(process.execPath, ['--import', 'tsx', file], {

@@ -5,7 +5,7 @@ import { createService } from '../server.ts'
 import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
 import { startService } from './helper/service.ts'
 
-t.test('the wire contract', async (t) => {
+t.test('each route answers as the wire contract says', async (t) => {
   const { url } = await startService(t)
   const call = async (method: string, path: string, fields?: Record<string, string>, session?: string) => {
     const answered = await request(url + path, method, fields, session ? { cookie: `session_id=${session}` } : {})
@@ -54,7 +54,7 @@ t.test('the wire contract', async (t) => {
   t.match(await call('POST', '/sessions', { ...BOB, password: 'n' }), { status: 200 })
 })
 
-t.test('methods and paths', async (t) => {
+t.test('HEAD and OPTIONS work, a wrong method gets 405, and extra slashes make no difference', async (t) => {
   const { url, port } = await startService(t)
   const head = await fetch(`${url}/`, { method: 'HEAD' })
   t.equal(head.status, 200)
@@ -122,7 +122,7 @@ t.test('a browser gets 303 at logout, as it would repeat the DELETE after a 302'
   }
 })
 
-t.test('a bug in the service is a plain 500', async (t) => {
+t.test('a bug in the service is answered with a plain 500', async (t) => {
   const { auth, url } = await startService(t)
   auth.getUserFromSessionId = () => Promise.reject(new TypeError('a bug'))
   const errors = t.capture(console, 'error')

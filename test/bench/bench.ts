@@ -30,23 +30,23 @@ export function median(values: readonly number[]): number {
   return percentile(values, 0.5)
 }
 
-/** The round by round ratios. */
+/** The ratio in each round. */
 function ratios(values: readonly number[], others: readonly number[]): number[] {
   return values.map((value, round) => value / (others[round] ?? NaN))
 }
 
-/** The median of the round by round ratios. */
+/** The median of the ratios in each round. */
 export function medianRatio(values: readonly number[], others: readonly number[]): number {
   return median(ratios(values, others))
 }
 
-/** The median of the round by round ratios, and the range in which the middle half of them lies. */
+/** The median of the ratios in each round, and the range of the middle half of them. */
 export function ratioAndSpread(values: readonly number[], others: readonly number[]): string {
   const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => percentile(ratios(values, others), share).toFixed(2))
   return `${middle} (${low}-${high})`
 }
 
-/** Prints a title and rows in columns, numbers to the right with the digits that matter. */
+/** Prints a title and rows in columns, numbers formatted and aligned to the right. */
 export function printTable(title: string, rows: readonly (readonly (string | number)[])[]): void {
   const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? format(cell) : cell)))
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
@@ -59,14 +59,14 @@ export function printTable(title: string, rows: readonly (readonly (string | num
   }
 }
 
-/** A number with three digits that matter, and separators. */
+/** A number rounded to about three significant digits, with thousands separators. */
 function format(value: number): string {
   if (!Number.isFinite(value)) return '-'
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
   return value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
 }
 
-/** A new directory on the disk that the command line names, or for temporary files; it is removed at the exit. */
+/** A new directory in the one that the command line names, or else the system's temporary one; removed at exit. */
 export function workDirectory(): string {
   const directory = mkdtempSync(join(positionals[0] ?? tmpdir(), 'auth-bench-'))
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -91,7 +91,7 @@ export function writeUsers(path: string, count: number, hash = `$2b$12$${'a'.rep
   closeSync(file)
 }
 
-/** Runs as many loops of a job as there are clients; returns how many jobs a second ended. */
+/** Runs a job in as many loops as there are clients; returns how many jobs ended per second. */
 export async function jobsPerSecond(
   clients: number,
   milliseconds: number,
@@ -110,7 +110,7 @@ export async function jobsPerSecond(
   return (count / (last - start)) * 1000
 }
 
-/** The children that run now, which do not outlive this program. */
+/** The children that are running; none outlives this program. */
 const children = new Set<ChildProcess>()
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
 
@@ -120,13 +120,13 @@ export function startChild(file: string, ...args: string[]): ChildProcess {
   return guard(fork(new URL(file, import.meta.url), args, { cwd: ROOT, execArgv }))
 }
 
-/** Sees to it that a child does not outlive this program. */
+/** Makes sure that a child does not outlive this program. */
 export function guard(child: ChildProcess): ChildProcess {
   children.add(child)
   return child.once('exit', () => children.delete(child))
 }
 
-/** Sends a message to a child and waits for its figures; rejects when the child ends before. */
+/** Sends a message to a child and waits for its figures; rejects if the child ends first. */
 export async function ask(child: ChildProcess, message: object = {}): Promise<Figures> {
   const figures: unknown = await new Promise((resolve, reject) => {
     const ended = () => reject(new Error(`ended without an answer: ${child.spawnargs.join(' ')}`))
@@ -148,14 +148,14 @@ export async function askOnce(file: string, ...args: string[]): Promise<Figures>
   return figures
 }
 
-/** Kills a child; what it leaves behind is thrown away. */
+/** Kills a child, unless it has ended already. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGKILL')
   await once(child, 'exit')
 }
 
-/** One of the figures. */
+/** A figure by its name; NaN if it is missing. */
 export function figure(figures: Figures, name: string): number {
   return figures.get(name) ?? NaN
 }

@@ -1,8 +1,8 @@
 /**
- * The cost of a request to the service as shipped, beside bare node:http, fastify and express: `npm run bench
- * [DIRECTORY] [--node 24,26] [--rounds N]`, on the node that runs it or on those from the registry. The service writes
- * its access log to a file, and so does the fastify that logs. An operator pays for CPU per request at the rate that
- * comes in; the highest rate also depends on how often the load's process gets its turn.
+ * The cost of a request to the service as shipped, compared with bare node:http, fastify and express: `npm run bench --
+ * [DIRECTORY] [--node 24,26] [--rounds N]`, on the node that runs it or on versions from the registry. The service
+ * writes its access log to a file, and so does the fastify that logs. CPU per request is what an operator pays for; the
+ * highest rate also depends on how often the process that makes the load gets its turn.
  */
 import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -29,7 +29,7 @@ for (const node of nodes()) {
   await starts(`node ${node.version}`, servers)
 }
 
-/** CPU per request at one rate, and the highest rate, all servers in turn. */
+/** Measures CPU per request at one rate, and the highest rate, of all servers in turn. */
 async function costs(title: string, { starters, headers }: LineUp, path: string): Promise<void> {
   const runs: { name: string; server: BenchServer; cpu: number[]; reached: number[]; highest: number[] }[] = []
   for (const [name, start] of starters) runs.push({ name, server: await start(), cpu: [], reached: [], highest: [] })
@@ -59,7 +59,7 @@ async function costs(title: string, { starters, headers }: LineUp, path: string)
   ])
 }
 
-/** The time from the spawn to the first answer, and the memory at rest after it. */
+/** Measures the time from the spawn to the first answer, and the memory at rest after it. */
 async function starts(title: string, { starters }: LineUp): Promise<void> {
   const runs = [...starters].map(([name, start]) => ({ name, start, times: Array<number>(), memory: Array<number>() }))
   for (let round = 0; round < ROUNDS; round++) {

@@ -3,15 +3,15 @@ import { execFile, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-/** A load: for how many seconds, on how many connections, and at which rate if not the highest. */
+/** A load: how long, on how many connections, and how many requests per second (by default as many as possible). */
 type LoadOptions = { seconds: number; connections: number; rate?: number }
 
-/** Requests per second, and how many there were. */
+/** Requests per second, and how many there were in all. */
 type Load = { rate: number; requests: number }
 
 const RATE_SCRIPT = fileURLToPath(new URL('./rate.lua', import.meta.url))
 
-/** Ends the program unless wrk is there. */
+/** Ends the program unless wrk is installed. */
 export function needWrk(): void {
   if (spawnSync('wrk', ['-v']).error === undefined) return
   console.error('install wrk first')

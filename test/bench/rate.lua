@@ -1,4 +1,4 @@
--- For wrk, which sends as fast as it is answered: sends at a fixed rate, however slow the answers are.
+-- Makes wrk send at a fixed rate; by itself it sends as fast as it is answered.
 -- `wrk -s rate.lua URL -- REQUESTS_PER_SECOND`
 
 local ffi = require('ffi')

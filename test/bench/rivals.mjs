@@ -1,5 +1,5 @@
 /**
- * The servers that the service is compared with: `rivals.mjs bare|fastify|fastifyWithLogger|express SETTINGS`, where SETTINGS
+ * The servers that the service is compared with: `rivals.mjs bare|fastify|fastifyWithLogger|express SETTINGS`. SETTINGS
  * is JSON with `answers`, the headers and body of each path, and the `email` and `session` of a GET /profile.
  */
 import { executionAsyncResource } from 'node:async_hooks'
@@ -11,13 +11,13 @@ const { answers, email, session } = JSON.parse(settings)
 const sessions = new Map(Array.from({ length: 10_000 }, (_, i) => [randomUUID(), `user${i}@example.com`]))
 sessions.set(session, email)
 
-/** What keeps process.nextTick fast in the bare server, as in server.ts. */
+/** Keeps process.nextTick fast in the bare server. */
 const kept = []
 
 const starts = { bare, fastify, fastifyWithLogger, express }
 console.log(`listening on http://127.0.0.1:${await starts[name]()}`)
 
-/** node:http, with the service's bytes. It is the limit, so nothing may slow it down in the course of the run. */
+/** node:http with the service's bytes. It is the limit, so nothing may slow it down during a run. */
 function bare() {
   process.nextTick(() => kept.push(executionAsyncResource()))
   const server = createServer((request, response) => {
@@ -28,7 +28,7 @@ function bare() {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
 }
 
-/** fastify that writes a line for each request and each answer, as it does when `logger` is set. */
+/** fastify with its logger, which writes a line for each request and each answer. */
 function fastifyWithLogger() {
   return fastify({ logger: true })
 }

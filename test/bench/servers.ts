@@ -21,7 +21,7 @@ const USERS = 1000
 const FIELDS = { email: 'user1@example.com', password: 'a password' }
 const WITH_TSX = ['--import', 'tsx', 'server.ts']
 
-/** The versions that `--node` names, from the npm package `node`; without it the one that runs this. */
+/** The versions that `--node` names, from the npm package `node`; by default the one that runs this. */
 export function nodes(): Node[] {
   const execPath = (version: string) =>
     run('npm', 'exec', '--yes', `--package=node@${version}`, '--', 'node', '-p', 'process.execPath')
@@ -36,7 +36,7 @@ function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8' }).trim()
 }
 
-/** The service with a table of users, `ours`, and what it is compared with, of which `bare` sends the same answers. */
+/** The service with a table of users, `ours`, and its rivals, of which `bare` sends the same bytes as the service. */
 export async function lineUp(directory: string, node: Node): Promise<LineUp> {
   const table = join(directory, `table-${node.version}.json`)
   writeUsers(table, USERS, await hash(FIELDS.password, { cost: 4 }))
@@ -75,7 +75,7 @@ async function answerOf(url: string, headers: Record<string, string>): Promise<o
   return { headers: Object.fromEntries(sent), body: await response.text() }
 }
 
-/** Starts the service itself, as shipped but for a free port. */
+/** Starts the service as shipped, but on a free port and without a limit on failed logins. */
 function startService(directory: string, env: Record<string, string>): Promise<BenchServer> {
   return startServer(directory, WITH_TSX, { LOGIN_FAILURES: '0', ...env })
 }
@@ -100,7 +100,7 @@ async function startServer(
   for (;;) {
     const url = /istening on (http:\S+)/.exec(readFileSync(log, 'utf8'))?.[1]
     if (url !== undefined) return { child, url }
-    if (child.exitCode !== null) throw new Error(`the server does not start: ${command.join(' ')}`)
+    if (child.exitCode !== null) throw new Error(`the server did not start: ${command.join(' ')}`)
     await delay(2)
   }
 }

@@ -1,7 +1,4 @@
-/**
- * The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`; answers messages with
- * figures.
- */
+/** The child process of store.ts: `store-child.ts open|parse|write|stall|append PATH USERS`. Answers with figures. */
 import { randomInt, randomUUID } from 'node:crypto'
 import { appendFileSync, fdatasyncSync, openSync, readFileSync, statSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -26,7 +23,7 @@ async function weigh(start: () => unknown): Promise<object> {
   return { milliseconds, rss: rss / 2 ** 20, heap: heapUsed / 2 ** 20, kept: kept === undefined ? 0 : 1 }
 }
 
-/** The median milliseconds of one write among a number of writes, one at a time. */
+/** The median time of a write, in milliseconds, over a number of writes one at a time. */
 async function timeWrites(count: number): Promise<object> {
   const times: number[] = []
   for (let i = 0; i < count; i++) {
@@ -37,7 +34,7 @@ async function timeWrites(count: number): Promise<object> {
   return { milliseconds: median(times) }
 }
 
-/** Writes with 64 writers until the table was folded, or for 90 seconds; finds the longest stall of the event loop. */
+/** Writes with 64 writers until a second after a fold, or for 90 seconds; finds the event loop's longest stall. */
 async function stall(): Promise<object> {
   await db.open()
   const before = statSync(path).ino
@@ -66,7 +63,7 @@ async function stall(): Promise<object> {
   }
 }
 
-/** Appends a line and syncs it, one at a time: what the disk allows without group commit. */
+/** Appends and syncs lines one at a time: the rate that the disk allows without group commit. */
 function append(milliseconds: number): object {
   const file = openSync(path, 'a')
   const line = `${'x'.repeat(250)}\n`

@@ -1,4 +1,4 @@
-/** The cost of the file store: `npm run bench:store [DIRECTORY] [--users N]`, a million users unless told. */
+/** The cost of the file store, by default with a million users: `npm run bench:store -- [DIRECTORY] [--users N]`. */
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -32,7 +32,7 @@ function newTable(users: number): string {
   return path
 }
 
-/** Start and memory with many users, against parsing the same file, each in processes of their own. */
+/** Start and memory with many users, compared with parsing the same file; each in a process of its own. */
 async function starts(): Promise<void> {
   const path = newTable(USERS)
   const opened: Figures[] = []
@@ -91,7 +91,7 @@ async function stalls(): Promise<void> {
   ])
 }
 
-/** Durable updates per second, against the bare disk. */
+/** Durable updates per second, compared with the bare disk. */
 async function bursts(): Promise<void> {
   const users = Math.min(USERS, 100_000)
   const ours = startChild('./store-child.ts', 'write', newTable(users), `${users}`)

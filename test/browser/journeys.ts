@@ -26,7 +26,7 @@ async function startApp(t: Test): Promise<number> {
   return listen(app)
 }
 
-/** Starts all that there is: the service, two apps, the proxy, and a browser. */
+/** Starts everything: a receiver of reset tokens, the service, two apps, the proxy and a browser. */
 async function start(t: Test, kind: ProxyKind, env: Record<string, string> = {}) {
   const mailer = await startMailer(t)
   const server = await startServer(t, { ...SETTINGS, RESET_WEBHOOK: mailer.url, ...env })
@@ -35,17 +35,17 @@ async function start(t: Test, kind: ProxyKind, env: Record<string, string> = {})
   return { browser: await startBrowser(t, https), mailer }
 }
 
-/** Checks where a page is, and what it is headed. */
+/** Checks a page's address and heading. */
 async function isAt(t: Test, page: Page, url: string, heading: string): Promise<void> {
   t.equal(page.url(), url)
   t.equal(await page.getByRole('heading', { level: 1 }).textContent(), heading)
 }
 
-/** The message on a page. */
+/** The error, and the notice, on a page. */
 const alertOn = (page: Page) => page.getByRole('alert').textContent()
 const noticeOn = (page: Page) => page.getByRole('status').textContent()
 
-/** Registers somebody, who is logged in then. */
+/** Registers somebody, who is then logged in. */
 async function register(page: Page, email: string): Promise<void> {
   await page.goto(`${AUTH}/register`)
   await send(page, 'Create account', { Email: email, Password: 'first password' })
@@ -53,10 +53,10 @@ async function register(page: Page, email: string): Promise<void> {
 
 /** The journeys through one kind of proxy. */
 export function journeys(kind: ProxyKind): void {
-  t.test(`a browser, ${kind.name}, two apps and a login`, { skip: missing || kind.missing }, async (t) => {
+  t.test(`one login opens two apps through ${kind.name}`, { skip: missing || kind.missing }, async (t) => {
     const { browser, mailer } = await start(t, kind)
 
-    await t.test('from a deep link to the login, an account, and back', async (t) => {
+    await t.test('a deep link leads to the login, and back once an account is made', async (t) => {
       const page = await (await openProfile(t, browser)).newPage()
       await page.goto(DEEP)
       await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
@@ -69,7 +69,7 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, `${AUTH}/account`, 'Your account')
     })
 
-    await t.test('a wrong password, and then the right one', async (t) => {
+    await t.test('after a wrong password the form keeps the email and asks again', async (t) => {
       const page = await (await openProfile(t, browser)).newPage()
       await page.goto(DEEP)
       await send(page, 'Log in', { Email: 'ann@me.com', Password: 'guessed' })
@@ -77,7 +77,7 @@ export function journeys(kind: ProxyKind): void {
       t.match(await alertOn(page), /wrong/i)
       t.equal(await page.getByLabel('Email').inputValue(), 'ann@me.com')
       const password = page.getByLabel('Password')
-      t.ok(await password.evaluate((input) => input === document.activeElement), 'the password is asked for again')
+      t.ok(await password.evaluate((input) => input === document.activeElement), 'the password has the focus')
       t.equal(await password.inputValue(), '')
       await page.keyboard.type('first password')
       await page.keyboard.press('Enter')
@@ -85,7 +85,7 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, DEEP, 'ann@me.com')
     })
 
-    await t.test('the back button after a login leads forward again', async (t) => {
+    await t.test('the back button after a login leads forward to the app again', async (t) => {
       const page = await (await openProfile(t, browser)).newPage()
       await page.goto(`${NOTES}/`)
       await send(page, 'Log in', { Email: 'ann@me.com', Password: 'first password' })
@@ -94,7 +94,7 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, `${NOTES}/`, 'ann@me.com')
     })
 
-    await t.test('change the password', async (t) => {
+    await t.test('a changed password replaces the old one', async (t) => {
       const context = await openProfile(t, browser)
       const page = await context.newPage()
       await register(page, 'bob@me.com')
@@ -116,7 +116,7 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, `${AUTH}/account`, 'Your account')
     })
 
-    await t.test('forgot, a mail, and reset', async (t) => {
+    await t.test('the link in a mail resets a forgotten password, once', async (t) => {
       const context = await openProfile(t, browser)
       const page = await context.newPage()
       await register(page, 'cid@me.com')
@@ -140,7 +140,7 @@ export function journeys(kind: ProxyKind): void {
       t.match(await alertOn(page), /used or has expired/)
     })
 
-    await t.test('log out, and go back', async (t) => {
+    await t.test('after a logout, the back button and the app lead to the login', async (t) => {
       const page = await (await openProfile(t, browser)).newPage()
       await register(page, 'dan@me.com')
       await page.goto(DEEP)
@@ -154,7 +154,7 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, page, `${AUTH}/login?rd=${encodeURIComponent(DEEP)}`, 'Log in')
     })
 
-    await t.test('a form of an app that is sent after the session has ended', async (t) => {
+    await t.test('a form of an app can be sent again after the session has ended', async (t) => {
       const context = await openProfile(t, browser)
       const page = await context.newPage()
       await register(page, 'gil@me.com')
@@ -169,10 +169,10 @@ export function journeys(kind: ProxyKind): void {
       await isAt(t, tab, `${AUTH}/account`, 'Your account')
       await page.reload()
       await isAt(t, page, `${WIKI}/edit`, 'gil@me.com')
-      t.match(await page.getByRole('paragraph').textContent(), 'POST', 'reloading has sent it again')
+      t.match(await page.getByRole('paragraph').textContent(), 'POST', 'the reload has sent it again')
     })
 
-    await t.test('two tabs', async (t) => {
+    await t.test('a login or logout in one tab counts in the other', async (t) => {
       const context = await openProfile(t, browser)
       const [one, two] = [await context.newPage(), await context.newPage()]
       await register(one, 'eve@me.com')
@@ -194,12 +194,12 @@ export function journeys(kind: ProxyKind): void {
     })
   })
 
-  t.test(`an expired session, ${kind.name}`, { skip: missing || kind.missing }, async (t) => {
+  t.test(`${kind.name} sends an expired session to the login`, { skip: missing || kind.missing }, async (t) => {
     const { browser } = await start(t, kind, { SESSION_TTL: '2' })
     const context = await openProfile(t, browser)
     const page = await context.newPage()
     await register(page, 'fay@me.com')
-    // The browser drops the cookie as the session expires; one that it keeps is of no use either.
+    // The browser drops the cookie when the session expires. A cookie that it keeps must be of no use either.
     const [cookie] = await context.cookies(AUTH)
     if (cookie === undefined) throw new Error('no cookie')
     await context.addCookies([{ ...cookie, expires: cookie.expires + 3600 }])

@@ -1,4 +1,4 @@
-/** Every page in every state: axe-core finds nothing, and nothing is cut off. With SCREENSHOTS=DIR, pictures of all. */
+/** Every page in every state: axe-core finds no fault, and nothing is cut off. SCREENSHOTS=DIR saves pictures. */
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
@@ -9,7 +9,7 @@ import { missing, openProfile, send, startBrowser } from './chromium.ts'
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const LONG = `${'a.very.long.address.'.repeat(9)}bob@me.com`
 
-/** Ways to look at a page; at 320 pixels, one at 1280 is seen at 400 % (WCAG 2.2, 1.4.10). */
+/** Ways to view a page. 320 pixels are what a zoom of 400 % leaves of 1280 (WCAG 2.2, 1.4.10). */
 const VIEWS = {
   light: { viewport: { width: 900, height: 800 }, colorScheme: 'light' },
   dark: { viewport: { width: 900, height: 800 }, colorScheme: 'dark' },
@@ -17,14 +17,14 @@ const VIEWS = {
   contrast: { viewport: { width: 320, height: 640 }, colorScheme: 'dark', forcedColors: 'active' },
 } as const
 
-/** Looks at a page as it is now. */
+/** Checks a page as it is now. */
 async function look(t: Test, page: Page, name: string): Promise<void> {
   if (process.env['SCREENSHOTS'])
     await page.screenshot({ path: `${process.env['SCREENSHOTS']}/${name}.png`, fullPage: true })
   const isCutOff = () => document.documentElement.scrollWidth > window.innerWidth
   t.notOk(await page.evaluate(isCutOff), `${name}: nothing is cut off`)
   await page.evaluate(AXE)
-  // With colours that the reader has chosen, axe-core looks at those of the style sheet.
+  // Where the reader's own colours are in force, axe-core would still judge those of the style sheet.
   const hasOwnColors = await page.evaluate(() => !matchMedia('(forced-colors: active)').matches)
   const rules = { 'color-contrast': { enabled: hasOwnColors }, 'target-size': { enabled: true } }
   const { violations, incomplete } = await page.evaluate(`axe.run({ rules: ${JSON.stringify(rules)} })`).then(Object)
@@ -39,13 +39,13 @@ async function look(t: Test, page: Page, name: string): Promise<void> {
 }
 
 for (const [view, options] of Object.entries(VIEWS)) {
-  t.test(`every page in every state, ${view}`, { skip: missing }, async (t) => {
+  t.test(`every page in every state is accessible: ${view}`, { skip: missing }, async (t) => {
     const proxied = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1', TRUST_PROXY: '1' }
     const behindProxy = await startServer(t, { ...proxied, ACCESS_LOG: '0' })
     const env = { RESET_WEBHOOK: 'http://127.0.0.1:9/', PASSWORD_MIN: '8', ACCESS_LOG: '0' }
     const server = await startServer(t, env)
     const browser = await startBrowser(t)
-    // axe-core is put into the page, which the page's policy does not allow.
+    // The page's Content-Security-Policy forbids the script of axe-core.
     const context = await openProfile(t, browser, { ...options, bypassCSP: true })
     const page = await context.newPage()
     const see = (name: string) => look(t, page, `${view}-${name}`)

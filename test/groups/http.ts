@@ -1,6 +1,4 @@
-/**
- * The tests of the service over HTTP that start no program, or seldom one; in turn, as some look at what is printed.
- */
+/** The tests of the service over HTTP that start few programs or none; one at a time, as some look at the output. */
 import '../attack.test.ts'
 import '../clients.test.ts'
 import '../lib/server/access-log.test.ts'

@@ -1,4 +1,4 @@
-/** The tests that start programs, but for those of the store. */
+/** The tests that start programs, except those of the store. */
 import '../helper/jobs.ts'
 import '../embedding.test.ts'
 import '../lib/server/start.test.ts'

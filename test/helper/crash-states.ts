@@ -1,7 +1,7 @@
 /**
- * The states in which a power cut may leave a directory, from a record of what was done in it. What was not synced may
- * be there, be missing, be cut off at any byte, or have holes of zeros; names that were not synced may be there or not,
- * each for itself.
+ * The states in which a power cut may leave a directory, from a record of what was done in it. Bytes that were not
+ * synced may be there, be missing, be cut off anywhere, or have holes of zeros; each name that was not synced may be
+ * there or not.
  */
 import type { Step, Told } from './record.ts'
 
@@ -15,9 +15,7 @@ type File = { durable: Buffer; pending: Change[] }
 /** A change to the names of a directory. */
 type NameChange = { name: string; file: number | undefined; gone?: string }
 
-/**
- * All states after each step, without repetitions; `cuts` says at which bytes of a write of a length it may be cut off.
- */
+/** All states after each step, without repetitions; `cuts` returns where a write of a given length may be cut off. */
 export function* crashStates(steps: readonly Step[], cuts: (length: number) => number[]): Generator<State> {
   const files = new Map<number, File>()
   const durableNames = new Map<string, number>()

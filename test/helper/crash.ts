@@ -1,7 +1,4 @@
-/**
- * Records the store at work, and checks that it opens every state that a power cut may leave, with every acknowledged
- * row.
- */
+/** Records the store at work, and checks that no state that a power cut may leave has lost an acknowledged row. */
 import { recording, type Step, type Told } from './record.ts'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +8,7 @@ import { log, row, table } from './store.ts'
 
 const versionOf = (session: string | null) => Number(session ?? 0) + 1
 
-/** Users at work on a store: each change of a row is its next version, and is told when it is acknowledged. */
+/** Users at work on a store: each change of a row is its next version, and is recorded as told once acknowledged. */
 class Users {
   readonly #db: DB
   readonly #sent = new Map<string, number>()
@@ -51,7 +48,7 @@ class Users {
   }
 }
 
-/** A store that was killed before a sync: the files, of which the second part is in the page cache only. */
+/** Leaves the files of a store that was killed before a sync; the second part of each is only in the page cache. */
 function leaveFiles(directory: string, files: Record<string, [durable: string, cached: string]>): Step[] {
   const steps: Step[] = []
   for (const [i, [name, [durable, cached]]] of Object.entries(files).entries()) {
@@ -63,10 +60,7 @@ function leaveFiles(directory: string, files: Record<string, [durable: string, c
   return [...steps, { op: 'syncDirectory' }]
 }
 
-/**
- * Starts after a kill, folds under load, stops, starts again; returns the steps, and the number of the first that is
- * ours.
- */
+/** Starts after a kill, folds under load, stops, and starts again; returns the steps, and the first one to check. */
 export async function recordFolds(directory: string): Promise<{ steps: Step[]; first: number }> {
   const path = `${directory}/users.json`
   const emails = [1, 2, 3, 4].map((id) => row(id).email)
@@ -97,14 +91,14 @@ export async function recordFolds(directory: string): Promise<{ steps: Step[]; f
   return { steps: recording.steps, first }
 }
 
-/** Goes on until a write fails, as `directory` is full, and after that; returns the steps. */
+/** Registers users until `directory` is full, makes room, and registers one more; returns the steps. */
 export async function recordFullDisk(directory: string, makeRoom: () => void): Promise<Step[]> {
   recording.steps = []
   recording.directory = directory
   const users = new Users(`${directory}/users.json`)
   await users.open([])
   for (let i = 0; recording.steps.at(-1)?.op !== 'told' || told(recording.steps).at(-1)?.version !== 0; i++) {
-    if (i === 10_000) throw new Error('the disk never was full')
+    if (i === 10_000) throw new Error('the disk never filled up')
     await users.register(`${'x'.repeat(230)}${i}@me.com`)
   }
   makeRoom()
@@ -117,7 +111,7 @@ export async function recordFullDisk(directory: string, makeRoom: () => void): P
 const told = (steps: readonly Step[]) => steps.filter((step) => step.op === 'told')
 
 /**
- * Opens the states that the steps may leave, from the given step on. Returns how many they were, and what was wrong
+ * Opens the states that the steps may leave, from the given step on. Returns how many there were, and what was wrong
  * with those that lost a row, brought a refused one back, or could not be opened.
  */
 export async function checkStates(
@@ -139,7 +133,7 @@ export async function checkStates(
       let warnings = 0
       console.error = () => warnings++
       const problem = await findProblem(`${directory}/users.json`, told)
-      // Of a write that somebody was told has failed, nothing is left that could be dropped.
+      // A write that was reported as failed must leave nothing behind that a start would drop with a warning.
       const last = steps[step]
       if (last?.op === 'told' && last.version === 0 && warnings > 0) wrong.push(`after step ${step}: a trace is left`)
       if (problem !== undefined) wrong.push(`after step ${step} (${steps[step]?.op}), ${[...files.keys()]}: ${problem}`)
@@ -152,7 +146,7 @@ export async function checkStates(
   return { count, wrong }
 }
 
-/** The faults of the store at `path`, given what was told before the power cut. */
+/** What is wrong with the store at `path`, given what was told before the power cut; nothing if all is well. */
 async function findProblem(path: string, told: readonly Told[]): Promise<string | undefined> {
   const db = new DB(`file:${path}`)
   try {
@@ -163,7 +157,7 @@ async function findProblem(path: string, told: readonly Told[]): Promise<string 
         throw error
       })
       const found = user === undefined ? 0 : versionOf(user.session_id)
-      if (version === 0 ? found > 0 : found < version) return `${email} has version ${found}, told was ${version}`
+      if (version === 0 ? found > 0 : found < version) return `${email} has version ${found}, but ${version} was told`
     }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)

@@ -8,7 +8,7 @@ export function needs(command: string, ...args: string[]): { skip: string | fals
   return { skip: spawnSync(command, args).status !== 0 && `cannot ${command} here` }
 }
 
-/** Mounts a small disk until the end of the test; `options` skip a test where this user may not. */
+/** Mounts a small disk until the end of the test; `options` skip the test where this user may not mount. */
 export function smallDisk(t: Test, size: string): { disk: string; options: { skip: string | false } } {
   const disk = tempDir(t)
   const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk]).status === 0
@@ -24,7 +24,7 @@ export const LIMIT = `
   import { spawnSync } from 'node:child_process'
   const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
   process.on('SIGXFSZ', () => {})
-  // Not the coverage, which is written after the end.
+  // Coverage is written after this, and needs room.
   process.on('exit', () => limit('unlimited'))`
 
 /** Options of a test in which a process becomes a user whom file modes stop. */

@@ -7,10 +7,10 @@ import { LAST, raw, statuses } from './http.ts'
 /** A server whose memory is measured. */
 export type FloodedServer = { child: ChildProcess; port: number }
 
-/** A test's options where the memory of a process is known. */
+/** Options of a test that reads how much memory a process uses. */
 export const LINUX_ONLY = existsSync('/proc/self/status') ? {} : { skip: 'the memory of a process is read from /proc' }
 
-/** Clients that send small requests until nothing more is taken, and read nothing: `PORT CONNECTIONS`. */
+/** A script of clients that send small requests without end, and read nothing: `PORT CONNECTIONS`. */
 const CLIENTS = `const [, port, connections] = process.argv
 const requests = Buffer.from('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.repeat(2000))
 for (let i = 0; i < connections; i++) {
@@ -19,7 +19,7 @@ for (let i = 0; i < connections; i++) {
   socket.on('connect', send).on('drain', send).on('error', () => {})
 }`
 
-/** A figure in kilobytes that Linux keeps of a process. */
+/** A process's memory in KiB, from Linux's /proc. */
 function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
 }
@@ -35,8 +35,8 @@ async function idle(child: ChildProcess): Promise<void> {
 }
 
 /**
- * Floods a server until it takes nothing more. Returns the peak of memory above the start in MiB, and how long another
- * client waits meanwhile, in milliseconds.
+ * Floods a server until it takes nothing more. Returns how far its memory has risen at most, in MiB, and how long
+ * another client waits meanwhile, in milliseconds.
  * @throws {Error} when that client is not answered, or the server ends
  */
 export async function flood({ child, port }: FloodedServer, connections: number) {

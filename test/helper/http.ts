@@ -1,4 +1,4 @@
-/** Requests: parsed ones, and raw bytes. */
+/** Requests, sent with fetch or as raw bytes. */
 import { once } from 'node:events'
 import { connect, createServer, type Server } from 'node:net'
 
@@ -8,7 +8,7 @@ export const BOB = { email: 'bob@me.com', password: 'right' }
 /** An answer with its payload. */
 export type Answered = { status: number; body: unknown; headers: Headers }
 
-/** Sends fields as a form, or a body as it is; does not follow redirects. */
+/** Sends a request, with fields as a form; does not follow redirects. */
 export async function request(
   url: string,
   method: string,

@@ -1,6 +1,4 @@
-/**
- * Imported by files and groups whose tests mostly wait, for programs or for time: several of them wait side by side.
- */
+/** Runs four tests at a time in the files and groups that import it: theirs mostly wait for programs or for time. */
 import t from 'tap'
 
 t.jobs = 4

@@ -7,10 +7,7 @@ import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
 import { emailsIn, filesAt, row, table, temporaryFiles } from './store.ts'
 
-/**
- * Kills a server `rounds` times, in turn under load and in the fold that a start does; nothing acknowledged may be
- * lost.
- */
+/** Kills a server `rounds` times, by turns under load and in the fold of a start; no acknowledged row may be lost. */
 export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> {
   const path = `${tempDir(t)}/users.json`
   writeFileSync(path, table(...Array.from({ length: 30_000 }, (_, i) => row(i + 1))))
@@ -20,7 +17,7 @@ export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> 
   const env = { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0' }
   for (let round = 0; round < rounds; round++) {
     if (round % 2 === 1) {
-      // The start folds what the round before has left in the log, and is killed while it does so.
+      // The start folds what the previous round has left in the log, and is killed while it does so.
       for (const name of temporaryFiles(path)) rmSync(join(dirname(path), name))
       const program = new Program('server.ts', { ...env, HOST: '127.0.0.1', PORT: '0' })
       // On a busy machine the whole fold may happen between two checks.

@@ -13,7 +13,7 @@ export async function hold(t: Test, path: string): Promise<Program> {
   return owner
 }
 
-/** Lets six processes try to take each of some locks at the same moment; each may have one owner only. */
+/** Lets six processes race for each of a number of locks; each lock must get exactly one owner. */
 export async function raceForLocks(t: Test, rounds: number): Promise<void> {
   const [directory, rivals] = [tempDir(t), 6]
   const killed = await hold(t, `${directory}/lock`)

@@ -7,7 +7,7 @@ import { listen } from './http.ts'
 
 type Mail = { email: string; reset_token: string; expires_at: number }
 
-/** Starts one that keeps what it receives, and answers with the statuses in turn (0: never), then with 200. */
+/** Starts a receiver that keeps what it gets. It answers with the statuses in turn (0: not at all), then with 200. */
 export async function startMailer(t: Test, statuses: number[] = [], port = 0) {
   const received: Mail[] = []
   const headers: IncomingHttpHeaders[] = []
@@ -21,7 +21,7 @@ export async function startMailer(t: Test, statuses: number[] = [], port = 0) {
   })
   t.teardown(() => server.close().closeAllConnections())
   const url = `http://127.0.0.1:${await listen(server, port)}/mail`
-  /** Resolves when so many mails have come. */
+  /** Resolves when this many mails have come. */
   const mails = async (count: number) => {
     while (received.length < count) await once(server, 'mail')
   }

@@ -8,7 +8,7 @@ import { Postgres } from '../../lib/db/postgres.ts'
 /** The server for the tests that need PostgreSQL; they make databases of their own on it. */
 const POSTGRES = process.env['TEST_DATABASE_URL'] ?? 'postgres://root@127.0.0.1:5432/root'
 
-/** Options of a test that needs PostgreSQL: where there is none it is skipped, but in CI it fails. */
+/** Options of a test that needs PostgreSQL: without one it is skipped, but in CI it fails. */
 export const NEEDS_POSTGRES = {
   skip:
     process.env['CI'] === undefined && !(await hasPostgres())
@@ -59,7 +59,7 @@ export async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
   }
 }
 
-/** Ends the connections to a database that wait for a lock, when there are some. */
+/** Waits until connections to a database wait for a lock, and ends them. */
 export async function endWaiting(admin: pg.Client, name: string): Promise<void> {
   const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'`
   while ((await admin.query(end, [name])).rowCount === 0);

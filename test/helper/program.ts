@@ -18,7 +18,7 @@ export const RUNTIME = process.env['TEST_RUNTIME']?.split(' ') ?? [
 ]
 
 const isMeasured = process.env['_TAPJS_PROCESSINFO_COVERAGE_'] === '1'
-// tap's loader and coverage double the time that a program takes to start: it has them only where coverage is measured.
+// tap's loader and coverage double a program's start time, so it gets them only where coverage is measured.
 if (!isMeasured) Reflect.deleteProperty(process.env, 'NODE_OPTIONS')
 
 /** The programs that tests start, or import in a script that they run. */
@@ -35,8 +35,8 @@ const PROGRAMS = [
 let bundle: string | undefined
 
 /**
- * Where the programs are as JavaScript, which starts in a third of the time that tsx takes: this process makes them
- * anew, so that they are never older than the code. Inside the project, as they import packages.
+ * The directory of the programs as JavaScript, which starts in a third of the time that tsx takes. This process builds
+ * them anew, so that they are never older than the code; inside the project, as they import packages.
  */
 function bundled(): string {
   if (bundle !== undefined) return bundle
@@ -61,7 +61,7 @@ function bundled(): string {
 const isBundled = (file: string) =>
   !isMeasured && process.env['TEST_RUNTIME'] === undefined && PROGRAMS.includes(file.replace(/\.ts$/, ''))
 
-/** The command that runs a program of the project, with options of node's. */
+/** The command that runs a program of the project, with options for node. */
 export function commandOf(file: string, nodeArgs: string[] = []): string[] {
   if (isBundled(file)) return [process.execPath, ...nodeArgs, join(bundled(), file.replace(/\.ts$/, '.js'))]
   return [...RUNTIME, ...nodeArgs, join(ROOT, file)]
@@ -162,8 +162,8 @@ export async function startServer(
 }
 
 /**
- * Scripts that start a program of the project other than by its name, and the variables that they need: its name
- * without the extension, with .js, and a script that imports it, as pm2 does.
+ * Other ways to start a program than by its file name, and the environment variables that each needs: its name without
+ * the extension, its name with .js, and a script that imports it, as pm2 does.
  */
 export function startedOtherwise(t: Test, name: string): [script: string, variables: Record<string, string>][] {
   const manager = join(tempDir(t), 'manager.mjs')

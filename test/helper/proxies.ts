@@ -1,6 +1,4 @@
-/**
- * The real nginx and the real Caddy, with the configurations of test/proxies/ as they are, but for places and ports.
- */
+/** The real nginx and the real Caddy, with the configurations of test/proxies/; only paths, ports and names change. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -83,7 +81,7 @@ export const caddy: ProxyKind = {
     const env = { ...process.env, COOKIE_NAME: cookieName, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
     const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
     const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    // It serves before it has made the certificates of its three names.
+    // Caddy serves before it has made the certificates of its three names.
     await started(t, child, /(?:certificate obtained successfully.*){3}/s)
     return proxy
   },
@@ -99,7 +97,7 @@ export async function startNginx(t: Test, at: string): Promise<void> {
   await started(t, spawn(NGINX, args, { stdio: ['ignore', 'ignore', 'pipe'] }), /start worker processes/)
 }
 
-/** Copies a configuration, with our places and ports in it; each has to be in it once. */
+/** Copies a configuration with changes; each text that is replaced must be in it exactly once. */
 function configure(t: Test, name: string, path: string, changes: [string, string][]): void {
   let configuration = readFileSync(join(ROOT, 'test/proxies', name), 'utf8')
   for (const [theirs, ours] of changes) {
@@ -133,8 +131,8 @@ async function freePorts(): Promise<Proxy> {
 }
 
 /**
- * Starts an app that answers with what it was asked, over HTTP/2 too, if asked to switch to it (h2c; RFC 7540, section
- * 3.2), and sends back what it gets over a WebSocket; returns its port.
+ * Starts an app that answers with the request it got, also over HTTP/2 if asked to switch to it (h2c; RFC 7540, section
+ * 3.2), and echoes what it gets over a WebSocket. Returns its port.
  */
 export async function startApp(t: Test): Promise<number> {
   const app = createServer(async (request, response) => {
@@ -157,7 +155,7 @@ export async function startApp(t: Test): Promise<number> {
 /** An answer of a proxy; a body that is JSON is parsed, and `socket` is there after a 101. */
 export type Answered = { status: number | undefined; headers: IncomingHttpHeaders; body: unknown; socket?: Duplex }
 
-/** Makes a client at one of this machine's addresses: it sends fields as a form over TLS, on a connection for each. */
+/** A client at one of this machine's addresses: it sends fields as a form over TLS, on a new connection each time. */
 export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
   return async (
     method: string,
@@ -184,10 +182,7 @@ export function clientOf({ https: port }: Proxy, localAddress = '127.0.0.1') {
   }
 }
 
-/**
- * Asks over HTTP/2 on a connection that has switched to it; resolves with the answer, empty where nothing speaks
- * HTTP/2.
- */
+/** Asks over HTTP/2 on a connection that has switched to it; resolves with the answer, empty if there is none. */
 export async function askOverHttp2(socket: Duplex, headers: OutgoingHttpHeaders): Promise<string> {
   const session = http2.connect('http://localhost', { createConnection: () => socket })
   session.on('error', () => {})

@@ -1,4 +1,4 @@
-/** The service in the test's own process: as real over HTTP as the program, and there immediately. */
+/** The service in the test's own process: over real HTTP, but without the time that a program takes to start. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { Test } from 'tap'
@@ -22,7 +22,7 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
   const port = await listen(server)
   t.teardown(async () => {
     server.close().closeAllConnections()
-    // A mail that comes later would be in the way of the next test.
+    // A mail that is sent later would disturb the next test.
     await webhook?.settled()
     await auth.close()
   })
@@ -30,8 +30,8 @@ export async function startService(t: Test, env: Record<string, string> = {}): P
 }
 
 /**
- * Collects the lines that services of this process write to the access log until the test ends: all of a service's once
- * it is closed.
+ * Collects the access-log lines of this process's services until the test ends. Those of a service are complete once it
+ * is closed.
  */
 export function captureAccessLog(t: Test): () => string[] {
   const { write } = process.stdout
@@ -46,7 +46,7 @@ export function captureAccessLog(t: Test): () => string[] {
   }
 }
 
-/** Closes a service, which writes what is left of the access log, and its store. */
+/** Closes a service, which then writes the rest of its access log, and its store. */
 export async function closed({ auth, server }: RunningService): Promise<void> {
   const end = once(server, 'close')
   server.close().closeAllConnections()

@@ -6,10 +6,10 @@ import { DB } from '../../db.ts'
 import type { User } from '../../user.ts'
 import { tempDir } from './program.ts'
 
-/** A row with the columns that cannot be null, and more. */
+/** A row with the columns that cannot be null, and any others that are given. */
 export const row = (id: number, more = {}) => ({ id, email: `user${id}@me.com`, hashed_password: 'x', ...more })
 
-/** A table as the service writes it, but for the last id. */
+/** A table as the service writes it, except for `last_id`. */
 export const table = (...rows: object[]) => `{"users":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}\n`
 
 /** A log with one batch per argument. */
@@ -33,7 +33,7 @@ export const emailsIn = (path: string) => stored(path).map(({ email }) => email)
 /** The names of all files in the directory of a table. */
 export const filesAt = (path: string) => readdirSync(dirname(path)).sort()
 
-/** The temporary files of a table: tables that are written, or with `-wal` logs. */
+/** The temporary files of a table: new versions of the table or, with `-wal`, of its log. */
 export const temporaryFiles = (path: string, kind: '' | '-wal' = '') =>
   filesAt(path).filter((name) => name.startsWith(`${basename(path)}${kind}-tmp-`))
 
@@ -53,8 +53,8 @@ export async function openWith(t: Test, files: Files, place?: string): Promise<{
 }
 
 /**
- * The first lines of a script that has `DB`: `react(call)` happens right after a sync, close or rename that this
- * process does to its log, and after the rename of the table.
+ * The first lines of a script that has `DB`: `react(call)` is called right after each `datasync` and `close` of a log,
+ * and each `rename` of a log or the table.
  */
 export const REACT = `
   import fs from 'node:fs/promises'

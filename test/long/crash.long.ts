@@ -4,8 +4,8 @@ import { checkStates, recordFolds } from '../helper/crash.ts'
 import { tempDir } from '../helper/program.ts'
 
 /**
- * Every byte would be about 700,000 states and half an hour; every seventh takes minutes. As the lines are of many
- * lengths, the cuts fall on other parts of each.
+ * Cutting at every byte would give about 700,000 states and take half an hour; every seventh takes minutes. As the
+ * lines differ in length, the cuts fall on different parts of each.
  */
 const everySeventhByte = (length: number) => Array.from({ length: Math.ceil(length / 7) }, (_, i) => 7 * i + 1)
 

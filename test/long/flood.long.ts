@@ -1,4 +1,4 @@
-/** Clients that send until nothing more is taken from them, on the service and on bare node:http. */
+/** Clients that send until the server takes nothing more: the service compared with bare node:http. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'

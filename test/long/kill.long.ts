@@ -2,4 +2,4 @@
 import t from 'tap'
 import { killAgainAndAgain } from '../helper/kill.ts'
 
-t.test('SIGKILL under load and in a fold: nothing acknowledged is lost', (t) => killAgainAndAgain(t, 60))
+t.test('SIGKILL under load and in a fold loses nothing that was acknowledged', (t) => killAgainAndAgain(t, 60))

@@ -2,4 +2,4 @@
 import t from 'tap'
 import { raceForLocks } from '../helper/lock.ts'
 
-t.test('of many that take a lock at the same moment, one wins', (t) => raceForLocks(t, 1000))
+t.test('of many processes that take a lock at the same moment, one wins', (t) => raceForLocks(t, 1000))

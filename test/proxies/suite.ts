@@ -26,9 +26,9 @@ const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 /** The session's cookie in an answer. */
 const cookieOf = ({ headers }: Answered) => headers['set-cookie']?.[0]?.replace(/;.*/, '') ?? ''
 
-/** Tests a kind of proxy; `stopped` is what it answers while the service is not there. */
+/** Tests a kind of proxy; `stopped` is the status that it answers with while the service is down. */
 export function testProxy(kind: ProxyKind, stopped: number): void {
-  t.test(`two apps behind ${kind.name} and a login`, { skip: kind.missing }, async (t) => {
+  t.test(`one login opens two apps behind ${kind.name}`, { skip: kind.missing }, async (t) => {
     const server = await startServer(t, { ...SETTINGS, LOGIN_FAILURES: '3' })
     const [wiki, notes] = await Promise.all([startApp(t), startApp(t)])
     const proxy = await kind.start(t, { auth: server.port, wiki, notes })
@@ -59,11 +59,11 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       const long = await ask('GET', `${WIKI}/a?${'%C3%A9'.repeat(1000)}`, undefined, PAGE)
       t.match(long, { status: 302, headers: { location: `${AUTH}/login?rd=${encodeURIComponent(`${WIKI}/a`)}` } })
       const script = { ...PAGE, 'sec-fetch-mode': 'cors' }
-      t.match(await ask('GET', deep, undefined, script), { status: 401 }, 'but no script, which could not read it')
+      t.match(await ask('GET', deep, undefined, script), { status: 401 }, 'a script is not sent to it')
       t.match(await ask('GET', deep, undefined, { ...PAGE, 'x-requested-with': 'x' }), { status: 401 })
     })
 
-    await t.test('whatever is not a page is refused', async (t) => {
+    await t.test('anything but a page is refused', async (t) => {
       const refused = { status: 401, headers: { location: undefined } }
       for (const cookie of ['', 'session_id=guessed']) {
         t.match(await ask('GET', `${WIKI}/`, undefined, { cookie, accept: '*/*' }), refused)
@@ -75,7 +75,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.equal(page.headers.location, `${AUTH}/login?rd=${encodeURIComponent(`${WIKI}/`)}`)
     })
 
-    await t.test('the app is told who it is, whatever the client says, and never gets the session', async (t) => {
+    await t.test('the app learns who is logged in, whatever the client says, and never gets the session', async (t) => {
       const forged = {
         'remote-user': '999',
         'Remote-Email': 'admin@me.com',
@@ -166,7 +166,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       socket?.destroy()
     })
 
-    await t.test('the address counts, not the Host beside it', async (t) => {
+    await t.test('the address in the request line counts, not the Host beside it', async (t) => {
       const headers = { host: 'evil.com:666', cookie: await logIn(BOB) }
       const { status, body } = await ask('GET', WIKI, undefined, headers, `${WIKI}/a?b`)
       t.equal(status, 200)
@@ -177,7 +177,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.match(named, { headers: { host: 'wiki.example.com:8443' } }, 'with its port, as in Origin')
     })
 
-    await t.test('large headers', async (t) => {
+    await t.test('large headers pass, and larger ones get 431', async (t) => {
       const cookie = await logIn(BOB)
       const long = (length: number) => 'x'.repeat(length)
       const large = { accept: `text/html,${long(3000)}`, cookie: `${cookie}; a=${long(6000)}` }
@@ -186,7 +186,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.match(await ask('GET', `${WIKI}/?${long(6000)}`, undefined, larger), { status: 431 })
     })
 
-    await t.test('a form of an app that comes too late', async (t) => {
+    await t.test('a form of an app that comes too late gets a page with a link to the login', async (t) => {
       const { status, headers, body } = await ask('POST', `${WIKI}/edit`, { text: 'long' }, PAGE)
       t.match({ status, type: headers['content-type'] }, { status: 401, type: /^text\/html/ })
       t.match(body, `<a href="${AUTH}/login`)
@@ -230,7 +230,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.match(await ask('POST', `${AUTH}/login`, BOB, { origin: AUTH }), { status: 303 })
     })
 
-    await t.test('logging out ends it for all apps', async (t) => {
+    await t.test('logging out ends the session for all apps', async (t) => {
       const cookie = await logIn(BOB)
       t.match(await ask('POST', `${AUTH}/logout`, {}, { ...own, cookie }), { status: 303 })
       for (const app of [WIKI, NOTES]) t.match(await ask('GET', app, undefined, { ...PAGE, cookie }), { status: 302 })
@@ -250,9 +250,9 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
         const headers = { ...own, 'x-forwarded-for': `1.2.3.${last}` }
         t.match(await ask('POST', `${AUTH}/login`, wrong, headers), { status })
       }
-      // Elsewhere than on Linux, only the first of these addresses is there.
+      // Only Linux has the other addresses of 127.0.0.0/8 by default.
       const other = process.platform === 'linux' ? clientOf(proxy, '127.0.0.2') : undefined
-      if (other) t.match(await other('POST', `${AUTH}/login`, wrong, own), { status: 401 }, 'but not for others')
+      if (other) t.match(await other('POST', `${AUTH}/login`, wrong, own), { status: 401 }, 'others are not limited')
     })
 
     await t.test('the app keeps a session_id of its own with another COOKIE_NAME', async (t) => {

@@ -1,4 +1,4 @@
-/** Traefik's request to a ForwardAuth address, and its use of the answer; Traefik itself is not in Debian. */
+/** Requests as Traefik's ForwardAuth sends them, and what it does with the answers; Debian has no Traefik to run. */
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -6,11 +6,11 @@ import t from 'tap'
 import { startService } from '../helper/service.ts'
 import { SETTINGS } from './suite.ts'
 
-t.test('ForwardAuth', async (t) => {
+t.test('ForwardAuth lets a live session through, and sends a page to the login', async (t) => {
   const { auth, url } = await startService(t, SETTINGS)
   await auth.registerUser('bob@me.com', 'right')
   const cookie = `session_id=${await auth.logIn('bob@me.com', 'right')}`
-  /** Traefik asks with GET, with the client's headers and these in place of the client's own. */
+  /** Asks as Traefik does: with GET and the client's headers, except that it sets these itself. */
   const ask = async (headers: Record<string, string>, method = 'GET') => {
     const all = {
       ...headers,
@@ -28,13 +28,12 @@ t.test('ForwardAuth', async (t) => {
   }
   const page = { Accept: 'text/html,*/*;q=0.8' }
 
-  // A status from 200 to 299 lets the request through, with the headers that authResponseHeadersRegex matches copied to
-  // it;
+  // On a 2xx Traefik lets the request through, with the headers that authResponseHeadersRegex matches copied to it.
   t.match(await ask({ ...page, cookie }), {
     status: 200,
     headers: { 'remote-user': '1', 'remote-email': 'bob@me.com' },
   })
-  // any other answer goes to the client as it is.
+  // Any other answer goes to the client as it is.
   const location = `https://auth.example.com/login?rd=${encodeURIComponent('https://wiki.example.com/a%20b?c=d&e')}`
   t.match(await ask(page), { status: 302, headers: { location } })
   t.match(await ask(page, 'POST'), { status: 401, headers: { location: undefined }, body: /<h1>You are not logged in/ })

@@ -1,4 +1,4 @@
-/** The promises of "Running it" in the README: the backup, and the files in this folder as they are. */
+/** The promises of "Running it" in the README: the backup, and the other files in this folder. */
 import { execFile, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -50,7 +50,7 @@ t.test('a backup while the service writes has every user that was acknowledged b
   t.equal(stderr, `${path}.no: no such table\n`)
 })
 
-t.test('a fold in the middle of a backup: it begins again, also without GNU stat', async (t) => {
+t.test('a backup begins again after a fold in the middle of it, also without GNU stat', async (t) => {
   const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
   const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
   writeFileSync(path, `{"users":[${row(1)}]}`)
@@ -66,7 +66,7 @@ t.test('a fold in the middle of a backup: it begins again, also without GNU stat
   t.equal((await restored.findUserBy({ email: '2@me.com' })).id, 2)
 })
 
-t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, async (t) => {
+t.test('a dump of the database can be restored into another one', NEEDS_POSTGRES, async (t) => {
   const [from, to] = [await createDatabase(t), await createDatabase(t)]
   const db = new DB(from.url)
   await db.addUser('a@b', 'x')
@@ -77,7 +77,7 @@ t.test('a dump of the database, restored into another one', NEEDS_POSTGRES, asyn
   t.equal(restore.status, 0, restore.stderr)
   const restored = dbAt(t, to.url)
   t.equal((await restored.findUserBy({ email: 'A@b' })).id, 1)
-  t.equal((await restored.addUser('c@d', 'x')).id, 2, 'the sequence goes on')
+  t.equal((await restored.addUser('c@d', 'x')).id, 2, 'ids go on from there')
 })
 
 /** The directory of a node that runs TypeScript by itself, which the unit and the image need. */
@@ -87,9 +87,7 @@ const NODE = [dirname(process.execPath), join(ROOT, 'test/runtimes/node_modules/
 })
 const NEEDS_NODE = { skip: NODE === undefined && 'no node 22.18: npm ci --prefix test/runtimes' }
 
-/**
- * Runs a command line of a file in this folder, with no directory for temporary files, until it has served and stopped.
- */
+/** Runs a file's command with no directory for temporary files; checks that it serves, and stops cleanly. */
 async function serves(t: Test, directory: string, command: string[], env: Record<string, string>): Promise<void> {
   const port = await freePort()
   const program = new Program(
@@ -114,7 +112,7 @@ async function serves(t: Test, directory: string, command: string[], env: Record
   t.equal(await program.stop(), 0, 'it stops cleanly')
 }
 
-t.test("the Dockerfile's files and command serve, also with a root that is read-only", NEEDS_NODE, async (t) => {
+t.test("the Dockerfile's files and command serve, without a directory for temporary files", NEEDS_NODE, async (t) => {
   const lines = readFileSync(`${HERE}/Dockerfile`, 'utf8').split('\n')
   const [app, data] = [tempDir(t), tempDir(t)]
   for (const line of lines) {
@@ -146,7 +144,7 @@ t.test("the unit's command serves", NEEDS_NODE, async (t) => {
 
 const NEEDS_NGINX = { skip: NEEDS_POSTGRES.skip || (NGINX === '' && 'no nginx: apt-get install nginx-light') }
 
-t.test('two nodes behind nginx: both know a session that one began, and one may stop', NEEDS_NGINX, async (t) => {
+t.test('two nodes behind nginx share their sessions, and one may stop', NEEDS_NGINX, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
   const start = () => startServer(t, { DATABASE_URL, TRUST_PROXY: '1' })
   const [one, two] = await Promise.all([start(), start()])

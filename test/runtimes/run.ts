@@ -1,7 +1,7 @@
 /**
- * Runs the service under each runtime of this folder, without a build, after `npm ci --prefix test/runtimes`, by `node
- * --import tsx test/runtimes/run.ts`. Prints a line for each runtime and check, and exits with 1 where the service does
- * not start, fails main.ts or a test, does not stop cleanly or loses its user.
+ * Runs the service under each runtime of this folder, without a build: `npm ci --prefix test/runtimes`, then
+ * `node --import tsx test/runtimes/run.ts`. Prints a line for each runtime and check, and exits with 1 if the service
+ * does not start, fails main.ts or a test, does not stop cleanly, or loses its user.
  */
 import { deepEqual, equal } from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -15,9 +15,7 @@ import { Program, ROOT } from '../helper/program.ts'
 /** A runtime: where its program is, and what comes before the name of the file to run. */
 type Runtime = { name: string; program: string; args: string[] }
 
-/**
- * Not the programs in `node_modules/.bin`: deno's is a script that passes no signal on. The first node strips no types.
- */
+/** Not the programs in `node_modules/.bin`: deno's is a script that passes no signal on. node 20 strips no types. */
 const RUNTIMES: Runtime[] = [
   { name: 'node', program: 'node20/bin/node', args: ['--import', 'tsx'] },
   { name: 'node', program: 'node22/bin/node', args: [] },
@@ -27,9 +25,9 @@ const RUNTIMES: Runtime[] = [
   { name: 'bun', program: 'bun/bin/bun.exe', args: [] },
 ]
 
-/** The tests that start the service as a program. tap runs on node only, but the service that they start need not. */
+/** The tests that start the service as a program: tap runs on node only, but the service can run on another runtime. */
 const PROGRAM_TESTS = ['test/main.test.ts', 'test/readme.test.ts', 'test/groups/tasks.ts']
-/** The main part of the tests; `layers.test.ts` is about the project and not about the service. */
+/** The main part of the tests; `layers.test.ts` is about the project, not the service. */
 const TESTS = readdirSync(join(ROOT, 'test'))
   .filter((name) => name.endsWith('.test.ts') && name !== 'layers.test.ts')
   .map((name) => `test/${name}`)
@@ -46,7 +44,7 @@ const USER = { email: 'guillaume@holberton.io', password: 't4rt1fl3tt3' }
 
 /** The last headers of a request after which the server closes. */
 const CLOSE = 'Host: x\r\nConnection: close\r\n'
-/** Requests whose answers are compared with those that node gives, for the parser of HTTP is each runtime's own. */
+/** Requests whose answers are compared with node's, as each runtime has an HTTP parser of its own. */
 const REQUESTS = new Map([
   ['404', `GET /nope HTTP/1.1\r\n${CLOSE}\r\n`],
   ['413', `POST /users HTTP/1.1\r\n${CLOSE}Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n`],
@@ -54,7 +52,7 @@ const REQUESTS = new Map([
   ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${CLOSE}\r\n`],
 ])
 
-/** The processes that were started, to be killed at the end if a check has failed. */
+/** The programs that a runtime was started with; those that a failed check has left running are killed. */
 const programs: Program[] = []
 
 /** Prints the outcome of a check. */
@@ -65,7 +63,7 @@ function programOf(runtime: Runtime): string {
   return join(ROOT, 'test/runtimes/node_modules', runtime.program)
 }
 
-/** Runs a file of the project with a runtime; it is killed where it hangs. */
+/** Runs a file of the project with a runtime; it is killed if it hangs. */
 function run(runtime: Runtime, file: string, env: Record<string, string>): Program {
   const program = new Program([programOf(runtime), ...runtime.args, file], { NO_COLOR: '1', ...env })
   programs.push(program)
@@ -95,13 +93,13 @@ async function answers(url: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (const [name, bytes] of REQUESTS) {
     const received = raw(Number(new URL(url).port), bytes)
-    const none = delay(ANSWER_TIMEOUT_MS, 'no end of the answer', { ref: false })
+    const none = delay(ANSWER_TIMEOUT_MS, 'the answer did not end', { ref: false })
     found.set(name, (await Promise.race([received, none])).replace(/\r\nDate: .*/, ''))
   }
   return found
 }
 
-/** Runs the tests that a runtime can run; returns the closing line, and throws when one fails. */
+/** Runs the tests that a runtime can run; returns their last line, and throws when one fails. */
 function test(runtime: Runtime): string {
   const program = programOf(runtime)
   const isNode = runtime.name === 'node'

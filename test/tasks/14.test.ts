@@ -10,8 +10,7 @@ t.test('task 14: DELETE /sessions ends the session and redirects to /', async (t
   )
   const loggedOut = await curl(`curl -XDELETE localhost:5000/sessions -b "session_id=${session}"`)
   t.match(loggedOut, { status: 302, head: /^Location: \/\r?$/m })
-  // Unlike the exercise's, the answer clears the cookie; and a browser gets 303, as it would repeat the DELETE after
-  // 302.
+  // Unlike the exercise's, the answer clears the cookie. A browser gets 303, as it would repeat the DELETE after 302.
   t.match(loggedOut.head, /^Set-Cookie: session_id=;.* Max-Age=0/m)
   t.match(await curl(`curl -XDELETE localhost:5000/sessions -b "session_id=${session}"`), { status: 403 })
 })

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { sessionIn, startForCurl } from '../helper/curl.ts'
 
-t.test('task 15: GET /profile answers the email of the session’s user', async (t) => {
+t.test('task 15: GET /profile answers with the email of the session’s user', async (t) => {
   const { curl } = await startForCurl(t)
   await curl("curl -XPOST localhost:5000/users -d 'email=bob@bob.com' -d 'password=mySuperPwd'")
   const session = sessionIn(

@@ -4,7 +4,7 @@ import t from 'tap'
 import { _hashPassword } from '../../auth.ts'
 
 t.test('task 4: _hashPassword returns a bcrypt hash', async (t) => {
-  // A string, where the exercise returns bytes; promised, because it takes a fraction of a second.
+  // The exercise returns bytes. Here it is a string, in a promise because hashing takes a fraction of a second.
   const hash = await _hashPassword('Hello Holberton')
   t.match(hash, /^\$2b\$12\$[./A-Za-z0-9]{53}$/)
   t.equal(await verify('Hello Holberton', hash), true)

@@ -3,8 +3,7 @@ import t from 'tap'
 import { Auth, ValueError } from '../../auth.ts'
 
 t.test('task 5: registerUser registers an email once', async (t) => {
-  // new Auth() works as in the exercise, with users in users.json and bcrypt's cost of 12; these options are for a
-  // test.
+  // new Auth() works as in the exercise, with users.json and a bcrypt cost of 12; these options are for tests.
   const auth = new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
   const email = 'me@me.com'
   const password = 'mySecuredPwd'

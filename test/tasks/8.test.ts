@@ -7,8 +7,7 @@ t.test('task 8: validLogin accepts only the right password of a known user', asy
   const email = 'bob@bob.com'
   const password = 'MyPwdOfBob'
   await auth.registerUser(email, password)
-  // As in the exercise; only that an unknown email takes as long as a wrong password, which tells nobody who is
-  // registered.
+  // Unlike in the exercise, an unknown email takes as long as a wrong password, so nobody learns who is registered.
   t.equal(await auth.validLogin(email, password), true)
   t.equal(await auth.validLogin(email, 'WrongPwd'), false)
   t.equal(await auth.validLogin('unknown@email', password), false)

@@ -6,7 +6,7 @@ const ADDRESS = /^too many failed logins from your address$/
 const ACCOUNT = /^too many failed logins with this email: /
 const HOUR_MS = 3_600_000
 
-t.test('an address is counted by its network, whatever account it tries', async (t) => {
+t.test('failures of an address count for its network, whatever account it tries', async (t) => {
   const failures = new FailedLogins({ loginFailures: 2, accountFailures: 0 })
   failures.add('a@b', '2001:db8::1')
   failures.add('c@d', '2001:db8::2')
@@ -14,10 +14,10 @@ t.test('an address is counted by its network, whatever account it tries', async 
   t.doesNotThrow(() => failures.check('a@b', '2001:db8:0:1::1'))
   t.doesNotThrow(() => failures.check('a@b', undefined), 'without an address')
   failures.clear('a@b')
-  t.throws(() => failures.check('a@b', '2001:db8::1'), TooManyFailures, 'a reset is for the account')
+  t.throws(() => failures.check('a@b', '2001:db8::1'), TooManyFailures, 'a reset clears only the account')
 })
 
-t.test('an account is counted whatever the address, and cleared by a reset', async (t) => {
+t.test('failures with an account count from any address, until a reset clears them', async (t) => {
   const failures = new FailedLogins({ loginFailures: 0, accountFailures: 2 })
   failures.add('A@b', '1.1.1.1')
   failures.add('a@B', undefined)
@@ -67,7 +67,7 @@ t.test('setting the clock changes nothing', async (t) => {
   }
 })
 
-t.test('of any number of keys the latest are remembered, and the oldest forgotten', async (t) => {
+t.test('a bounded number of keys is remembered: the oldest are forgotten first', async (t) => {
   const failures = new FailureWindow(1, HOUR_MS)
   for (let i = 0; i < 200_000; i++) failures.add(`${i}`)
   t.equal(failures.waitOf('0'), 0)

@@ -41,7 +41,7 @@ function setThreads(t: Test, size: string | undefined): void {
   t.teardown(() => set(before))
 }
 
-t.test('as many hashes run simultaneously as there are cores, and a thread is left over', async (t) => {
+t.test('as many hashes run simultaneously as there are cores, and one thread is left over', async (t) => {
   const cores = availableParallelism()
   for (const [threads, places] of [
     [undefined, Math.min(cores, 3)],
@@ -61,7 +61,7 @@ t.test('as many hashes run simultaneously as there are cores, and a thread is le
   }
 })
 
-t.test('networks take turns, in each of them the oldest is first', async (t) => {
+t.test('networks take turns, and within each the oldest task comes first', async (t) => {
   setThreads(t, '2')
   const bench = new Bench(1)
   for (const address of ['a', 'a', 'a', 'a', '1::1', '1::2', 'b']) void bench.add(address)
@@ -98,7 +98,7 @@ t.test('a client that disconnects leaves the queue', async (t) => {
   const left = bench.add('a', waiting.signal)
   waiting.abort(new Error('disconnected'))
   await t.rejects(left, { message: 'disconnected' })
-  await t.rejects(bench.add('a', waiting.signal), { message: 'disconnected' }, 'before it has entered')
+  await t.rejects(bench.add('a', waiting.signal), { message: 'disconnected' }, 'never enters')
   running.abort()
   void bench.add('b')
   t.equal(bench.begun.length, 1, 'a hash that has begun keeps its thread')
@@ -108,7 +108,7 @@ t.test('a client that disconnects leaves the queue', async (t) => {
   for (const { signal } of [running, waiting]) t.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
-t.test('a task that fails gives its place back, and says nothing about how long a hash takes', async (t) => {
+t.test('a task that fails frees its place, and does not count for the time that a hash takes', async (t) => {
   setThreads(t, '2')
   const bench = new Bench(1000)
   for (let i = 0; i < 100; i++) {
@@ -121,7 +121,7 @@ t.test('a task that fails gives its place back, and says nothing about how long 
   await t.rejects(bench.add('a'), { name: 'Overloaded', retryAfter: 11 })
 })
 
-t.test('the bound follows the time that hashes take', async (t) => {
+t.test('the less time hashes take, the more may wait', async (t) => {
   setThreads(t, '2')
   const bench = new Bench(1000)
   for (let i = 0; i < 60; i++) await bench.queue.run({}, () => Promise.resolve())

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { networkOf } from '../../../lib/auth/input.ts'
 
-t.test('the network of an address', async (t) => {
+t.test('the network is the IPv4 address, or the /64 of an IPv6 address', async (t) => {
   for (const [address, network] of [
     ['1.2.3.4', '1.2.3.4'],
     ['::ffff:1.2.3.4', '1.2.3.4'],

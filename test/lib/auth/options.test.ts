@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Auth, AUTH_OPTIONS } from '../../../auth.ts'
 
-t.test('no options: the defaults', async (t) => {
+t.test('without options the defaults are in force', async (t) => {
   t.strictSame(new Auth().options, {
     databaseUrl: 'file:users.json',
     bcryptCost: 12,
@@ -13,7 +13,7 @@ t.test('no options: the defaults', async (t) => {
   })
 })
 
-t.test('the bounds are allowed, one beyond them is not', async (t) => {
+t.test('the bounds are allowed, and what is beyond them is not', async (t) => {
   for (const [name, option] of Object.entries(AUTH_OPTIONS)) {
     if (!('min' in option)) continue
     const { min, max } = option

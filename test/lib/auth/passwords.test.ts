@@ -2,7 +2,7 @@ import t from 'tap'
 import { parseOptions } from '@node-rs/bcrypt'
 import { BCRYPT_HASH, flawOf, Passwords, toNfc } from '../../../lib/auth/passwords.ts'
 
-/** 72 times "x", as older and other programs name the hash. */
+/** Hashes of 72 times "x", with the versions that older and other programs write. */
 const IMPORTED = ['2a', '2b', '2y'].map(
   (version) => `$${version}$04$QP//Yb3dpHaccyKuXXsUtuHusxHPD8vLCON3KczoZzMEph6ucpLGy`,
 )
@@ -26,7 +26,7 @@ t.test('a hash of another cost is outdated, one of another version is not', asyn
   }
 })
 
-t.test('BCRYPT_HASH knows the hashes that can be matched', async (t) => {
+t.test('BCRYPT_HASH matches exactly the hashes that bcrypt can read', async (t) => {
   const [, hash = ''] = IMPORTED
   const like = [...IMPORTED, hash.replace('2b', '2x'), hash.replace('$04', '$31'), `${hash.slice(0, -1)}.`]
   const ends = ['z', 'A', '1', '/', '', 'y\n', 'y ']
@@ -41,7 +41,7 @@ t.test('BCRYPT_HASH knows the hashes that can be matched', async (t) => {
   }
 })
 
-t.test('without a hash the answer is no, after the work of a check', async (t) => {
+t.test('without a hash the answer is wrong, after as much work as a check', async (t) => {
   const passwords = new Passwords(11)
   const began = performance.now()
   for (const password of ['', 'x', 'x'.repeat(80)]) t.equal(await passwords.verify(password), 'wrong')
@@ -56,7 +56,7 @@ t.test('a text that is too long in any form is not normalized, which can take qu
   const marks = 'a' + '\u0323\u0301'.repeat(4000)
   t.equal(toNfc(marks), marks)
   t.equal(flawOf(marks), 'is longer than 72 bytes')
-  // These 9 bytes become 3, and no text gets shorter than a third.
+  // NFC turns these 9 bytes into 3, and shortens no text to less than a third.
   t.equal(flawOf(toNfc('\u1112\u1161\u11ab'.repeat(24))), null)
   t.equal(flawOf(toNfc('\u1112\u1161\u11ab'.repeat(25))), 'is longer than 72 bytes')
 })

@@ -12,13 +12,13 @@ t.test('a power cut loses nothing that was acknowledged, over starts, folds and 
   const { steps, first } = await recordFolds(tempDir(t))
   const { count, wrong } = await checkStates(steps, halfway, first)
   t.ok(count > 200, `${count} states`)
-  t.ok(steps.filter((step) => step.op === 'rename').length >= 9, 'three starts and three folds, at the least')
+  t.ok(steps.filter((step) => step.op === 'rename').length >= 9, 'at least three starts and three folds')
   t.strictSame(wrong, [])
 })
 
 const { disk, options } = smallDisk(t, '64k')
 
-t.test('what was refused because the disk was full does not come back after a power cut', options, async (t) => {
+t.test('a write that was refused on a full disk does not come back after a power cut', options, async (t) => {
   writeFileSync(`${disk}/ballast`, 'x'.repeat(40_000))
   const steps = await recordFullDisk(disk, () => writeFileSync(`${disk}/ballast`, ''))
   const failed = steps.findIndex((step) => step.op === 'truncate')

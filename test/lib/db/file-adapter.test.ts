@@ -73,7 +73,7 @@ t.test('an owner that has lost its lock, log or directory says so and ends; noth
     ["writeFileSync(path + '-lock', '')", /^\S+users.json-lock was deleted or overwritten[^\n]+\n$/],
     ["rmSync(path + '-wal')", /^\S+users.json-wal was deleted or replaced: [^\n]+\n$/],
     ["renameSync(dirname(path), dirname(path) + '-gone')", /^\S+users.json-lock was deleted [^\n]+\n$/],
-    // While the next write is synced.
+    // The lock disappears while the next write is synced.
     ["react = (call) => call === 'datasync' && rmSync(path + '-lock')", /^\S+users.json-lock was deleted [^\n]+\n$/],
   ] as const) {
     const directory = `${tempDir(t)}/data`
@@ -88,7 +88,7 @@ t.test('an owner that has lost its lock, log or directory says so and ends; noth
     t.match(await child.exited, { code: 1 }, lose)
     t.equal(child.stdout, '')
     t.match(child.stderr, message)
-    // Without its log, nothing tells that somebody was added.
+    // Its log, which had the user, is gone.
     if (lose.includes('-wal')) continue
     const again = new DB(`file:${existsSync(directory) ? directory : `${directory}-gone`}/users.json`)
     t.match(await again.findUserBy({ email: 'kept@me.com' }), { id: 1 })
@@ -96,7 +96,7 @@ t.test('an owner that has lost its lock, log or directory says so and ends; noth
   }
 })
 
-t.test('an owner that was stopped and overtaken: what it acknowledged is kept, and it ends', async (t) => {
+t.test('an owner that is stopped and overtaken ends, and what it acknowledged is kept', async (t) => {
   const path = writeStore(t, {})
   const first = await startServer(t, { DATABASE_URL: `file:${path}`, LOGIN_FAILURES: '0' })
   const register = (server: RunningServer, email: string) =>
@@ -157,7 +157,7 @@ t.test('an owner that loses its table in the middle of a fold says only that', a
   t.match(child.stderr, /^\S+users.json-lock was deleted[^\n]+\n$/)
 })
 
-t.test('an attempt to open that fails and leaves a trace does not keep the next one out', async (t) => {
+t.test('a failed attempt to open does not keep the next one out', async (t) => {
   const path = writeStore(t, {})
   const child = runScript(`${REACT}
     const db = new DB('file:${path}')
@@ -173,7 +173,7 @@ t.test('an attempt to open that fails and leaves a trace does not keep the next 
   t.strictSame(filesAt(path), ['users.json'])
 })
 
-t.test('the check of the store finds nothing wrong in the middle of a fold', async (t) => {
+t.test('a check of the store in the middle of a fold finds nothing wrong', async (t) => {
   const path = writeStore(t, {})
   const child = runScript(`${REACT}
     const db = new DB('file:${path}')
@@ -190,7 +190,7 @@ t.test('the check of the store finds nothing wrong in the middle of a fold', asy
   t.equal(child.stdout, '[null,null,null]\n', 'after the renames of a start, and of a fold')
 })
 
-t.test('two links that lead to one table are one table, also when it is not there yet', async (t) => {
+t.test('two links to one table are one table, even before it exists', async (t) => {
   const directory = tempDir(t)
   mkdirSync(`${directory}/data`)
   symlinkSync('data/users.json', `${directory}/one.json`)
@@ -204,13 +204,13 @@ t.test('two links that lead to one table are one table, also when it is not ther
   await db.addUser('a@b', 'x')
   await db.close()
   t.strictSame(readdirSync(`${directory}/data`), ['users.json'])
-  t.ok(statSync(`${directory}/two.json`).isFile(), 'the links are left')
+  t.ok(statSync(`${directory}/two.json`).isFile(), 'the links are kept')
   symlinkSync('b.json', `${directory}/a.json`)
   symlinkSync('a.json', `${directory}/b.json`)
   await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
 })
 
-t.test('a relative path starts at the directory in which the DB was made; after file:// it is a URL', async (t) => {
+t.test('a relative path starts at the directory in which the DB was made; file:// starts a URL', async (t) => {
   const directory = tempDir(t)
   const cwd = process.cwd()
   t.teardown(() => process.chdir(cwd))
@@ -239,7 +239,7 @@ t.test('the files of a DB that nobody closes are not closed by the garbage colle
     process.on('warning', (warning) => console.log(warning.message))
     const path = '${writeStore(t, { '': table(row(1)) })}'
     await new DB('file:' + path).addUser('a@b', 'x')
-    // The timer of the fold holds the DB for a second.
+    // The timer of the fold keeps the DB alive for a second.
     const { readFileSync } = await import('node:fs')
     while (!readFileSync(path, 'utf8').includes('a@b')) await new Promise((resolve) => setTimeout(resolve, 50))
     for (let i = 0; i < 10; i++) {
@@ -255,7 +255,7 @@ t.test('the files of a DB that nobody closes are not closed by the garbage colle
   t.equal(child.stderr, '')
 })
 
-t.test('a table may not have the name of a file beside another one', async (t) => {
+t.test('a table may not have the name of a file that may belong to another table', async (t) => {
   const { path } = await openWith(t, { '': table(row(1)) })
   const before = snapshot(path)
   const uuid = randomUUID()
@@ -268,7 +268,7 @@ t.test('a table may not have the name of a file beside another one', async (t) =
   t.strictSame(snapshot(path), before)
 })
 
-t.test('the temporary files that others have left are removed at the start, and nothing else', async (t) => {
+t.test('a start removes the temporary files that others have left, and nothing else', async (t) => {
   const [uuid, precious] = [randomUUID(), `${tempDir(t)}/precious`]
   const kept = [`-tmp`, `-wal-tmp`, `-tmp-${uuid}.bak`, `-tmp-${uuid.slice(1)}`, `-edited-tmp-${uuid}`, `2-tmp-${uuid}`]
   const path = writeStore(t, Object.fromEntries([...kept, `-tmp-${uuid}`].map((end) => [end, 'x'])))
@@ -276,7 +276,7 @@ t.test('the temporary files that others have left are removed at the start, and 
   symlinkSync(precious, `${path}-wal-tmp-${uuid}`)
   await (await openWith(t, {}, path)).db.close()
   t.strictSame(filesAt(path), kept.map((end) => `users.json${end}`).sort())
-  t.equal(readFileSync(precious, 'utf8'), 'x', 'a link goes, and not what it leads to')
+  t.equal(readFileSync(precious, 'utf8'), 'x', 'a link is removed, its target is not')
 })
 
 const mounts = tempDir(t)
@@ -294,7 +294,7 @@ t.test('a table that is mounted as a file is refused', NEEDS_MOUNT, async (t) =>
   t.strictSame(readdirSync(mounts), ['a table\\.json', 'source'])
 })
 
-t.test('what is not a regular file is refused in one line, and the lock is given back', async (t) => {
+t.test('anything but a regular file is refused in one line, and the lock is released', async (t) => {
   for (const end of ['', '-wal']) {
     const path = writeStore(t, {})
     for (const make of [() => mkdirSync(path + end), () => spawnSync('mkfifo', [path + end])]) {
@@ -314,7 +314,7 @@ t.test('what is not a regular file is refused in one line, and the lock is given
   server.close()
 })
 
-t.test('a directory that is missing: the refusal says what to do', async (t) => {
+t.test('for a missing directory the refusal says what to do', async (t) => {
   const path = join(tempDir(t), 'none/users.json')
   const message = /^cannot open \S+: ENOENT: .*; create the directory, or correct the path$/
   await t.rejects(new DB(`file:${path}`).open(), { name: 'StoreError', message })
@@ -322,7 +322,7 @@ t.test('a directory that is missing: the refusal says what to do', async (t) => 
 
 const { disk, options: needsDisk } = smallDisk(t, '256k')
 
-t.test('a disk with no room for a copy of the log: the refusal says what to do', needsDisk, async (t) => {
+t.test('for a disk without room for a copy of the log the refusal says what to do', needsDisk, async (t) => {
   const path = writeStore(
     t,
     { '-wal': log(...Array.from({ length: 3000 }, (_, i) => [row(i + 1)])) },

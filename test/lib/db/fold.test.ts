@@ -100,7 +100,7 @@ t.test('a fold during which a write fails is given up', async (t) => {
   t.equal(stored(path).length, 2)
 })
 
-t.test('a directory in place of the table: a failed fold, tried again without another write', async (t) => {
+t.test('a fold that fails on a directory in place of the table is tried again', async (t) => {
   const { engine, path, add } = await openEager(t, {})
   mkdirSync(path)
   await add('a@b')
@@ -117,7 +117,7 @@ t.test('a directory in place of the table: a failed fold, tried again without an
   t.equal(errorsOf(path).length, 1, 'one line, however often it was tried')
 })
 
-t.test('a directory that has become read-only: writes and reads go on, and the log stays', NEEDS_ROOT, async (t) => {
+t.test('in a directory that has become read-only, writes and reads go on, and the log stays', NEEDS_ROOT, async (t) => {
   const directory = tempDir(t)
   const path = `${directory}/users.json`
   writeFileSync(path, table(row(1)), { mode: 0o644 })
@@ -147,18 +147,18 @@ t.test('a directory that has become read-only: writes and reads go on, and the l
   child.child.kill('SIGUSR2')
   t.match(await child.exited, { code: 0 })
   t.match(child.stdout, /^open\n2\n$/)
-  // tap's own hook, which a child of a test cannot avoid, fails to write to .tap after that.
+  // More may follow: where coverage is measured, tap's own hook fails to write to .tap.
   t.match(child.stderr, /^cannot fold \S+users.json-wal into the table, trying again later: EACCES.*\n/)
   t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2)
 })
 
-/** The versions of a table that others have made, in the order of time. */
+/** The versions of a table that other programs have made, the oldest first. */
 const editedOf = (path: string) =>
   filesAt(path)
     .filter((name) => /^users\.json-edited-\d{8}T\d{9}Z$/.test(name))
     .map((name) => readFileSync(join(dirname(path), name), 'utf8'))
 
-t.test('an edit while the table is open gets another name, and does not count', async (t) => {
+t.test('an edit while the table is open is renamed, and does not count', async (t) => {
   const edited = table(row(1, { email: 'edited@me.com' }), row(2), row(7))
   for (const edit of [
     (path: string) => writeFileSync(path, edited),
@@ -188,11 +188,11 @@ t.test('an edit while the table is open gets another name, and does not count', 
   await db.addUser('a@b', 'x')
   writeFileSync(path, edited)
   await db.close()
-  t.strictSame(editedOf(path), [edited], 'also where there was no table before')
+  t.strictSame(editedOf(path), [edited], 'even where there was no table before')
   t.equal(stored(path).length, 1)
 })
 
-t.test('an edit that may not be linked is copied; while it may not be read the fold waits', NEEDS_ROOT, async (t) => {
+t.test('an edit that may not be linked is copied; until it can be read, the fold waits', NEEDS_ROOT, async (t) => {
   const directory = tempDir(t)
   const path = `${directory}/users.json`
   chownSync(directory, 65534, 65534)
@@ -229,7 +229,7 @@ t.test('an edit that may not be linked is copied; while it may not be read the f
   t.equal(filesAt(path).length, 2)
 })
 
-t.test('a table that was deleted meanwhile is written again, with every row', async (t) => {
+t.test('a table that is deleted while it is open is written again, with every row', async (t) => {
   for (const isWritten of [true, false]) {
     const { db, path } = await openWith(t, { '': table(row(1)) })
     rmSync(path)

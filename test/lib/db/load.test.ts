@@ -5,7 +5,7 @@ import { DB } from '../../../db.ts'
 import { runScript } from '../../helper/program.ts'
 import { emailsIn, filesAt, log, openWith, row, stored, table, writeStore } from '../../helper/store.ts'
 
-t.test('a last line that cannot be read is dropped with a warning, and its batch as a whole', async (t) => {
+t.test('an unreadable last line is dropped with a warning, with its whole batch', async (t) => {
   const errors = t.capture(console, 'error')
   const batch = log([row(2), row(3)])
   const hole = Buffer.from(batch)
@@ -49,7 +49,7 @@ t.test('a log is replayed over an older and over a newer table', async (t) => {
   }
 })
 
-t.test('a log over a table that was edited: rows in the log win, all others are as edited', async (t) => {
+t.test('over an edited table, rows in the log win, and all others stay as edited', async (t) => {
   const { db, path } = await openWith(t, {
     '': table(row(1, { email: 'edited@me.com' }), row(9), row(2)),
     '-wal': log([row(5)], [row(2, { session_id: 's' })]),
@@ -59,7 +59,7 @@ t.test('a log over a table that was edited: rows in the log win, all others are 
   t.match(stored(path)[1], { session_id: 's' })
 })
 
-t.test('damage: the start is refused with the file and the line, and nothing is touched', async (t) => {
+t.test('a damaged log is refused with the file and the line, and nothing is touched', async (t) => {
   const good = JSON.stringify([row(1)])
   const unreadable = Buffer.from(log([row(1)], [row(2)], [row(3)]))
   unreadable[unreadable.indexOf('user2')] = 0xff
@@ -97,7 +97,7 @@ t.test('a batch ends at about 4 MB, so that its line can be read again', async (
   )
 })
 
-t.test('a log is read in time that grows with its length, however long its lines are', async (t) => {
+t.test('the time to read a log grows with its length, however long its lines are', async (t) => {
   const secondsOf = async (megabytes: number) => {
     const batch = `${JSON.stringify([row(1)]).slice(0, -1)}${' '.repeat(megabytes * 2 ** 20)}]\n`
     const { user, system } = process.cpuUsage()
@@ -111,10 +111,7 @@ t.test('a log is read in time that grows with its length, however long its lines
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
-/**
- * The first lines of a script in which something happens before each read of the table or its log, which takes 5 ms
- * then.
- */
+/** The first lines of a script: `onRead()` is called before each read of the table or its log, which 5 ms delay. */
 const ON_READ = `
   import fs from 'node:fs'
   import { syncBuiltinESMExports } from 'node:module'
@@ -132,7 +129,7 @@ t.test('a start that takes long keeps its lock', async (t) => {
   const rows = Array.from({ length: 20_000 }, (_, i) => row(i + 1, { reset_token: 'r'.repeat(250) }))
   const path = writeStore(t, { '': table(...rows), '-wal': log([row(1)]) })
   const child = runScript(`${ON_READ}
-    // The heartbeat is a hundred times as fast.
+    // Makes the heartbeat a hundred times as fast.
     const { setInterval } = globalThis
     globalThis.setInterval = (beat, ms) => setInterval(beat, ms / 100)
     const { DB } = await import('./db.ts')

@@ -1,6 +1,6 @@
 /**
  * A process of its own for lock.test.ts. `hold PATH` takes a lock and keeps it; `race DIRECTORY ROUNDS` waits for
- * `DIRECTORY/start`, which has the moment when all begin, and tries to take `DIRECTORY/0`, `1` …, each at the same
+ * `DIRECTORY/start`, which says when all begin, and tries to take `DIRECTORY/0`, `1` …, each at the same
  * moment as its rivals; it prints which ones it got.
  */
 import { existsSync, readFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { Lock } from '../../../lib/db/lock.ts'
 const ROUND_MS = 8
 const HEARTBEAT_MS = 100
 
-/** Sleeps: all of them awake would keep the cores busy. */
+/** Sleeps, as processes that spin would keep the cores busy. */
 const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, ms))
 
 const [mode, path = '', rounds = '0'] = process.argv.slice(2)
@@ -41,7 +41,7 @@ if (mode === 'hold') {
       won.push(round)
     } catch {}
   }
-  // Nobody gives a lock back before all have tried all of them.
+  // No lock is released before every process has tried every one.
   process.once('SIGTERM', () => process.exit(0))
   setInterval(() => {}, 60_000)
   console.log(`won ${JSON.stringify(won)} kept ${locks.filter(isKept).length}`)

@@ -23,7 +23,7 @@ import { CHILD, hold, raceForLocks } from '../../helper/lock.ts'
 import { commandOf, commandOfScript, Program, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { dbAt, emailsIn, filesAt, stored } from '../../helper/store.ts'
 
-/** Takes a lock that nothing may happen to. */
+/** Takes a lock; the test fails if its heartbeat finds it lost. */
 function take(t: Test, path: string): Lock {
   return Lock.take(path, (message) => t.fail(message))
 }
@@ -38,7 +38,7 @@ function isLost(lock: Lock): boolean {
   }
 }
 
-t.test('one lock, one owner', async (t) => {
+t.test('a lock has one owner at a time', async (t) => {
   const path = `${tempDir(t)}/lock`
   const first = take(t, path)
   first.check()
@@ -49,7 +49,7 @@ t.test('one lock, one owner', async (t) => {
   first.check()
   first.release()
   t.notOk(existsSync(path))
-  t.ok(isLost(first), 'a lock that was given back is lost')
+  t.ok(isLost(first), 'a released lock is lost')
   const second = take(t, path)
   first.release()
   second.check()
@@ -65,7 +65,7 @@ t.test('after a kill the next start works immediately, with a new file', async (
   t.match(await refused.exited, { code: 1 })
   t.equal(refused.stderr, `${path} is held by process ${killed.child.pid}; stop it first\n`)
   const { ino } = statSync(path)
-  // Open, so that its number is not given to the next file.
+  // Keeps the file open, so that the next one does not get its inode.
   const keepsInode = spawn('tail', ['-f', path])
   await once(keepsInode.stdout, 'data')
   await killed.stop('SIGKILL')
@@ -75,14 +75,14 @@ t.test('after a kill the next start works immediately, with a new file', async (
   lock.release()
 })
 
-t.test('of many that take a lock at the same moment, one wins', (t) => raceForLocks(t, 40))
+t.test('of many processes that take a lock at the same moment, one wins', (t) => raceForLocks(t, 40))
 
 t.test('a process that lost the race does not get the lock when the winner ends', async (t) => {
   const path = `${tempDir(t)}/lock`
   const owner = await hold(t, path)
   const claim = JSON.parse(readFileSync(path, 'utf8').trim())
   await owner.stop('SIGKILL')
-  // As the file looks after a race: the loser is this process, which goes on.
+  // The file after a race that was lost by this process, which is still running.
   const loser = take(t, `${path}2`)
   const lost = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
   loser.release()
@@ -103,7 +103,7 @@ t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds
     [-11, false],
     [3600, false],
   ] as const) {
-    // Torn lines, and JSON that is not a claim, do not count.
+    // Torn lines, and JSON that is not a claim, are ignored.
     writeFileSync(path, `torn {\nnull\n1\n${claim}\n{"pid":`)
     utimesSync(path, Date.now() / 1000 + seconds, Date.now() / 1000 + seconds)
     if (isValid) t.throws(() => take(t, path), { message }, `${seconds} s`)
@@ -114,10 +114,10 @@ t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds
 const OTHER_TIME = ['unshare', '--time', '--boottime', '1000', '--fork', '--kill-child']
 const NEEDS_OTHER_TIME = needs('env', ...OTHER_TIME, 'true')
 
-t.test('an owner whose uptime is counted from another moment keeps its lock', NEEDS_OTHER_TIME, async (t) => {
+t.test('an owner keeps its lock against a process in another time namespace', NEEDS_OTHER_TIME, async (t) => {
   const path = `${tempDir(t)}/lock`
   const lock = take(t, path)
-  // Not spawnSync: this process has to show meanwhile that it is alive.
+  // Not spawnSync, which would stop the heartbeat of this process.
   const other = new Program(CHILD, {}, [], ['hold', path], OTHER_TIME)
   t.match(await other.exited, { code: 1 })
   const held = `^${path} is held by process ${process.pid} in another container or on another machine`
@@ -126,7 +126,7 @@ t.test('an owner whose uptime is counted from another moment keeps its lock', NE
   lock.release()
 })
 
-t.test('a process id that was given to another process is not the owner', async (t) => {
+t.test('a process that has got the id of a dead owner is not the owner', async (t) => {
   const path = `${tempDir(t)}/lock`
   const lock = take(t, `${path}2`)
   const mine = JSON.parse(readFileSync(`${path}2`, 'utf8').trim())
@@ -166,10 +166,10 @@ t.test('the owner notices that its lock was deleted, replaced or overwritten', a
 
 const NEEDS_CHATTR = needs('sh', '-c', 'f=$(mktemp) && chattr +i $f && chattr -i $f && rm $f')
 
-t.test('a heartbeat that fails', NEEDS_CHATTR, async (t) => {
+t.test('an owner whose heartbeat fails says so and ends', NEEDS_CHATTR, async (t) => {
   const path = `${tempDir(t)}/lock`
   const owner = await hold(t, path)
-  // Not even root may touch it then.
+  // Now not even root may touch it.
   spawnSync('chattr', ['+i', path])
   t.teardown(() => spawnSync('chattr', ['-i', path]))
   t.match(await owner.exited, { code: 1 })
@@ -177,7 +177,7 @@ t.test('a heartbeat that fails', NEEDS_CHATTR, async (t) => {
   spawnSync('chattr', ['-i', path])
 })
 
-t.test('a lock that cannot be written', async (t) => {
+t.test('a lock that cannot be written is not taken', async (t) => {
   const directory = tempDir(t)
   t.throws(() => take(t, `${directory}/no/such/lock`), { code: 'ENOENT' })
   writeFileSync(`${directory}/file`, '')
@@ -186,7 +186,7 @@ t.test('a lock that cannot be written', async (t) => {
 
 const { disk: directory, options } = smallDisk(t, '64k')
 
-t.test('a full disk', options, async (t) => {
+t.test('on a full disk no lock is taken, and nothing is left behind', options, async (t) => {
   const ballast = `${directory}/ballast`
   t.throws(() => writeFileSync(ballast, 'x'.repeat(100_000)), { code: 'ENOSPC' })
   t.throws(() => take(t, `${directory}/lock`), { code: 'ENOSPC' })
@@ -219,9 +219,9 @@ t.test('a claim that a full disk has torn does not count', NEEDS_PRLIMIT, async 
   t.match(child.stdout, /^(EFBIG.*\n){3}$/)
 })
 
-t.test('whoever lost a race withdraws its claim', async (t) => {
+t.test('a process that has lost a race withdraws its claim', async (t) => {
   const path = `${tempDir(t)}/lock`
-  // It waits between reading the claims, of which there are none, and adding its own.
+  // The loser waits between reading the claims, of which there are none, and adding its own.
   const wait = `
     import fs from 'node:fs'
     import { syncBuiltinESMExports } from 'node:module'
@@ -323,7 +323,7 @@ const NEEDS_BINDFS = needs(
 )
 t.teardown(() => NEEDS_BINDFS.skip === false && spawnSync('umount', ['-l', bound]))
 
-t.test('a place where a file may be written and not touched is refused at the start', NEEDS_BINDFS, async (t) => {
+t.test('a place where files may be written but not touched is refused at the start', NEEDS_BINDFS, async (t) => {
   const child = runScript(`${AS_NOBODY}
     import { Lock } from './lib/db/lock.ts'
     Lock.take('${bound}/lock', () => {})`)
@@ -345,7 +345,7 @@ function startInContainer(t: Test, command: string[], env: Record<string, string
   return { program, signal }
 }
 
-/** Lets eleven seconds pass since the last heartbeat. */
+/** Sets the last heartbeat back by eleven seconds. */
 function age(lock: string): void {
   const past = statSync(lock).mtimeMs / 1000 - 11
   utimesSync(lock, past, past)
@@ -360,7 +360,7 @@ t.test('an overtaken owner in another container acknowledges nothing', NEEDS_CON
   t.match(await register(url, 'before@me.com'), { status: 200 })
 
   signal('SIGSTOP')
-  // However long the next one takes to start, the owner has shown a sign of life just before.
+  // Touches the lock in the owner's place, however long the next one takes to start.
   const beat = setInterval(() => utimesSync(`${path}-lock`, new Date(), new Date()), 100)
   const next = new Program('server.ts', env)
   t.teardown(() => next.stop('SIGKILL'))

@@ -9,10 +9,7 @@ import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/**
- * node ignores the signal for a file over the limit, as it should; tap's own handler, which runs in children too, does
- * not.
- */
+/** Ignores the signal for a file over the limit, as node does; where coverage is measured, tap's handler does not. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
 /** A module that limits the files of its own process. */
@@ -53,27 +50,27 @@ async function fillDisk(t: Test, server: RunningServer, path: string, makeRoom: 
   t.strictSame(
     stored(path).map(({ id }) => id),
     stored(path).map((_, i) => i + 1),
-    'no number is lost with what failed',
+    'what failed has used up no id',
   )
 }
 
 const { disk, options } = smallDisk(t, '256k')
 
-t.test('a full disk', options, async (t) => {
+t.test('on a full disk writes get 503 and reads go on, until there is room', options, async (t) => {
   const path = `${disk}/users.json`
   writeFileSync(`${disk}/ballast`, 'x'.repeat(150_000))
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   await fillDisk(t, server, path, () => writeFileSync(`${disk}/ballast`, ''))
 })
 
-t.test('a limit on the file size', NEEDS_PRLIMIT, async (t) => {
+t.test('a limit on the file size has the effect of a full disk', NEEDS_PRLIMIT, async (t) => {
   const path = `${tempDir(t)}/users.json`
   const server = await startServer(t, { DATABASE_URL: `file:${path}` }, [IGNORE_SIGXFSZ])
   limitFiles(server, '100000')
   await fillDisk(t, server, path, () => limitFiles(server, 'unlimited'))
 })
 
-t.test('a disk with no room for a copy of the log: no start, and nothing is lost', NEEDS_PRLIMIT, async (t) => {
+t.test('without room for a copy of the log the start is refused, and nothing is lost', NEEDS_PRLIMIT, async (t) => {
   const content = log(...Array.from({ length: 2000 }, (_, i) => [row(i + 1)]))
   const path = writeStore(t, { '-wal': content })
   const server = new Program('server.ts', { DATABASE_URL: `file:${path}`, PORT: '0' }, [
@@ -85,7 +82,7 @@ t.test('a disk with no room for a copy of the log: no start, and nothing is lost
   t.equal(readFileSync(`${path}-wal`, 'utf8'), content)
 })
 
-/** Has strace tamper with a system call of a server from now on; returns what ends that. */
+/** Has strace tamper with a system call of a server from now on; returns a function that ends this. */
 async function inject(
   server: RunningServer,
   call: string,
@@ -105,19 +102,19 @@ async function inject(
 const register = (server: RunningServer, email: string) =>
   request(`${server.url}/users`, 'POST', { email, password: 'p' })
 
-t.test('a sync that hangs: /healthz answers 503 within two seconds', NEEDS_STRACE, async (t) => {
+t.test('while a sync hangs, /healthz answers 503', NEEDS_STRACE, async (t) => {
   const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
   const mend = await inject(server, 'fdatasync', 'delay_enter=20000000')
   const late = register(server, 'a@b')
-  // Until the password is hashed, nothing is written.
+  // Nothing is written until the password is hashed.
   while ((await request(`${server.url}/healthz`, 'GET')).status !== 503);
   t.match(await request(server.url, 'GET'), { status: 200 })
   await mend('SIGKILL')
   t.match(await late, { status: 200 })
-  t.match(await request(`${server.url}/healthz`, 'GET'), { status: 200 }, 'and 200 when it goes on')
+  t.match(await request(`${server.url}/healthz`, 'GET'), { status: 200 }, 'and 200 once it goes on')
 })
 
-t.test('a sync that finds no room, as on btrfs or NFS, is a write that failed: 503', NEEDS_STRACE, async (t) => {
+t.test('a sync that finds no room, as on btrfs or NFS, counts as a failed write: 503', NEEDS_STRACE, async (t) => {
   const path = `${tempDir(t)}/users.json`
   const server = await startServer(t, { DATABASE_URL: `file:${path}`, UV_THREADPOOL_SIZE: '1' })
   t.match(await register(server, 'before@me.com'), { status: 200 })
@@ -130,7 +127,7 @@ t.test('a sync that finds no room, as on btrfs or NFS, is a write that failed: 5
   t.strictSame(emailsIn(path), ['before@me.com', 'after@me.com'])
 })
 
-t.test('a sync of the log that fails: the process says so and ends; nobody is told 200', NEEDS_STRACE, async (t) => {
+t.test('when a sync of the log fails, the process says so and ends; nobody is told 200', NEEDS_STRACE, async (t) => {
   const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json` })
   await inject(server, 'fdatasync', 'error=EIO:when=1+')
   await t.rejects(register(server, 'a@b'))
@@ -138,7 +135,7 @@ t.test('a sync of the log that fails: the process says so and ends; nobody is to
   t.match(server.stderr, /^cannot sync \S+users.json-wal: EIO.*; start again to go on with what is on the disk\n$/)
 })
 
-t.test('a sync of the directory that fails in a fold: the process says so and ends', NEEDS_STRACE, async (t) => {
+t.test('when a sync of the directory fails in a fold, the process says so and ends', NEEDS_STRACE, async (t) => {
   const server = await startServer(t, { DATABASE_URL: `file:${tempDir(t)}/users.json`, UV_THREADPOOL_SIZE: '1' })
   await inject(server, 'fsync', 'error=EIO:when=2+')
   t.match(await register(server, 'a@b'), { status: 200 })
@@ -146,7 +143,7 @@ t.test('a sync of the directory that fails in a fold: the process says so and en
   t.match(server.stderr, /^cannot sync the directory of \S+users.json: EIO.*\n$/)
 })
 
-t.test('a sync of the temporary table that fails is a failed fold, tried again by itself', NEEDS_STRACE, async (t) => {
+t.test('when a sync of the temporary table fails, the fold is tried again by itself', NEEDS_STRACE, async (t) => {
   const path = writeStore(t, { '': table(row(1)) })
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   const mend = await inject(server, 'fsync', 'error=EIO:when=1+')

@@ -1,4 +1,4 @@
-/** Answers through PgBouncer; .ci/run runs this. */
+/** The store behind PgBouncer. */
 import { spawn } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
@@ -11,7 +11,7 @@ import { started } from '../../helper/proxies.ts'
 
 const NEEDS_PGBOUNCER = { skip: NEEDS_POSTGRES.skip || needs('pgbouncer', '--version').skip }
 
-/** Starts a PgBouncer in transaction mode, before the database of a URL; resolves with its URL. */
+/** Starts a PgBouncer in transaction mode in front of the database of a URL; resolves with its URL. */
 async function startPgBouncer(t: Test, url: string, setting = ''): Promise<string> {
   const { hostname, port, username, password } = new URL(url)
   const directory = tempDir(t)
@@ -31,7 +31,7 @@ async function startPgBouncer(t: Test, url: string, setting = ''): Promise<strin
     ${setting}
   `
   writeFileSync(`${directory}/pgbouncer.ini`, ini.replaceAll(/^ +/gm, ''))
-  // It refuses to run as root.
+  // PgBouncer refuses to run as root.
   const user = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
   const pooler = spawn('pgbouncer', [`${directory}/pgbouncer.ini`], { ...user, stdio: ['ignore', 'ignore', 'pipe'] })
   await started(t, pooler, /process up/)
@@ -59,7 +59,7 @@ t.test('through PgBouncer in transaction mode every answer is the right one', NE
   await t.resolves(Promise.all(dbs.flatMap((db) => users.map((user) => ask(db, user)))))
 })
 
-t.test('a PgBouncer that refuses a start-up parameter', NEEDS_PGBOUNCER, async (t) => {
+t.test('when PgBouncer refuses a start-up parameter, the line says what to set', NEEDS_PGBOUNCER, async (t) => {
   const { url } = await createDatabase(t)
   const pooled = await startPgBouncer(t, url)
   await t.rejects(new DB(pooled).open(), {

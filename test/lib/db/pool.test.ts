@@ -28,7 +28,7 @@ async function serve(t: Test, onConnection: (socket: Socket) => void): Promise<n
   return listen(server)
 }
 
-t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
+t.test('every common form of URL opens the database', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const { hostname, port, username, password } = new URL(url)
   const { rows } = await admin.query<{ directory: string }>(
@@ -55,7 +55,7 @@ t.test('the URLs that people have', NEEDS_POSTGRES, async (t) => {
   t.match(await outcomeOf('postgres://me@localhost:1/x'), /^cannot open the database: connect ECONNREFUSED \S+:1$/)
 })
 
-t.test('URLs that are refused, in a line without the password', async (t) => {
+t.test('an invalid URL is refused in a line without the password', async (t) => {
   const expected = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
   const encode = 'write a % in a password as %25'
   for (const [url, shown, reason] of [
@@ -76,7 +76,7 @@ t.test('URLs that are refused, in a line without the password', async (t) => {
   }
 })
 
-/** Puts TLS before the server of a URL; resolves with its port, a certificate for localhost, and a count of its use. */
+/** Puts TLS in front of a URL's server; resolves with its port, certificate (for localhost) and connections so far. */
 async function startTls(t: Test, url: string) {
   const at = tempDir(t)
   const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '1']
@@ -127,7 +127,7 @@ t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
   }
 })
 
-t.test('a server without TLS, or one that disconnects, says nothing, or is not PostgreSQL', async (t) => {
+t.test('a server without TLS, or that disconnects, is silent or not PostgreSQL, is one line', async (t) => {
   const withoutTls = 'The server does not support SSL connections; turn it on there, or leave sslmode out of the URL'
   const answerNo = (socket: Socket) => socket.on('data', () => socket.write('N'))
   const limits = { ...LIMITS, connectMs: 200, hangMs: 200 }
@@ -143,7 +143,7 @@ t.test('a server without TLS, or one that disconnects, says nothing, or is not P
   }
 })
 
-t.test('a connection that is cut between two statements of a transaction', NEEDS_POSTGRES, async (t) => {
+t.test('a connection cut within a transaction fails that transaction, and no other call', NEEDS_POSTGRES, async (t) => {
   const { url, admin } = await createDatabase(t)
   const pool = await poolAt(url)()
   const cut = transaction(pool, async (client) => {

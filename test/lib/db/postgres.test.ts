@@ -30,12 +30,12 @@ async function until<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Ends connections to a database; resolves with how many there were. */
+/** Ends every other connection to a database; the row count is how many there were. */
 const CUT = 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()'
 /** The connections that wait for a lock. */
 const WAITING = "select pid from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'"
 
-t.test('several services, one table', NEEDS_POSTGRES, async (t) => {
+t.test('several services share one table', NEEDS_POSTGRES, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
   const env = { DATABASE_URL, LOGIN_FAILURES: '0' }
   const [one, two] = await Promise.all([startService(t, env), startService(t, env)])
@@ -60,7 +60,7 @@ t.test('several services, one table', NEEDS_POSTGRES, async (t) => {
   t.match(await request(`${one.url}/sessions`, 'POST', { ...BOB, email: 'nul\0@me.com' }), { status: 401 })
 })
 
-t.test('connections that are cut, and a database that is away and comes back', NEEDS_POSTGRES, async (t) => {
+t.test('the store recovers from cut connections, and from a database that was away', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const engine = await openEngine(t, `${url}?max=3`)
   const insert = (email: string) => engine.insert(email, 'x')
@@ -112,7 +112,7 @@ t.test('a statement that hangs delays no other', NEEDS_POSTGRES, async (t) => {
   t.ok(await update())
 })
 
-t.test('a server that turned read-only, and back', NEEDS_POSTGRES, async (t) => {
+t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const { url: service } = await startService(t, { DATABASE_URL: `${url}?max=4` })
   const ask = async (path: string, body?: Record<string, string>) =>
@@ -133,7 +133,7 @@ t.test('a server that turned read-only, and back', NEEDS_POSTGRES, async (t) => 
   t.strictSame(await Promise.all(writes), Array(8).fill(200))
 })
 
-t.test('transactions that the database gives up for others are tried again', NEEDS_POSTGRES, async (t) => {
+t.test('transactions that the database aborts because of others are tried again', NEEDS_POSTGRES, async (t) => {
   for (const isolation of ['serializable', 'repeatable read']) {
     const { url, name, admin } = await createDatabase(t)
     await admin.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`)
@@ -145,7 +145,7 @@ t.test('transactions that the database gives up for others are tried again', NEE
   }
 })
 
-t.test('close() waits for what was asked', NEEDS_POSTGRES, async (t) => {
+t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, async (t) => {
   const { url } = await createDatabase(t)
   const engine = await Postgres.at(`${url}?max=1`)()
   const inserts = Array.from({ length: 20 }, (_, i) => engine.insert(`${i}`, 'x'))
@@ -153,7 +153,7 @@ t.test('close() waits for what was asked', NEEDS_POSTGRES, async (t) => {
   t.equal((await Promise.all(inserts)).length, 20)
 })
 
-t.test('no database, no driver', async (t) => {
+t.test('a start without the database, or without the driver, is refused in one line', async (t) => {
   const env = { HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'postgres://root:secret@127.0.0.1:1/root' }
   const away = new Program('server.ts', env)
   t.match(await away.exited, { code: 1 })
@@ -165,13 +165,13 @@ t.test('no database, no driver', async (t) => {
   t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
 })
 
-t.test('users.json is carried over in one command', NEEDS_POSTGRES, async (t) => {
+t.test('one command moves users.json into the database', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const path = `${tempDir(t)}/users.json`
   writeFileSync(path, table(...Array.from({ length: 2500 }, (_, i) => row(2 * i + 1, { session_id: `s${i}` }))))
   const file = new DB(`file:${path}`)
   await file.open()
-  await t.rejects(moveUsers(path, url), { message: /is held by / }, 'not while a server has it')
+  await t.rejects(moveUsers(path, url), { message: /is held by / }, 'not while a server has it open')
   await file.close()
   const before = readFileSync(path, 'utf8')
 

@@ -18,7 +18,7 @@ t.test('a row is found by its id, wherever it stands', async (t) => {
   t.equal(new Rows().lastId, 0)
 })
 
-t.test('rows with one session or token: the lowest id, and each when the others are cleared', async (t) => {
+t.test('of rows with one session or token the lowest id is found, and then the next', async (t) => {
   for (const column of ['session_id', 'reset_token'] as const) {
     for (const order of [
       [1, 2, 3],
@@ -44,7 +44,7 @@ t.test('rows with one session or token: the lowest id, and each when the others 
   }
 })
 
-t.test('of two rows with one token, the one that matches everything', async (t) => {
+t.test('of two rows with one token, the one that matches everything is found', async (t) => {
   const rows = rowsOf(1, 2)
   const second = rows.find({ id: 2 })
   if (second !== undefined) rows.change(second, { hashed_password: 'y' })
@@ -53,7 +53,7 @@ t.test('of two rows with one token, the one that matches everything', async (t) 
   t.equal(rows.find({ session_expires_at: 5 }), undefined)
 })
 
-t.test('the last row is taken back, and nothing finds it', async (t) => {
+t.test('a last row that is removed again is found by nothing', async (t) => {
   const rows = rowsOf(1, 2)
   rows.removeLast()
   for (const attributes of [{ id: 2 }, { email: 'user2@me.com' }]) t.equal(rows.find(attributes), undefined)
@@ -68,7 +68,7 @@ t.test('the last row is taken back, and nothing finds it', async (t) => {
   t.equal(later.lastId, 9)
 })
 
-t.test('a hundred thousand rows with one session load in the time of as many with sessions of their own', async (t) => {
+t.test('a hundred thousand rows that share a session load about as fast as with one each', async (t) => {
   const timeOf = (sessionOf: (id: number) => string) => {
     const users = Array.from({ length: 100_000 }, (_, i) => new User(row(i + 1, { session_id: sessionOf(i) })))
     const rows = new Rows()

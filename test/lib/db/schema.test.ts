@@ -31,7 +31,7 @@ async function describe(sql: Client): Promise<string[]> {
 const refusalOf = async (url: string, limits = LIMITS) =>
   (await outcomeOf(url, limits)).replace('cannot open the database: ', '')
 
-t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
+t.test('a table that the Python original made is completed and served', NEEDS_POSTGRES, async (t) => {
   const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
   const row = `insert into users (email, hashed_password, session_id) values ('bob@me.com', '${hash}', 'old')`
   const { url, sql } = await prepare(t, ORIGINAL, row)
@@ -48,10 +48,10 @@ t.test('a table that the Python original made', NEEDS_POSTGRES, async (t) => {
   const plan = await sql.query(`explain select * from users where lower(email collate "C") = 'x'`)
   t.match(JSON.stringify(plan.rows), /Index Cond: \(lower/, 'the index serves the search')
   t.equal(await refusalOf(url), 'open')
-  t.strictSame(await describe(sql), completed, 'once is enough')
+  t.strictSame(await describe(sql), completed, 'the next start changes nothing')
 })
 
-t.test('only a unique index on emails means that an email is taken', NEEDS_POSTGRES, async (t) => {
+t.test('only a conflict on an index of emails means that an email is taken', NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t, ORIGINAL, 'alter table users add unique (email)')
   const db = dbAt(t, url)
   await db.addUser('a@b', 'x')
@@ -63,7 +63,7 @@ t.test('only a unique index on emails means that an email is taken', NEEDS_POSTG
   await t.rejects(db.addUser('email@d', 'x'), { name: 'StoreError', message: /users_pkey/ })
 })
 
-t.test('tables that are completed', NEEDS_POSTGRES, async (t) => {
+t.test('tables with other types and more columns are completed', NEEDS_POSTGRES, async (t) => {
   const REST = 'email text not null, hashed_password varchar(100)'
   for (const definition of [
     `id bigint generated always as identity, ${REST}`,
@@ -123,7 +123,7 @@ t.test('an index with a name of ours is neither dropped nor taken for ours', NEE
   t.equal(indexes.length, 1 + foreign.length + 3)
 })
 
-t.test('two users with one email: the line says which, and nothing is changed', NEEDS_POSTGRES, async (t) => {
+t.test('two users with one email are refused by that email, and nothing is changed', NEEDS_POSTGRES, async (t) => {
   const rows = `insert into users (email, hashed_password) values ('c@d', 'x'), ('Bob@me.com', 'x'), ('bob@me.com', 'x')`
   const { url, sql } = await prepare(t, ORIGINAL, rows)
   const before = await describe(sql)
@@ -133,7 +133,7 @@ t.test('two users with one email: the line says which, and nothing is changed', 
   t.equal(await refusalOf(url), 'open')
 })
 
-t.test('a role that may only read, add and change rows', NEEDS_POSTGRES, async (t) => {
+t.test('a role needs to read, add and change rows only, and is told what it lacks', NEEDS_POSTGRES, async (t) => {
   const { url, sql, admin } = await prepare(t)
   const role = `auth_role_${new URL(url).pathname.slice(-12)}`
   await admin.query(`create role ${role} login`)
@@ -177,7 +177,7 @@ t.test('one process makes the table, and the others wait for as long as it takes
   t.strictSame(await Promise.all(opening), ['open', 'open'])
 })
 
-t.test('what the database does while the table is made is one line', NEEDS_POSTGRES, async (t) => {
+t.test('what stops the making of the table is one line', NEEDS_POSTGRES, async (t) => {
   const { url, sql, admin } = await prepare(t, ORIGINAL, 'begin; lock table users in row exclusive mode')
   const { rows } = await sql.query('select pg_backend_pid() as pid')
   const limits = { ...LIMITS, lockMs: 100 }
@@ -190,7 +190,7 @@ t.test('what the database does while the table is made is one line', NEEDS_POSTG
   t.equal(await refusalOf(url), 'open')
 })
 
-t.test('a database of another encoding', NEEDS_POSTGRES, async (t) => {
+t.test('a database in another encoding than UTF8 is refused', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   await admin.query(`drop database ${name}`)
   await admin.query(`create database ${name} encoding 'LATIN1' locale 'C' template template0`)

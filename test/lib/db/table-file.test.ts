@@ -53,7 +53,7 @@ t.test('the id of a user who was deleted from the file does not come back', asyn
   }
 })
 
-t.test('a table of many pieces loads, and so does its last version in another layout', async (t) => {
+t.test('a table that is read in many pieces loads, even with another layout near its end', async (t) => {
   const users = Array.from({ length: 5000 }, (_, i) => row(i + 1, { reset_token: 'ü'.repeat(i % 250) }))
   const text = table(...users)
   for (const content of [text, text.replace(',\n{"id":4990', ', {"id":4990')]) {
@@ -77,7 +77,7 @@ t.test('after a clean stop the table alone holds every row, one a line', async (
   t.match(lines[1], /"id":1,.*"session_id":"s"/)
 })
 
-t.test('damage: the start is refused with the place, and nothing is touched', async (t) => {
+t.test('a damaged table is refused with the place of the damage, and nothing is touched', async (t) => {
   const good = JSON.stringify(row(1))
   const unreadable = Buffer.from(table(row(1), row(2), row(3)))
   unreadable[unreadable.indexOf('user2')] = 0xff
@@ -137,7 +137,7 @@ t.test('damage: the start is refused with the place, and nothing is touched', as
     t.strictSame(filesAt(path), ['users.json'])
     t.ok(readFileSync(path).equals(Buffer.from(content)), 'untouched')
     writeFileSync(path, table(row(1)))
-    t.equal(await db.countUsers(), 1, 'it opens when the table was mended')
+    t.equal(await db.countUsers(), 1, 'it opens once the table is mended')
     await db.close()
   }
 })

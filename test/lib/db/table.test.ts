@@ -2,7 +2,7 @@
 import t from 'tap'
 import { openWith, row, table } from '../../helper/store.ts'
 
-t.test('after the largest id no user can be added, as in a database whose sequence has ended', async (t) => {
+t.test('after the largest id no user can be added, as when a sequence is used up', async (t) => {
   const last = Number.MAX_SAFE_INTEGER
   const { db, path } = await openWith(t, { '': table(row(last - 1)) })
   t.equal((await db.addUser('a@b', 'x')).id, last)

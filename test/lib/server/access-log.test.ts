@@ -4,7 +4,7 @@ import { get, LAST, raw, request, sessionOf, statuses } from '../../helper/http.
 import { startServer } from '../../helper/program.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
-t.test('the access log', async (t) => {
+t.test('a request line is in the Common Log Format, without the query', async (t) => {
   const log = captureAccessLog(t)
   const server = await startService(t, { ACCESS_LOG: '1' })
   await request(`${server.url}/?secret=1`, 'GET')
@@ -18,7 +18,7 @@ t.test('the access log', async (t) => {
   ])
 })
 
-t.test('/healthz is not in it, and with ACCESS_LOG=0 nothing is', async (t) => {
+t.test('GET /healthz is not logged, and with ACCESS_LOG=0 nothing is', async (t) => {
   const log = captureAccessLog(t)
   const silent = await startService(t, { ACCESS_LOG: '0' })
   await request(silent.url, 'GET')
@@ -65,7 +65,7 @@ t.test('the server goes on when nobody reads stdout and stderr any more', async 
   const server = await startServer(t)
   server.child.stdout?.destroy()
   server.child.stderr?.destroy()
-  // A thousand lines: more than the log collects before it writes them.
+  // A thousand lines are more than the log collects before it writes.
   for (let i = 0; i < 3; i++) t.equal(statuses(await raw(server.port, get('/').repeat(999), LAST)).length, 1000)
   t.equal(await server.stop(), 0)
 })

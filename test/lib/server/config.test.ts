@@ -1,4 +1,4 @@
-/** The configuration: what the environment and programs may set, and what README says of it. */
+/** The configuration: what the environment and programs may set, and README's table of it. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { Auth, AUTH_OPTIONS } from '../../../auth.ts'
@@ -12,7 +12,7 @@ import { startService } from '../../helper/service.ts'
 const HTTPS = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' }
 const domain = (COOKIE_DOMAIN: string) => ({ ...HTTPS, COOKIE_DOMAIN })
 
-t.test('values that are accepted', async (t) => {
+t.test('valid settings are accepted', async (t) => {
   t.strictSame(readConfig({}), {
     host: null,
     port: 5000,
@@ -40,7 +40,7 @@ t.test('values that are accepted', async (t) => {
   }
 })
 
-t.test('values that are refused, with one line that says why', async (t) => {
+t.test('invalid settings are refused in one line that says why', async (t) => {
   for (const [env, message] of [
     [{ PORT: 'abc' }, 'PORT=abc: expected an integer from 0 to 65535'],
     [{ PORT: '65536' }, /^PORT=65536: expected an integer/],
@@ -95,7 +95,7 @@ t.test('values that are refused, with one line that says why', async (t) => {
   }
 })
 
-/** Every option of the service, with the variables that nothing but the environment sets. */
+/** Every option of the service, including those that only the environment can set. */
 const ALL: Option[] = [AUTH_OPTIONS, SERVER_OPTIONS, PROCESS_OPTIONS].flatMap((table) => Object.values(table))
 
 t.test('no variable may have a control character, and no refusal prints one', async (t) => {
@@ -135,7 +135,7 @@ t.test('the configuration of a program is checked like that of the environment',
   }
 })
 
-t.test("the server asks Auth for Auth's options", async (t) => {
+t.test("the session's cookie has the configured name, and the lifetime that Auth has", async (t) => {
   const { url } = await startService(t, { SESSION_TTL: '60', COOKIE_NAME: 'auth.sid', COOKIE_SECURE: '1' })
   await request(`${url}/users`, 'POST', BOB)
   const { headers } = await request(`${url}/sessions`, 'POST', BOB)

@@ -29,7 +29,7 @@ t.test('5,000 pipelined requests are answered in order', async (t) => {
   t.strictSame(statuses(received), [...expected, 200])
 })
 
-t.test('requests are carried out one after the other, and 1,500 wait for a password', async (t) => {
+t.test('requests are carried out one after the other: 1,500 wait for a password to be hashed', async (t) => {
   const { port } = await startService(t, { BCRYPT_COST: '10' })
   const requests = [get('/'), post('/users', BOB), post('/users', BOB), post('/sessions', BOB)]
   const received = await raw(port, requests.join(''), get('/').repeat(1500), post('/users', BOB), LAST)
@@ -37,16 +37,16 @@ t.test('requests are carried out one after the other, and 1,500 wait for a passw
   t.strictSame(statuses(received), expected)
 })
 
-t.test('behind a password that is hashed few of 10,000 requests are parsed, and all are answered', async (t) => {
+t.test('while a password is hashed, few of 10,000 requests behind it are parsed', async (t) => {
   const { server, port, url } = await startService(t, { BCRYPT_COST: '10' })
   await request(`${url}/users`, 'POST', BOB)
   const most = countWaiting(server)
   const received = await raw(port, post('/sessions', BOB), get('/').repeat(10_000), LAST)
   t.strictSame(statuses(received), repeated(200, 10_002))
-  t.ok(most() < 4000, `${most()}: what is read at the first time, and no more`)
+  t.ok(most() < 4000, `${most()}: what the first read brought, and no more`)
 })
 
-t.test('a client that disconnects: what waited for its request is dropped', async (t) => {
+t.test('when a client disconnects, its requests that wait are dropped', async (t) => {
   const server = await startService(t, { BCRYPT_COST: '10' })
   const ann = { email: 'ann@me.com', password: 'x' }
   await request(`${server.url}/users`, 'POST', ann)
@@ -60,7 +60,7 @@ t.test('a client that disconnects: what waited for its request is dropped', asyn
   t.match(await request(`${server.url}/reset_password`, 'PUT', form), { status: 200 }, 'no token has replaced it')
 })
 
-t.test('a broken request behind others gets its answer after theirs, and the connection ends', async (t) => {
+t.test('a broken request is answered after those before it, and the connection ends', async (t) => {
   const { port } = await startService(t, { BCRYPT_COST: '10' })
   t.strictSame(
     statuses(await raw(port, post('/users', BOB) + get('/'), 'rubbish\r\n\r\n'.repeat(1000))),
@@ -72,7 +72,7 @@ t.test('a broken request behind others gets its answer after theirs, and the con
   t.strictSame(statuses(await raw(port, get('/', chunked) + 'no chunk\r\n')), [200], 'answered already')
 })
 
-t.test('a client that disconnects while the reply to a broken request waits', async (t) => {
+t.test('a client may disconnect while the reply to a broken request waits', async (t) => {
   const server = await startServer(t, { BCRYPT_COST: '10' })
   const users = `${server.url}/users`
   const socket = connect({ port: server.port, host: '127.0.0.1' })
@@ -83,7 +83,7 @@ t.test('a client that disconnects while the reply to a broken request waits', as
   t.match(after, { status: 200 })
 })
 
-t.test('behind a request with Upgrade nothing is answered: its reply is the last', async (t) => {
+t.test('the reply to a request with Upgrade is the last', async (t) => {
   const { port, url } = await startService(t, { BCRYPT_COST: '10' })
   const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
   // Each write on its own, as node's parser drops what is read together with the Upgrade.
@@ -112,10 +112,10 @@ t.test('a client that sends without end and reads nothing fits into a heap of 64
   await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
 })
 
-t.test('a connection on which nothing is read for long is closed', async (t) => {
+t.test('a connection whose client reads nothing for long is closed', async (t) => {
   const server = createService({ auth: new Auth({ databaseUrl: 'memory:' }), config: { accessLog: false } })
   t.equal(server.timeout, 130_000, 'longer than the 120 seconds of Caddy')
-  // Not from the start: on a busy machine a connection may wait for longer until it is read the first time.
+  // Not from the start: on a busy machine a connection may wait longer than this for its first read.
   server.on('request', ({ socket }) => socket.setTimeout(500))
   const port = await listen(server)
   for (const requests of [get('/').repeat(100_000), get('/login').repeat(1900) + 'rubbish\r\n\r\n']) {
@@ -129,7 +129,7 @@ t.test('a connection on which nothing is read for long is closed', async (t) => 
   server.close()
 })
 
-/** Sends two requests together, and others after their replies, when the server knows that the client pipelines. */
+/** Sends two requests together; after their replies, when the server knows that the client pipelines, the others. */
 async function pipelined(port: number, requests: string, two = get('/').repeat(2)) {
   const socket = connect({ port, host: '127.0.0.1' })
   let text = ''
@@ -141,7 +141,7 @@ async function pipelined(port: number, requests: string, two = get('/').repeat(2
   return { socket, closed }
 }
 
-t.test('requests of any length, wherever they are cut', async (t) => {
+t.test('pipelined requests of any length are answered, wherever reads cut them', async (t) => {
   const { port } = await startService(t)
   const type = 'Content-Type: application/x-www-form-urlencoded'
   const posts = Array.from({ length: 300 }, (_, i) => {
@@ -168,14 +168,14 @@ t.test('a client that reads late gets every reply, and few requests wait for it'
   t.ok(most() < 2000, `${most()} at most: fewer than one read of 64 KiB may hold`)
 })
 
-t.test('a client that first pipelines behind a body for which node stops reading', async (t) => {
+t.test('a client that first pipelines behind a long body gets every reply', async (t) => {
   const { port } = await startService(t)
   const long = `POST /reset_password HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n${'x'.repeat(16_384)}`
   const { closed } = await pipelined(port, LAST, long + get('/'))
   t.strictSame(await closed, [415, 200, 200])
 })
 
-t.test('a broken request in the middle of others', async (t) => {
+t.test('nothing behind a broken request is answered', async (t) => {
   const { port } = await startService(t)
   const requests = get('/').repeat(300) + 'rubbish\r\n\r\n' + get('/').repeat(1000)
   const { closed } = await pipelined(port, requests)

@@ -1,9 +1,9 @@
-/** Bodies in three codings. */
+/** Bodies in three formats. */
 import t from 'tap'
 import { BOB, request } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
-t.test('forms, multipart and JSON', async (t) => {
+t.test('forms, multipart forms and JSON are read, and malformed bodies refused', async (t) => {
   const { url } = await startService(t)
   const post = async (body: string | FormData | Uint8Array<ArrayBuffer>, type?: string) => {
     const headers = type === undefined ? {} : { 'content-type': type }
@@ -35,7 +35,7 @@ t.test('forms, multipart and JSON', async (t) => {
   avatar.append('avatar', new Blob(['pixels']), 'ü.png')
   avatar.append('email', 'avatar@b')
   avatar.append('password', 'x')
-  t.match(await post(avatar), created('avatar@b'), 'a file that nobody has asked for')
+  t.match(await post(avatar), created('avatar@b'), 'a file that is not expected is ignored')
 
   const file = new FormData()
   file.append('email', new Blob(['f@b']), 'f.txt')
@@ -61,10 +61,10 @@ t.test('forms, multipart and JSON', async (t) => {
   t.match(await request(`${url}/users`, 'POST'), { status: 400, body: { message: 'email is missing' } })
 })
 
-t.test('multipart as Flask reads it', async (t) => {
+t.test('multipart forms are read as Flask reads them', async (t) => {
   const { url } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
-  /** The status of a login with a body whose lines end with CRLF; its bytes are those of Latin-1. */
+  /** The answer to a login with a body of these lines, whose characters are bytes (Latin-1). */
   const logIn = async (lines: string[], type = 'multipart/form-data; boundary=x', lineBreak = '\r\n') => {
     const body = Buffer.from(lines.join(lineBreak), 'latin1')
     const response = await fetch(`${url}/sessions`, { method: 'POST', body, headers: { 'content-type': type } })
@@ -91,15 +91,15 @@ t.test('multipart as Flask reads it', async (t) => {
     ['an empty line before, none behind', ['', ...bob, '--x--']],
     ['spaces behind a boundary', [...bob, ...end].map((line) => (line.startsWith('--') ? `${line} \t` : line))],
     ['.NET: a quoted boundary', [...bob, ...end], 'multipart/form-data; boundary="x"'],
-    ['a parameter before it', [...bob, ...end], 'Multipart/Form-Data; charset="a;b";BOUNDARY=x'],
-    ['signs', [...bob, ...end].map((line) => line.replace('--x', '--[.*$')), 'multipart/form-data; boundary=[.*$'],
+    ['another parameter first', [...bob, ...end], 'Multipart/Form-Data; charset="a;b";BOUNDARY=x'],
+    ['symbols', [...bob, ...end].map((line) => line.replace('--x', '--[.*$')), 'multipart/form-data; boundary=[.*$'],
     ['ktor, .NET: names without quotes', [...bob, ...end].map((line) => line.replaceAll('"', ''))],
     ['no space after ;', [...bob, ...end].map((line) => line.replace('; ', ';'))],
     ['no space behind a colon, one before', [...bob, ...end].map((line) => line.replace(': ', ' :'))],
-    ['other letters', [...bob, ...end].map((line) => line.replace(/^Content.*;/, 'CONTENT-DISPOSITION: FORM-DATA;'))],
+    ['capitals', [...bob, ...end].map((line) => line.replace(/^Content.*;/, 'CONTENT-DISPOSITION: FORM-DATA;'))],
     ['further parameters', [...part('form-data; a="b;\\"c"; name="email"; d', BOB.email), ...password, ...end]],
     ['a folded header', [...bob, ...end].map((line) => line.replace('; ', ';\r\n\t'))],
-    ['a header before it', [...part('x', '', '').slice(0, 1), 'Content-Type: text/plain', ...bob.slice(1), ...end]],
+    ['another header first', [...part('x', '', '').slice(0, 1), 'Content-Type: text/plain', ...bob.slice(1), ...end]],
     ['okhttp: lengths', [...part('form-data; name="email"', BOB.email, 'Content-Length: 10'), ...password, ...end]],
     ['\\" in a name', [...part('form-data; name="a\\"; name=\\"email"', 'no'), ...bob, ...end]],
     ['a file', [...file('name="email"; filename="f.png"'), ...bob, ...end]],
@@ -107,7 +107,7 @@ t.test('multipart as Flask reads it', async (t) => {
     ['a file whose name is Latin-1', [...file('name=email; filename="\xfc.png"'), ...bob, ...end]],
     ['no file chosen in a browser', [...part('form-data; name="email"; filename=""', ''), ...bob, ...end]],
     ['a part without a name', [...part('form-data', 'x'), '--x', '', 'x', ...bob, ...end]],
-    ['the first of a name', [...bob, ...part('form-data; name="email"', 'other@me.com'), ...end]],
+    ['a repeated name: the first', [...bob, ...part('form-data; name="email"', 'other@me.com'), ...end]],
     ['a part without a value', ['--x', 'Content-Disposition: form-data; name="x"', '', ...bob, ...end]],
   ] as [string, string[], string?, string?][]) {
     t.match(await logIn(body, type, lineBreak), { status: 200 }, habit)
@@ -136,7 +136,7 @@ t.test('multipart as Flask reads it', async (t) => {
   }
 })
 
-t.test('at most 32 fields, in all codings', async (t) => {
+t.test('a body may have at most 32 fields, in every format', async (t) => {
   const { url } = await startService(t)
   const names = (count: number) => Array.from({ length: count - 2 }, (_, i) => `field${i}`)
   for (const [count, status] of [

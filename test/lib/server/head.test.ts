@@ -8,7 +8,7 @@ import { readConfig } from '../../../server.ts'
 import { BOB, get, post, raw, request, sessionOf, statuses } from '../../helper/http.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
-t.test('cookies', async (t) => {
+t.test('the session comes from the cookie of exactly this name', async (t) => {
   const { url } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
   const session = sessionOf(await request(`${url}/sessions`, 'POST', BOB))
@@ -31,7 +31,7 @@ t.test('cookies', async (t) => {
   }
 })
 
-t.test('addresses behind a proxy, as proxies write them', async (t) => {
+t.test('a client address is read in every form that proxies write', async (t) => {
   const log = captureAccessLog(t)
   const server = await startService(t, { TRUST_PROXY: '1', ACCESS_LOG: '1' })
   const cases = [
@@ -63,7 +63,7 @@ t.test('the signal of a client that has disconnected already is aborted', async 
   t.ok(clientOf(readConfig({}), new IncomingMessage(socket)).signal.aborted)
 })
 
-t.test('a request that another site makes a browser send', async (t) => {
+t.test('a request that another site makes a browser send is refused', async (t) => {
   const { port, url } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
   const errors = t.capture(console, 'error')
@@ -94,7 +94,7 @@ t.test('a request that another site makes a browser send', async (t) => {
   t.match(
     await raw(port, get('/', 'Sec-Fetch-Site: cross-site\r\nConnection: close\r\n')),
     /^HTTP\/1.1 200 /,
-    'a safe one',
+    'a safe method is allowed',
   )
   t.strictSame(
     errors().map(({ args }) => args[0]),
@@ -117,7 +117,7 @@ const PROXIES = [
   ...['x-original-url', 'x-envoy-external-address', 'x-remote-addr', 'cloudfront-viewer-address', 'cdn-loop'],
 ]
 
-t.test('REGISTRATION=local: with a Host of this machine only', async (t) => {
+t.test('REGISTRATION=local allows only a Host of this machine', async (t) => {
   const own = ['localhost', 'LOCALHOST:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000', '[::1]']
   for (const host of own) {
     t.doesNotThrow(() => checkRegistration({ registration: 'local' }, requestFrom('127.0.0.1', { host })), host)
@@ -129,7 +129,7 @@ t.test('REGISTRATION=local: with a Host of this machine only', async (t) => {
   }
 })
 
-t.test('REGISTRATION=local: from this machine itself only, and not through a proxy', async (t) => {
+t.test('REGISTRATION=local allows only this machine itself, and not through a proxy', async (t) => {
   const config = { registration: 'local' } as const
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1', '::ffff:127.9.9.9']) {
     t.doesNotThrow(() => checkRegistration(config, requestFrom(address)), address)

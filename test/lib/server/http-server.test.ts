@@ -22,7 +22,7 @@ function parseRaw(t: Test, text: string): { status: number; message: unknown } {
   return { status: Number(head.slice(9, 12)), message: JSON.parse(body).message }
 }
 
-t.test('requests that are too large, too slow or not HTTP', async (t) => {
+t.test('requests that are too large or not HTTP are answered in JSON', async (t) => {
   const { port } = await startService(t)
   const close = 'Connection: close\r\n'
   for (const [status, ...chunks] of [
@@ -49,7 +49,7 @@ t.test('requests that are too large, too slow or not HTTP', async (t) => {
   t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
 
-t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', async (t) => {
+t.test('a missing Host gets 400, an unknown Expect 417, and CONNECT no answer', async (t) => {
   const { port } = await startService(t)
   t.match(await raw(port, 'GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1.1 400 /)
   t.match(
@@ -69,14 +69,14 @@ t.test('no Host, and what node answers itself: an unknown Expect, CONNECT', asyn
   }
 })
 
-/** Starts a server that replies in some way; resolves with its port. */
+/** Starts a server that answers with `replyTo`; resolves with its port. */
 async function serve(t: Test, replyTo: Parameters<typeof createHttpServer>[1], isStopping = () => false) {
   const server = createHttpServer({ config, isStopping }, replyTo)
   t.teardown(() => server.close().closeAllConnections())
   return listen(server)
 }
 
-t.test('a handler that throws, immediately or later', async (t) => {
+t.test('what a handler throws, immediately or later, becomes the reply', async (t) => {
   const port = await serve(t, ({ url }) => {
     if (url === '/now') throw new HttpError(403, 'now')
     return Promise.reject(new HttpError(403, 'later'))
@@ -86,14 +86,14 @@ t.test('a handler that throws, immediately or later', async (t) => {
   }
 })
 
-t.test('behind a request without Host nothing is carried out, as its reply is the last', async (t) => {
+t.test('the reply to a request without Host is the last: nothing behind it is carried out', async (t) => {
   const carriedOut: string[] = []
   const port = await serve(t, ({ url = '' }) => ({ status: 200 + 4 * carriedOut.push(url) }))
   t.strictSame(statuses(await raw(port, `${get('/')}GET / HTTP/1.1\r\n\r\n${get('/behind')}`)), [204, 400])
   t.strictSame(carriedOut, ['/'])
 })
 
-t.test('a stop: what is carried out is answered, and nothing is carried out behind the last reply', async (t) => {
+t.test('at a stop what is carried out is answered, and nothing is carried out after the last reply', async (t) => {
   for (const first of ['/later', '/now']) {
     let isStopping = false
     const carriedOut: string[] = []
@@ -112,13 +112,13 @@ t.test('a stop: what is carried out is answered, and nothing is carried out behi
   }
 })
 
-t.test('a client that disconnects or stalls', async (t) => {
+t.test('a client that stalls gets 408; one that disconnects does no harm', async (t) => {
   const { server, port } = await startService(t)
   server.requestTimeout = server.headersTimeout = 100
   t.match(parseRaw(t, await raw(port, 'GET / HTTP/1.1\r\nHo')), { status: 408, message: /longer than/ })
   t.match(parseRaw(t, await raw(port, `${HEAD}Content-Length: 9\r\n\r\n`, 'email')), { status: 408 })
   const flood = await raw(port, `${HEAD}Content-Length: 99999\r\n\r\n`, 'x'.repeat(20000))
-  t.match(parseRaw(t, flood), { status: 413 }, 'who goes on sending after the answer is cut off, without another')
+  t.match(parseRaw(t, flood), { status: 413 }, 'a client that goes on sending is cut off, without a second answer')
 
   const socket = connect({ port, host: '127.0.0.1' })
   socket.write(`${HEAD}Content-Length: 9\r\n\r\nemail`)

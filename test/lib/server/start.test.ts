@@ -31,7 +31,7 @@ t.test('what keeps the server from starting is one line, and exit code 1', async
 
 const HAS_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
 
-t.test('where it listens, and where a browser finds it', async (t) => {
+t.test('the first lines say where it listens, and where to log in with a browser', async (t) => {
   for (const [env, at, browser, needsIPv6 = false] of [
     [{ HOST: '127.0.0.1' }, 'http://127.0.0.1:\\d+', 'http://127.0.0.1:\\d+'],
     [{ HOST: '0.0.0.0' }, 'http://0.0.0.0:\\d+', 'http://localhost:\\d+'],
@@ -72,7 +72,7 @@ t.test('without HOST it listens on every address', async (t) => {
   }
 })
 
-t.test('who gets the reset tokens, and how many users cannot log in, is said at the start', async (t) => {
+t.test('the start says who gets the reset tokens, and how many users cannot log in', async (t) => {
   const sent = readConfig({ RESET_WEBHOOK: 'http://mailer:secret@x' })
   t.equal(summary('memory:', sent, 0, 0), 'Users: 0 in memory:\nReset tokens are sent to RESET_WEBHOOK')
   t.match(summary('memory:', readConfig({}), 0, 0), /\nReset tokens are handed to anyone who asks; set RESET_WEBHOOK$/)

@@ -1,4 +1,4 @@
-/** A stop: whatever is carried out is answered, whatever signals come. */
+/** A stop: every request that is carried out is answered, whatever signals come. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request as send } from 'node:http'
@@ -24,7 +24,7 @@ function register(agent: Agent, port: number, email: string): Promise<number> {
   })
 }
 
-t.test('under load, every registration that is carried out is answered', async (t) => {
+t.test('at a stop under load, every registration that is carried out is answered', async (t) => {
   for (let round = 0; round < 2; round++) {
     const path = `${tempDir(t)}/users.json`
     const server = await startServer(t, { DATABASE_URL: `file:${path}`, ACCESS_LOG: '0' })
@@ -68,7 +68,7 @@ t.test('a request that is on its way on an idle connection is answered, with Con
   }
 })
 
-t.test('what takes longer than the limit is cut off', async (t) => {
+t.test('a stop cuts off what takes longer than its limit', async (t) => {
   const { server, port } = await startService(t)
   const connections = connectionsOf(server)
   const socket = connect({ port, host: '127.0.0.1' }).on('error', () => {})
@@ -91,7 +91,7 @@ t.test('npm start passes a signal on', async (t) => {
   t.match(printed, /\nstopping\nstopped\n$/)
 })
 
-t.test('stop and start: nothing is lost', async (t) => {
+t.test('a stop and a start lose nothing', async (t) => {
   const env = { DATABASE_URL: `file:${tempDir(t)}/users.json` }
   const first = await startServer(t, env)
   await request(`${first.url}/users`, 'POST', BOB)
@@ -124,19 +124,19 @@ t.test('a stop finishes what is in flight, and more signals change nothing', asy
   t.equal(server.stdout.match(/stopping/g)?.length, 1)
 })
 
-t.test('SIGTERM as soon as the server says that it listens', async (t) => {
+t.test('SIGTERM stops the server cleanly as soon as it says that it listens', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const server = await startServer(t, { DATABASE_URL: `file:${path}` })
   t.equal(await server.stop(), 0)
   t.strictSame(filesAt(path), [])
 })
 
-t.test('a closed terminal stops it cleanly, and a hash that nobody waits for does not keep it', async (t) => {
+t.test('a closed terminal stops it cleanly; a hash that nobody waits for does not delay that', async (t) => {
   const server = await startServer(t)
   server.child.kill('SIGHUP')
   t.match(await server.exited, { code: 0 })
   t.match(server.stdout, /^stopping\nstopped\n/m)
-  // A hash at this cost takes a quarter of a minute, whatever the machine.
+  // A hash at this cost takes about 15 seconds.
   const hashing = await startServer(t, { BCRYPT_COST: '18' })
   const socket = connect({ port: hashing.port, host: '127.0.0.1' })
   socket.write(post('/users', BOB))

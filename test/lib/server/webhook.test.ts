@@ -1,4 +1,4 @@
-/** Reset tokens that go to their owner, by a real receiver that is slow, refuses, and comes back. */
+/** Reset tokens sent to a real receiver, which may be slow, fail, or be away for a while. */
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { TIMING, Webhook } from '../../../lib/server/webhook.ts'
@@ -45,7 +45,7 @@ t.test('the token goes to the receiver, and the answer is the same for everybody
 })
 
 for (const [engine, options] of Object.entries({ memory: {}, PostgreSQL: NEEDS_POSTGRES })) {
-  t.test(`${engine}: one mail for each user, whatever is asked for`, options, async (t) => {
+  t.test(`${engine}: each user gets one mail, however many are asked for`, options, async (t) => {
     const mailer = await startMailer(t)
     const users = Array.from({ length: 20 }, (_, i) => `user${i}@me.com`)
     const databaseUrl = engine === 'memory' ? 'memory:' : (await createDatabase(t)).url
@@ -72,9 +72,9 @@ t.test('requests for 20,000 unknown emails in one second, and as many for one, k
   t.match(mailer.received, [{ email: BOB.email }])
 })
 
-// One after the other, as they look at what is written meanwhile.
-t.test('a receiver in trouble', { jobs: 1 }, async (t) => {
-  t.test('a receiver that fails is tried again, with the same token, until it gives up', async (t) => {
+// One test at a time, as they look at what is printed meanwhile.
+t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
+  t.test('a failed mail is tried again with the same token, and given up after four tries', async (t) => {
     const errors = captureErrors(t)
     const mailer = await startMailer(t, [500, 302, 200, 500, 500, 500, 500])
     const { webhook } = await startWebhook(t, mailer.url, [BOB.email, 'ann@me.com'])
@@ -93,7 +93,7 @@ t.test('a receiver in trouble', { jobs: 1 }, async (t) => {
     ])
   })
 
-  t.test('a receiver that is not there, and comes back; its password is sent, and never printed', async (t) => {
+  t.test('a mail waits for a receiver that is away; its password is sent, and never printed', async (t) => {
     const errors = captureErrors(t)
     const gone = await startMailer(t)
     const { port } = new URL(gone.url)
@@ -109,7 +109,7 @@ t.test('a receiver in trouble', { jobs: 1 }, async (t) => {
     t.notMatch(errors.join('\n'), /cret/)
   })
 
-  t.test('a receiver that is slow: a bounded number of mails is on its way, and the others wait', async (t) => {
+  t.test('with a slow receiver, a bounded number of mails is on the way, and the others wait', async (t) => {
     const mailer = await startMailer(t, Array(100).fill(0))
     const users = Array.from({ length: 120 }, (_, i) => `user${i}@me.com`)
     const errors = captureErrors(t)
@@ -125,7 +125,7 @@ t.test('a receiver in trouble', { jobs: 1 }, async (t) => {
   })
 })
 
-t.test('what the receiver answers keeps no connection open', async (t) => {
+t.test('a long answer from the receiver keeps no connection open', async (t) => {
   const mailer = await startMailer(t)
   const users = Array.from({ length: 60 }, (_, i) => `user${i}@me.com`)
   const { webhook } = await startWebhook(t, mailer.url, users)
@@ -137,7 +137,7 @@ t.test('what the receiver answers keeps no connection open', async (t) => {
   for (let open = await count(); open > 5; open = await count()) await new Promise((resolve) => setTimeout(resolve, 50))
 })
 
-t.test('a clean stop sends what waits', async (t) => {
+t.test('a clean stop sends the mails that wait', async (t) => {
   const mailer = await startMailer(t)
   const server = await startServer(t, { RESET_WEBHOOK: mailer.url.replace('//', '//mailer:secret@') })
   await server.printed(/\nReset tokens are sent to RESET_WEBHOOK\n/)

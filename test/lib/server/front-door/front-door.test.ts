@@ -1,4 +1,4 @@
-/** The pages over HTTP: what each form does, and what a browser is told along with it. */
+/** The pages over HTTP: what each form does, and which headers a browser gets. */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -13,15 +13,10 @@ const DOMAIN = { PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'example
 const ZOE = { email: 'zoë@me.com', password: 'zebra' }
 
 type Fields = Record<string, string>
-/**
- * The reply to a browser; `to` is where a redirect leads, `cookie` the part of the first Set-Cookie that browsers send
- * back.
- */
+/** A reply; `to` is where it redirects, `cookie` the part of its first Set-Cookie that browsers send back. */
 type Shown = { status: number; text: string; headers: Headers; to: string | null; cookie: string }
 
-/**
- * Starts a service in this process, with Bob in it; returns a function that sends it requests, its Auth, and its port.
- */
+/** Starts a service with Bob registered; returns a function that sends it requests, its Auth, and its port. */
 async function start(t: Test, env: Fields = {}) {
   const { auth, url, port } = await startService(t, env)
   await auth.registerUser(BOB.email, BOB.password)
@@ -35,13 +30,13 @@ async function start(t: Test, env: Fields = {}) {
   return { ask, auth, port }
 }
 
-/** A page's message, or nothing. */
+/** A page's error, and its notice, if it has one. */
 const alertOf = ({ text }: Shown) => /<p role="alert" id="error">(.*?)<\/p>/.exec(text)?.[1]
 const noticeOf = ({ text }: Shown) => /<p role="status">(.*?)<\/p>/.exec(text)?.[1]
 /** The value of a page's field. */
 const valueOf = (name: string, { text }: Shown) => new RegExp(`name="${name}"[^>]* value="([^"]*)"`).exec(text)?.[1]
 
-t.test('log in, look, change the password, log out', async (t) => {
+t.test('the pages log in, change the password and log out', async (t) => {
   const { ask } = await start(t)
   t.match(await ask('/account'), { status: 303, to: '/login?rd=/account' })
   const form = await ask('/login?rd=%2Fwiki%3Fa')
@@ -62,7 +57,7 @@ t.test('log in, look, change the password, log out', async (t) => {
   t.match(loggedIn.headers.get('set-cookie'), /^session_id=.{36}; HttpOnly; Path=\/; SameSite=Lax; Max-Age=604800$/)
   t.match(await ask('/login', BOB), { status: 303, to: '/account' })
   const session = { cookie: (await ask('/login?rd=/wiki', BOB)).cookie }
-  t.match(await ask('/login?rd=/wiki', undefined, session), { status: 303, to: '/wiki' }, 'nothing to do')
+  t.match(await ask('/login?rd=/wiki', undefined, session), { status: 303, to: '/wiki' }, 'logged in already')
   t.match(await ask('/register', undefined, session), { status: 303, to: '/account' })
   t.match((await ask('/account', undefined, session)).text, 'You are logged in as <strong>bob@me.com</strong>')
 
@@ -89,7 +84,7 @@ t.test('log in, look, change the password, log out', async (t) => {
   t.match(await ask('/logout', {}, renewed), { status: 303, to: '/login', cookie: 'session_id=' }, 'again')
 })
 
-t.test('register', async (t) => {
+t.test('the page for new users registers and logs in, or says what is wrong', async (t) => {
   const { ask } = await start(t, { PASSWORD_MIN: '5' })
   const form = await ask('/register?rd=/wiki')
   t.match(form.text, 'minlength="5" aria-describedby="hint"')
@@ -113,7 +108,7 @@ t.test('register', async (t) => {
   }
 })
 
-t.test('forgot and reset, through the webhook', async (t) => {
+t.test('a forgotten password is reset with the token that the webhook gets', async (t) => {
   const mailer = await startMailer(t)
   const { ask } = await start(t, { RESET_WEBHOOK: mailer.url })
   t.match((await ask('/login')).text, '<a href="/forgot">')
@@ -151,7 +146,7 @@ t.test('forgot and reset, through the webhook', async (t) => {
   t.equal(
     valueOf('email', await ask('/reset?token=x&email=ann+shop@me.com ')),
     'ann+shop@me.com',
-    'or has its + as it is',
+    'or did not escape its +',
   )
   t.match(await ask('/reset', fields), { status: 303, to: '/login', cookie: /^notice=/ })
   t.equal(
@@ -246,7 +241,7 @@ t.test('where a browser would not keep the cookie, the page says so', async (t) 
   }
 })
 
-t.test('everything shown is escaped', async (t) => {
+t.test('everything that a page shows is escaped', async (t) => {
   const { ask } = await start(t, { RESET_WEBHOOK: 'http://127.0.0.1:9' })
   const evil = `"'><script>alert(1)</script>&amp;@me.com`
   const rd = `/?a=${evil}`
@@ -264,7 +259,7 @@ t.test('everything shown is escaped', async (t) => {
   t.equal(valueOf('email', shown), '&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;@me.com')
 })
 
-t.test('headers', async (t) => {
+t.test('a page runs no script, and tells browsers so', async (t) => {
   const { ask } = await start(t)
   const { headers, text } = await ask('/login')
   const [, style = ''] = /<style>(.*)<\/style>/s.exec(text) ?? []
@@ -313,7 +308,7 @@ t.test('requests from other sites are refused, login included', async (t) => {
   }
 })
 
-t.test('whoever has to wait is told for how long', async (t) => {
+t.test('a page says how long to wait before the next try', async (t) => {
   const { ask } = await start(t, { LOGIN_FAILURES: '1' })
   await ask('/login', { ...BOB, password: 'wrong' })
   const refused = await ask('/login', BOB)
@@ -331,7 +326,7 @@ t.test('whoever has to wait is told for how long', async (t) => {
   t.match(alertOf(account), /\. Try again in 10 minutes\.$/)
 })
 
-t.test('when the store does not answer', async (t) => {
+t.test('while the store does not answer, pages say so with 503', async (t) => {
   const { ask, auth } = await start(t)
   const session = { cookie: (await ask('/login', BOB)).cookie }
   const errors = t.capture(console, 'error')
@@ -345,7 +340,7 @@ t.test('when the store does not answer', async (t) => {
   t.equal(errors().length, 3)
 })
 
-t.test('broken requests get a page too, or on other paths JSON', async (t) => {
+t.test('a broken request gets a page as well, or JSON where there is no page', async (t) => {
   const { ask, port } = await start(t)
   t.match(await ask('/logout'), { status: 405, text: /<h1>This did not work/ })
   t.match(await ask('/forgot'), { status: 404, text: /^{"message"/ })
@@ -400,7 +395,7 @@ t.test('of several cookies the first live session counts, and logging out ends a
   t.equal(await who('session_id=dead', 'a=b', zoe, bob), 'zoë')
   const dead = (count: number) => Array.from({ length: count }, () => 'session_id=dead')
   t.equal(await who(...dead(7), bob), 'bob')
-  t.equal(await who(...dead(8), bob), undefined, 'eight at most')
+  t.equal(await who(...dead(8), bob), undefined, 'only the first eight count')
   t.match(await ask('/logout', {}, { cookie: `session_id=dead; ${bob}; ${zoe}` }), { status: 303 })
   t.same([await who(bob), await who(zoe)], [undefined, undefined])
   const again = { cookie: `${(await ask('/login', BOB)).cookie}; ${(await ask('/login', ZOE)).cookie}` }
@@ -409,7 +404,7 @@ t.test('of several cookies the first live session counts, and logging out ends a
   t.equal(await who(again.cookie), undefined)
 })
 
-t.test('REGISTRATION=local', async (t) => {
+t.test('REGISTRATION=local refuses what comes through a proxy', async (t) => {
   const { ask } = await start(t, { REGISTRATION: 'local', TRUST_PROXY: '1' })
   t.notMatch((await ask('/login')).text, '/register')
   for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Anything', 'X-Real-IP']) {

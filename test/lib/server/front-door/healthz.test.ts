@@ -1,4 +1,4 @@
-/** Whether the service is well: with a file, with PostgreSQL, and while it stops. */
+/** GET /healthz with a file, with PostgreSQL, and while the service stops. */
 import { spawnSync } from 'node:child_process'
 import { renameSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -13,7 +13,7 @@ import { dbAt } from '../../../helper/store.ts'
 const WELL = { status: 200, body: { message: 'ok' } }
 const AWAY = { status: 503, body: { message: 'the store does not answer' } }
 
-t.test('with a file that is no longer its own', async (t) => {
+t.test('/healthz answers 503 while the file is no longer its own', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const { url } = await startService(t, { DATABASE_URL: `file:${path}` })
   const ask = () => request(`${url}/healthz`, 'GET')
@@ -26,7 +26,7 @@ t.test('with a file that is no longer its own', async (t) => {
   t.match(await ask(), WELL)
 })
 
-t.test('while the service stops', async (t) => {
+t.test('/healthz answers 503 while the service stops', async (t) => {
   const { server, stopping, port, url } = await startService(t)
   const socket = connect({ port, host: '127.0.0.1' })
   // A request that has begun keeps its connection open.
@@ -38,7 +38,7 @@ t.test('while the service stops', async (t) => {
   t.match(await text(socket), /^HTTP\/1\.1 503 .*\{"message":"the service is stopping"\}\n$/s)
 })
 
-t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async (t) => {
+t.test('/healthz answers 503 while the database is away or silent', NEEDS_POSTGRES, async (t) => {
   const { url: DATABASE_URL, name, admin } = await createDatabase(t)
   const { url } = await startService(t, { DATABASE_URL })
   const db = dbAt(t, DATABASE_URL)
@@ -52,7 +52,7 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
   const { rows: backends } = await admin.query('select pid from pg_stat_activity where datname = $1', [name])
   try {
     for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
-    await t.rejects(db.check(), { message: 'the store has not answered for 1.5 seconds' }, 'the limit of a check')
+    await t.rejects(db.check(), { message: 'the store has not answered for 1.5 seconds' }, 'a check has a time limit')
     t.match(await ask(), AWAY)
   } catch (error) {
     t.match(error, { code: 'EPERM' }, 'not allowed to stop a process of the database')
@@ -61,7 +61,7 @@ t.test('with a database that is away, or does not answer', NEEDS_POSTGRES, async
   }
   await untilWell()
   await admin.query(`alter database ${name} allow_connections false`)
-  // Again and again: a connection that was being opened may come through.
+  // Repeatedly, as a connection that is being opened may still come through.
   while ((await ask()).status === 200) {
     await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
   }

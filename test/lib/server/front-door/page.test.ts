@@ -1,7 +1,7 @@
 import t from 'tap'
 import { duration } from '../../../../lib/server/front-door/page.ts'
 
-t.test('durations as people say them', async (t) => {
+t.test('a duration is written as people say it', async (t) => {
   for (const [seconds, words] of [
     [1, '1 second'],
     [90, '90 seconds'],

@@ -8,7 +8,7 @@ const PUBLIC = readConfig({ PUBLIC_URL: 'http://auth.example.com' })
 const DOMAIN = readConfig({ PUBLIC_URL: 'https://auth.example.com', COOKIE_DOMAIN: 'Example.com', COOKIE_SECURE: '1' })
 const PORT = readConfig({ PUBLIC_URL: 'http://example.com:8080', COOKIE_DOMAIN: 'example.com' })
 
-t.test('addresses that a login returns to', async (t) => {
+t.test('a login returns to addresses of the service and its apps', async (t) => {
   for (const [config, rd, expected] of [
     [PLAIN, '/', '/'],
     [PLAIN, '/wiki/Page?a=b&c=%2F#d', '/wiki/Page?a=b&c=%2F#d'],
@@ -47,7 +47,7 @@ t.test('a long address, one that is not printable ASCII, or one whose host is no
   }
 })
 
-t.test("the service's own pages, and nothing, lead to the account", async (t) => {
+t.test("the service's own pages, and a missing address, lead to the account", async (t) => {
   for (const rd of [undefined, '', '/login', '/login/', '/logout?a', '/register#a', '/./account', '/a/../forgot']) {
     t.equal(returnTo(PLAIN, rd), '/account', rd ?? 'none')
     t.equal(returnTo(PUBLIC, rd), '/account', rd ?? 'none')
@@ -58,7 +58,7 @@ t.test("the service's own pages, and nothing, lead to the account", async (t) =>
   t.equal(returnTo(secure, '/wiki'), '/account', 'the cookie would not be sent there')
 })
 
-/** Ways to leave, for a service whose address nobody knows. */
+/** Ways to leave the site, for a service without PUBLIC_URL. */
 const ELSEWHERE = [
   'http://evil.com',
   'HTTPS://EVIL.COM/',
@@ -133,7 +133,7 @@ const ELSEWHERE = [
   '//',
 ]
 
-/** More of them, for a service at auth.example.com. */
+/** More ways, for a service at auth.example.com. */
 const LOOK_ALIKES = [
   'https://evil-example.com/',
   'https://evilexample.com/',
@@ -178,7 +178,7 @@ t.test('no address leads to another site', async (t) => {
   for (const config of [PUBLIC, DOMAIN, PORT]) {
     for (const rd of [...ELSEWHERE, ...LOOK_ALIKES]) {
       const back = returnTo(config, rd)
-      // Where the service's address is known, what stays there may also be sent as a whole.
+      // With PUBLIC_URL, an address that stays at the service comes back as a whole.
       const allowed = config === PUBLIC ? /^(\/account$|http:\/\/auth\.example\.com\/)/ : undefined
       const shared = config === DOMAIN ? /^(\/account$|https:\/\/auth\.example\.com\/)/ : undefined
       t.match(back, allowed ?? shared ?? /^(\/account$|http:\/\/example\.com:8080\/)/, JSON.stringify(rd))
@@ -187,10 +187,10 @@ t.test('no address leads to another site', async (t) => {
   for (const rd of LOOK_ALIKES) t.equal(returnTo(DOMAIN, rd), '/account', JSON.stringify(rd))
   t.equal(returnTo(PUBLIC, 'https://auth.example.com/'), '/account', 'another scheme')
   t.equal(returnTo(PUBLIC, 'http://wiki.example.com/'), '/account', 'the domain is not shared')
-  t.equal(returnTo(PUBLIC, 'http://example.com/'), '/account', 'nor what is above')
+  t.equal(returnTo(PUBLIC, 'http://example.com/'), '/account', 'nor the domain above')
 })
 
-t.test('what is sent means the same to a browser, which resolves it again, and fits in a header', async (t) => {
+t.test('an address stays on the site when a browser resolves it, and fits in a header', async (t) => {
   for (const rd of [...ELSEWHERE, ...LOOK_ALIKES, '/a b', '/é?é#é', '/%', '/a\\b', '/\ud800']) {
     const back = returnTo(PLAIN, rd)
     t.equal(new URL(back, 'https://me.example').origin, 'https://me.example', JSON.stringify(rd))

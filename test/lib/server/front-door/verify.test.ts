@@ -1,4 +1,4 @@
-/** The answers to a proxy, by what it says of the original request. */
+/** The answers to a proxy, depending on what it says about the original request. */
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
@@ -22,7 +22,7 @@ const BEHIND = { 'x-forwarded-proto': 'https,http', 'x-forwarded-host': 'wiki.ex
 /** Starts a service; returns a function that asks its /verify, and its Auth. */
 async function start(t: Test, env: Record<string, string>) {
   const { auth, url } = await startService(t, env)
-  // Not fetch, which says of itself that it is a script.
+  // Not fetch, whose Sec-Fetch-Mode is that of a script.
   const ask = async (headers: Record<string, string>, method = 'GET') => {
     const [response] = await once(request(`${url}/verify`, { method, headers }).end(), 'response')
     return {
@@ -35,7 +35,7 @@ async function start(t: Test, env: Record<string, string>) {
   return { ask, auth }
 }
 
-t.test('with a live session', async (t) => {
+t.test('a live session gets 200, and the headers that name its user', async (t) => {
   const { ask, auth } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
   for (const [email, header] of [
     ['bob@me.com', 'bob@me.com'],
@@ -52,7 +52,7 @@ t.test('with a live session', async (t) => {
   }
 })
 
-t.test('without one', async (t) => {
+t.test('without a live session only a page is sent to the login', async (t) => {
   const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
   const no = { status: 401, to: undefined }
   for (const [name, headers, expected] of [
@@ -92,7 +92,7 @@ t.test('without TRUST_PROXY or PUBLIC_URL nobody is sent to the login', async (t
   }
 })
 
-t.test('where the login is to lead', async (t) => {
+t.test('the login leads back to the page, without its query if that is too long', async (t) => {
   const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
   const at = 'https://wiki.example.com'
   const raw = (text: string) => Buffer.from(text).toString('latin1')
@@ -111,7 +111,7 @@ t.test('where the login is to lead', async (t) => {
   }
 })
 
-t.test('a form of somebody who is not logged in', async (t) => {
+t.test('a form sent without a session gets a page, and a script gets JSON', async (t) => {
   const { ask } = await start(t, { PUBLIC_URL, TRUST_PROXY: '1' })
   for (const headers of [
     { ...NGINX, 'x-original-method': 'POST' },
