@@ -60,7 +60,7 @@ function leaveFiles(directory: string, files: Record<string, [durable: string, c
   return [...steps, { op: 'syncDirectory' }]
 }
 
-/** Starts after a kill, folds under load, stops, and starts again; returns the steps, and the first one to check. */
+/** Starts after a kill, folds under load, stops, starts again; returns the steps, and from which one on to check. */
 export async function recordFolds(directory: string): Promise<{ steps: Step[]; first: number }> {
   const path = `${directory}/users.json`
   const emails = [1, 2, 3, 4].map((id) => row(id).email)

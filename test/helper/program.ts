@@ -18,7 +18,7 @@ export const RUNTIME = process.env['TEST_RUNTIME']?.split(' ') ?? [
 ]
 
 const isMeasured = process.env['_TAPJS_PROCESSINFO_COVERAGE_'] === '1'
-// tap's loader and coverage double a program's start time, so it gets them only where coverage is measured.
+// tap's loader and coverage double a program's start time, so programs get them only where coverage is measured.
 if (!isMeasured) Reflect.deleteProperty(process.env, 'NODE_OPTIONS')
 
 /** The programs that tests start, or import in a script that they run. */
@@ -36,7 +36,7 @@ let bundle: string | undefined
 
 /**
  * The directory of the programs as JavaScript, which starts in a third of the time that tsx takes. This process builds
- * them anew, so that they are never older than the code; inside the project, as they import packages.
+ * them anew, so that they are never older than the code. It is inside the project, as the programs import packages.
  */
 function bundled(): string {
   if (bundle !== undefined) return bundle

@@ -46,7 +46,7 @@ export function captureAccessLog(t: Test): () => string[] {
   }
 }
 
-/** Closes a service, which then writes the rest of its access log, and its store. */
+/** Closes a service, which then writes the rest of its access log, and closes its store. */
 export async function closed({ auth, server }: RunningService): Promise<void> {
   const end = once(server, 'close')
   server.close().closeAllConnections()

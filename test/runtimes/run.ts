@@ -52,7 +52,7 @@ const REQUESTS = new Map([
   ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${CLOSE}\r\n`],
 ])
 
-/** The programs that a runtime was started with; those that a failed check has left running are killed. */
+/** The programs started under a runtime; any that a failed check has left running are killed. */
 const programs: Program[] = []
 
 /** Prints the outcome of a check. */

@@ -8,7 +8,7 @@ t.test('task 16: getResetPasswordToken returns a token for a known email', async
   await auth.registerUser('bob@bob.com', 'MyPwdOfBob')
   const token = await auth.getResetPasswordToken('bob@bob.com')
   t.match(token, UUID)
-  // As with sessions, the row holds a digest of the token; and the token expires after an hour.
+  // As with sessions, the row holds a digest of the token. The token expires after an hour.
   t.not((await auth.findUser('bob@bob.com'))?.reset_token, token)
   await auth.updatePassword(token, 'NewPwdOfBob')
   // A ValueError, as in the exercise.

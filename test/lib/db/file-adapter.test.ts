@@ -142,7 +142,7 @@ t.test('an owner that is overtaken while it closes does not remove the log of it
   t.equal(readFileSync(`${path}-wal`, 'utf8'), 'of another')
 })
 
-t.test('an owner that loses its table in the middle of a fold says only that', async (t) => {
+t.test('an owner that loses its table in the middle of a fold reports nothing but that', async (t) => {
   const path = writeStore(t, {})
   const child = runScript(`${REACT}
     const db = new DB('file:${path}')
@@ -239,7 +239,7 @@ t.test('the files of a DB that nobody closes are not closed by the garbage colle
     process.on('warning', (warning) => console.log(warning.message))
     const path = '${writeStore(t, { '': table(row(1)) })}'
     await new DB('file:' + path).addUser('a@b', 'x')
-    // The timer of the fold keeps the DB alive for a second.
+    // The timer of the fold refers to the DB for a second.
     const { readFileSync } = await import('node:fs')
     while (!readFileSync(path, 'utf8').includes('a@b')) await new Promise((resolve) => setTimeout(resolve, 50))
     for (let i = 0; i < 10; i++) {
@@ -322,7 +322,7 @@ t.test('for a missing directory the refusal says what to do', async (t) => {
 
 const { disk, options: needsDisk } = smallDisk(t, '256k')
 
-t.test('for a disk without room for a copy of the log the refusal says what to do', needsDisk, async (t) => {
+t.test('without room for a copy of the log the refusal says what to do', needsDisk, async (t) => {
   const path = writeStore(
     t,
     { '-wal': log(...Array.from({ length: 3000 }, (_, i) => [row(i + 1)])) },

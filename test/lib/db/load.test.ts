@@ -111,7 +111,7 @@ t.test('the time to read a log grows with its length, however long its lines are
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
-/** The first lines of a script: `onRead()` is called before each read of the table or its log, which 5 ms delay. */
+/** The first lines of a script: `onRead()` is called before each read of the table or its log, delayed by 5 ms. */
 const ON_READ = `
   import fs from 'node:fs'
   import { syncBuiltinESMExports } from 'node:module'

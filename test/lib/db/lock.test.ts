@@ -269,7 +269,7 @@ t.test('a worker owns its lock until it ends or is terminated', async (t) => {
   take(t, path).release()
 })
 
-t.test('a claim is taken back when a later step fails, or the lock cannot be removed', NEEDS_ROOT, async (t) => {
+t.test('a claim is withdrawn when a later step fails, or the lock cannot be removed', NEEDS_ROOT, async (t) => {
   const directory = tempDir(t)
   const path = `${directory}/lock`
   const killed = await hold(t, path)

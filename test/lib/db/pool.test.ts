@@ -127,7 +127,7 @@ t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
   }
 })
 
-t.test('a server without TLS, or that disconnects, is silent or not PostgreSQL, is one line', async (t) => {
+t.test('a server that has no TLS, disconnects, is silent or not PostgreSQL is refused in one line', async (t) => {
   const withoutTls = 'The server does not support SSL connections; turn it on there, or leave sslmode out of the URL'
   const answerNo = (socket: Socket) => socket.on('data', () => socket.write('N'))
   const limits = { ...LIMITS, connectMs: 200, hangMs: 200 }

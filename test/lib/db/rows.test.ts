@@ -53,7 +53,7 @@ t.test('of two rows with one token, the one that matches everything is found', a
   t.equal(rows.find({ session_expires_at: 5 }), undefined)
 })
 
-t.test('a last row that is removed again is found by nothing', async (t) => {
+t.test('no search finds the last row after it was removed', async (t) => {
   const rows = rowsOf(1, 2)
   rows.removeLast()
   for (const attributes of [{ id: 2 }, { email: 'user2@me.com' }]) t.equal(rows.find(attributes), undefined)
@@ -68,7 +68,7 @@ t.test('a last row that is removed again is found by nothing', async (t) => {
   t.equal(later.lastId, 9)
 })
 
-t.test('a hundred thousand rows that share a session load about as fast as with one each', async (t) => {
+t.test('a hundred thousand rows that share a session load about as fast as rows with their own', async (t) => {
   const timeOf = (sessionOf: (id: number) => string) => {
     const users = Array.from({ length: 100_000 }, (_, i) => new User(row(i + 1, { session_id: sessionOf(i) })))
     const rows = new Rows()

@@ -123,7 +123,7 @@ t.test('an index with a name of ours is neither dropped nor taken for ours', NEE
   t.equal(indexes.length, 1 + foreign.length + 3)
 })
 
-t.test('two users with one email are refused by that email, and nothing is changed', NEEDS_POSTGRES, async (t) => {
+t.test('of two users with one email the refusal names the email, and nothing is changed', NEEDS_POSTGRES, async (t) => {
   const rows = `insert into users (email, hashed_password) values ('c@d', 'x'), ('Bob@me.com', 'x'), ('bob@me.com', 'x')`
   const { url, sql } = await prepare(t, ORIGINAL, rows)
   const before = await describe(sql)
@@ -133,7 +133,7 @@ t.test('two users with one email are refused by that email, and nothing is chang
   t.equal(await refusalOf(url), 'open')
 })
 
-t.test('a role needs to read, add and change rows only, and is told what it lacks', NEEDS_POSTGRES, async (t) => {
+t.test('rights to read, add and change rows are enough, and missing ones are named', NEEDS_POSTGRES, async (t) => {
   const { url, sql, admin } = await prepare(t)
   const role = `auth_role_${new URL(url).pathname.slice(-12)}`
   await admin.query(`create role ${role} login`)
@@ -177,7 +177,7 @@ t.test('one process makes the table, and the others wait for as long as it takes
   t.strictSame(await Promise.all(opening), ['open', 'open'])
 })
 
-t.test('what stops the making of the table is one line', NEEDS_POSTGRES, async (t) => {
+t.test('whatever keeps the table from being made is reported in one line', NEEDS_POSTGRES, async (t) => {
   const { url, sql, admin } = await prepare(t, ORIGINAL, 'begin; lock table users in row exclusive mode')
   const { rows } = await sql.query('select pg_backend_pid() as pid')
   const limits = { ...LIMITS, lockMs: 100 }

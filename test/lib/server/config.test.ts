@@ -135,7 +135,7 @@ t.test('the configuration of a program is checked like that of the environment',
   }
 })
 
-t.test("the session's cookie has the configured name, and the lifetime that Auth has", async (t) => {
+t.test("the session's cookie has the configured name, and lives as long as Auth's session", async (t) => {
   const { url } = await startService(t, { SESSION_TTL: '60', COOKIE_NAME: 'auth.sid', COOKIE_SECURE: '1' })
   await request(`${url}/users`, 'POST', BOB)
   const { headers } = await request(`${url}/sessions`, 'POST', BOB)

@@ -8,7 +8,7 @@ import { readConfig } from '../../../server.ts'
 import { BOB, get, post, raw, request, sessionOf, statuses } from '../../helper/http.ts'
 import { captureAccessLog, closed, startService } from '../../helper/service.ts'
 
-t.test('the session comes from the cookie of exactly this name', async (t) => {
+t.test('the session is read only from a cookie named session_id', async (t) => {
   const { url } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
   const session = sessionOf(await request(`${url}/sessions`, 'POST', BOB))

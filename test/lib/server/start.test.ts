@@ -10,7 +10,7 @@ import { readConfig } from '../../../server.ts'
 import { listen as listenOn, portOf } from '../../helper/http.ts'
 import { Program, ROOT, startedOtherwise, tempDir } from '../../helper/program.ts'
 
-t.test('what keeps the server from starting is one line, and exit code 1', async (t) => {
+t.test('whatever keeps the server from starting is reported in one line, with exit code 1', async (t) => {
   const dir = tempDir(t)
   writeFileSync(`${dir}/broken.json`, '{"users":[')
   const other = createServer()
