@@ -105,14 +105,17 @@ function dispatch(routes: Routes, service: Service, request: IncomingMessage): P
   if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
   checkOrigin(service.config, request)
   const path = pathOf(url)
-  const find = (name: string) => routes.get(`${name === 'HEAD' ? 'GET' : name} ${path}`)
-  const handler = find(method)
+  const handler = routes.get(routeOf(method, path))
   if (handler !== undefined) return handler(service, request)
-  const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'].filter((name) => find(name) !== undefined)
+  const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'].filter((name) => routes.has(routeOf(name, path)))
   if (methods.length === 0 && path !== '*') throw new HttpError(404, 'no such path')
   const allowed = [...methods, 'OPTIONS'].join(', ')
   if (method === 'OPTIONS') return { status: 204, headers: { Allow: allowed } }
   throw new HttpError(405, `${method} is not allowed here: use one of ${allowed}`, { Allow: allowed })
+}
+
+function routeOf(method: string, path: string): string {
+  return `${method === 'HEAD' ? 'GET' : method} ${path}`
 }
 
 /** The parts of a service; only `auth` is needed. */

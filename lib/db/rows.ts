@@ -66,11 +66,12 @@ export class Rows {
   }
 
   /** The rows that may have the attributes, in the order of their ids. */
-  #candidates({ id, email, ...others }: Attributes): readonly User[] {
+  #candidates(attributes: Attributes): readonly User[] {
+    const { id, email } = attributes
     if (id !== undefined) return toArray(this.#byId(id))
     if (email !== undefined) return toArray(this.#byEmail.get(emailKey(email)))
     for (const name of INDEXED) {
-      const value = others[name]
+      const value = attributes[name]
       if (typeof value === 'string') return toArray(this.#indexes[name].get(value))
     }
     return this.all

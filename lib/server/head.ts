@@ -49,8 +49,9 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
 
 /** True if there is more than one Host header (RFC 9112, section 3.2): node's `headers` has the first of them. */
 export function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
-  const isHost = (text: string, i: number) => i % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host'
-  return rawHeaders.filter(isHost).length > 1
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] ?? '')) hosts++
+  return hosts > 1
 }
 
 /** The text before the first separator, and the text after it. */

@@ -117,7 +117,7 @@ export function createHttpServer(
 const REASONS = new Map(Object.entries(STATUS_CODES).map(([status, text = '']) => [Number(status), text.toUpperCase()]))
 
 /** Writes a reply, head and body in one piece. Returns the number of body bytes that are sent. */
-function writeReply(response: ServerResponse, { status, body, headers }: Reply): number {
+function writeReply(response: ServerResponse, { status, body, headers = {} }: Reply): number {
   const isPage = typeof body === 'string'
   const text = isPage ? body : body === undefined ? '' : `${JSON.stringify(body)}\n`
   const length = Buffer.byteLength(text)
@@ -126,8 +126,7 @@ function writeReply(response: ServerResponse, { status, body, headers }: Reply):
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
-  // Without this check, a reply without headers of its own would cost a tenth more CPU.
-  if (headers !== undefined) for (const [name, value] of Object.entries(headers)) head.push(name, value)
+  for (const name in headers) head.push(name, headers[name] ?? '')
   response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length
 }
