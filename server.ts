@@ -15,7 +15,7 @@ import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
 import { HttpError, type Reply, type Routes, type Service } from './lib/server/service.ts'
-import { endSessions, identityOf, noSession, sessionCookie, userOf } from './lib/server/session.ts'
+import { endSessions, noSession, replyWithUser, sessionCookie, sessionOf } from './lib/server/session.ts'
 import { listen, stampErrors, summary } from './lib/server/start.ts'
 import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
@@ -72,9 +72,9 @@ async function logout(service: Service, request: IncomingMessage): Promise<Reply
 
 /** `GET /profile` (task 15): who is logged in. */
 async function profile(service: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await userOf(service, request)
-  if (user === null) throw noSession(service.config, request)
-  return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
+  const session = await sessionOf(service, request)
+  if (session === null) throw noSession(service.config, request)
+  return replyWithUser(session.user)
 }
 
 /** `POST /reset_password` (task 17): hands out a reset token, or has it sent to its owner. */

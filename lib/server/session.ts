@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
-import { HttpError, type ReplyHeaders, type Service } from './service.ts'
+import { HttpError, type Reply, type Service } from './service.ts'
 
 /**
  * A cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms.
@@ -21,17 +21,15 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
 /** At most this many cookies of a name count, because each session ID costs a search. */
 const MAX_COOKIES = 8
 /**
- * A cookie, without the spaces and tabs around its name. Other white space is part of the name: browsers let any app
- * below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
+ * A cookie (RFC 6265, section 4.1.1), without the spaces and tabs around its name. Other white space is part of the name:
+ * browsers let any app below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
  */
-const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
+const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=[ \t]*"?([^;" \t]*)/g
 
-/** The values, without quotes, of the cookies of a name (RFC 6265, sections 4.1.1 and 5.4). */
+/** The values, without quotes, of a request's cookies of a name. */
 export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: string): string[] {
   const values: string[] = []
-  for (const [, found, value = ''] of cookie.matchAll(COOKIE)) {
-    if (found === name) values.push(value.trim().replace(/^"(.*)"$/, '$1'))
-  }
+  for (let found; (found = COOKIE.exec(cookie)) !== null;) if (found[1] === name) values.push(found[2] ?? '')
   return values.slice(0, MAX_COOKIES)
 }
 
@@ -45,11 +43,6 @@ export async function sessionOf({ auth, config }: Service, request: IncomingMess
     if (user !== null) return { sessionId, user }
   }
   return null
-}
-
-/** The user whose session `sessionOf` finds, or `null`. */
-export async function userOf(service: Service, request: IncomingMessage): Promise<User | null> {
-  return (await sessionOf(service, request))?.user ?? null
 }
 
 /** Ends every live session among a request's cookies; returns the user of the first, or `null`. */
@@ -71,7 +64,11 @@ export function noSession(config: Config, request: IncomingMessage): HttpError {
   )
 }
 
-/** The headers that tell an app who is logged in; the email is percent-encoded where a header cannot hold it. */
-export function identityOf({ id, email }: User): ReplyHeaders {
-  return { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }
+/**
+ * Tells a client who is logged in, and in headers an app behind a proxy; the email is percent-encoded where a header
+ * cannot hold it.
+ */
+export function replyWithUser({ id, email }: User): Reply {
+  const headers = { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }
+  return { status: 200, body: { email }, headers, userId: id }
 }

@@ -8,7 +8,7 @@ import type { Config } from '../config.ts'
 import { field, type Form, formOf, readForm } from '../form.ts'
 import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
-import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf, userOf } from '../session.ts'
+import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
 import { returnTo } from './return-to.ts'
@@ -115,8 +115,9 @@ const TO_LOGIN = '/login?rd=/account'
 
 /** `GET /account`: who is logged in. */
 async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
-  const user = await userOf(service, request)
-  if (user === null) return seeOther(TO_LOGIN)
+  const session = await sessionOf(service, request)
+  if (session === null) return seeOther(TO_LOGIN)
+  const { user } = session
   return { ...showNotice('/account', service, request, pages.account, { email: user.email }), userId: user.id }
 }
 
@@ -124,8 +125,9 @@ async function showAccount(service: Service, request: IncomingMessage): Promise<
 async function changePassword(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   const form = await readForm(request)
-  const user = await userOf(service, request)
-  if (user === null) return seeOther(TO_LOGIN)
+  const session = await sessionOf(service, request)
+  if (session === null) return seeOther(TO_LOGIN)
+  const { user } = session
   try {
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
     const sessionId = await auth.changePassword(user.id, password, newPassword, clientOf(config, request))

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
 import { cut } from '../head.ts'
 import type { Reply, Service } from '../service.ts'
-import { identityOf, userOf } from '../session.ts'
+import { replyWithUser, sessionOf } from '../session.ts'
 import { show } from './page.ts'
 import * as pages from './pages.ts'
 import { MAX_ADDRESS_CHARS } from './return-to.ts'
@@ -14,8 +14,8 @@ import { MAX_ADDRESS_CHARS } from './return-to.ts'
 /** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
 export async function verify(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
-  const user = await userOf(service, request)
-  if (user !== null) return { status: 200, body: { email: user.email }, headers: identityOf(user), userId: user.id }
+  const session = await sessionOf(service, request)
+  if (session !== null) return replyWithUser(session.user)
   const body = { message: 'not logged in' }
   const original = originalOf(config, request)
   if (config.publicUrl === null || original === null || !isByPerson(request)) return { status: 401, body }
