@@ -2,7 +2,6 @@
  * The servers that the service is compared with: `rivals.mjs bare|fastify|fastifyWithLogger|express SETTINGS`. SETTINGS
  * is JSON with `answers`, the headers and body of each path, and the `email` and `session` of a GET /profile.
  */
-import { executionAsyncResource } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 
@@ -11,15 +10,11 @@ const { answers, email, session } = JSON.parse(settings)
 const sessions = new Map(Array.from({ length: 10_000 }, (_, i) => [randomUUID(), `user${i}@example.com`]))
 sessions.set(session, email)
 
-/** Keeps process.nextTick fast in the bare server. */
-const kept = []
-
 const starts = { bare, fastify, fastifyWithLogger, express }
 console.log(`listening on http://127.0.0.1:${await starts[name]()}`)
 
 /** node:http with the service's bytes. It is the limit, so nothing may slow it down during a run. */
 function bare() {
-  process.nextTick(() => kept.push(executionAsyncResource()))
   const server = createServer((request, response) => {
     const { headers, body } = answers[request.url]
     response.writeHead(200, headers)
