@@ -16,7 +16,7 @@ import {
 import { Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
 import { messageOf, ValueError } from './lib/errors.ts'
-import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
+import { canHold, checkValue, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
@@ -121,32 +121,26 @@ export class DB {
 }
 
 /**
- * A copy of what a caller passes, read once and checked: what the caller does to its object while the store is opened
- * must not reach the store.
+ * A copy of values to search by, as the caller may change its object while the store is opened. Rejects unknown columns,
+ * and values that no row can have.
  */
-function copy(attributes: Attributes, check: (name: string, value: unknown) => ColumnName): Attributes {
-  const copied: Attributes = {}
-  const values: Partial<Record<ColumnName, unknown>> = copied
-  for (const [name, value] of Object.entries(attributes)) values[check(name, value)] = value
-  return copied
-}
-
-/** A copy of values to search by. Rejects unknown columns, and values that no row can have. */
 function copySearch(attributes: Attributes): Attributes {
-  return copy(attributes, (name, value) => {
+  const copy = { ...attributes }
+  for (const name in copy) {
     if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
-    if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
-    return name
-  })
+    if (!canHold(name, copy[name])) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+  }
+  return copy
 }
 
 /** A copy of new values. Rejects unknown columns, and values that their column cannot hold. */
 function copyChanges(attributes: Attributes): Attributes {
-  return copy(attributes, (name, value) => {
+  const copy = { ...attributes }
+  for (const name in copy) {
     if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
-    checkValue(name, value)
-    return name
-  })
+    checkValue(name, copy[name])
+  }
+  return copy
 }
 
 /** The function that opens the store at a URL. */
