@@ -91,7 +91,14 @@ async function inject(
   const { pid } = server.child
   const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:${how}`, '-p', `${pid}`]
   const strace = spawn('strace', args, { stdio: 'ignore' })
-  const isTraced = (task: string) => !/^TracerPid:\t0$/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))
+  function isTraced(task: string): boolean {
+    try {
+      return !/^TracerPid:\t0$/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))
+    } catch {
+      // This thread has ended meanwhile.
+      return true
+    }
+  }
   while (!readdirSync(`/proc/${pid}/task`).every(isTraced)) await new Promise((resolve) => setTimeout(resolve, 10))
   return async (end) => {
     strace.kill(end)
