@@ -1,6 +1,7 @@
 /** Reset tokens sent to a real receiver, which may be slow, fail, or be away for a while. */
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
+import { connectionsOf, drain } from '../../../lib/server/stop.ts'
 import { TIMING, Webhook } from '../../../lib/server/webhook.ts'
 import { request } from '../../helper/http.ts'
 import { startMailer } from '../../helper/mailer.ts'
@@ -122,6 +123,25 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     await webhook.settled()
     t.equal(new Set(mailer.received.map(({ email }) => email)).size, 120)
     t.equal(errors.length, 100, 'those that were cut off are tried again')
+  })
+
+  t.test('a receiver that never answers costs a try its time limit, and a stop no more than its own', async (t) => {
+    const errors = captureErrors(t)
+    const mailer = await startMailer(t, [0, 200, 0])
+    const { auth } = await startWebhook(t, mailer.url, [BOB.email, 'ann@me.com'])
+    const hasty = new Webhook(auth, mailer.url, { ...QUICK, timeoutMs: 100 })
+    hasty.send(BOB.email)
+    await hasty.settled()
+    t.strictSame(errors, ['RESET_WEBHOOK: try 1 of 4 failed: The operation was aborted due to timeout'])
+    const patient = new Webhook(auth, mailer.url, QUICK)
+    patient.send('ann@me.com')
+    await mailer.mails(3)
+    const { server } = await startService(t)
+    await drain(server, connectionsOf(server), patient, 100)
+    t.equal(mailer.received.length, 3)
+    mailer.server.closeAllConnections()
+    await patient.settled()
+    t.equal(mailer.received.length, 4)
   })
 })
 
