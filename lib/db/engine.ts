@@ -46,7 +46,7 @@ export interface Engine {
    * no time limit.
    */
   check(): Promise<void>
-  /** The number of rows whose `hashed_password` does not match the pattern; of all rows without one. */
+  /** The number of rows; with a pattern, only of those whose `hashed_password` does not match it. */
   count(unlike?: RegExp): Promise<number> | number
   /** Adds a row with the next id, and null in the other columns. Throws `EmailTaken`. */
   insert(email: string, hashedPassword: string): Promise<User>

@@ -2,7 +2,7 @@
  * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log
  * into the table.
  *
- * There are three kinds of failures:
+ * There are three kinds of failure:
  * - The log cannot be written, for example on a full disk. The call throws `StoreError` (503) and nothing has changed;
  *   the next call may succeed.
  * - A fold cannot write its temporary files, or cannot keep another program's version of the table. It prints one line
@@ -25,7 +25,7 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A table under this is folded after a quiet second; any table, when its log is as long as it and at least this. */
+/** Smaller tables are folded after a quiet second; all are, once the log reaches this and the table's size. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {
@@ -161,7 +161,7 @@ export class FileAdapter implements Adapter<Rows> {
     this.#schedule()
   }
 
-  /** Has the log folded now or soon, unless a fold is running or about to be tried again. */
+  /** Begins or schedules a fold if one is due, unless one is running or about to be tried again. */
   #schedule(): void {
     const { log, table } = this.#files
     const tableLength = Number(table?.size ?? 0)

@@ -91,7 +91,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
 }
 
 /**
- * Gives a table that another program has changed a second name; a rename would leave none under the first for a moment.
+ * Gives a table that another program has changed a second name; after a rename, `path` would be missing for a moment.
  * Where no link can be made, it is copied: if it belongs to another user (fs.protected_hardlinks), or the file system
  * has no links.
  */

@@ -89,8 +89,8 @@ export class Lock {
 type Won = { file: number; id: string }
 
 /**
- * Adds a claim of this thread to the lock file. Returns `undefined` if the file was removed, by this process because it
- * had claims of dead ones, or by another process: then hold another election.
+ * Adds a claim of this thread to the lock file. Returns `undefined` if the file was removed, by another process or,
+ * because it had claims of dead ones, by this process: then hold another election.
  * @throws {StoreError} when a claimant that is alive came first
  */
 function elect(path: string): Won | undefined {

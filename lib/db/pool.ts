@@ -26,8 +26,8 @@ export function readUrl(text: string): { url: URL; max: number } {
     // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
-  // `URL` requires a host after a user; libpq does not. What it cannot parse becomes a URL with two hosts, which are
-  // refused below.
+  // `URL` requires a host after a user; libpq does not. What `URL` cannot parse becomes one with two hosts,
+  // which is refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
   const url = new URL(URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url

@@ -123,7 +123,7 @@ export class Postgres implements Engine {
       return await use(this.#pool, task)
     } catch (error) {
       if (error instanceof StoreError) throw error
-      // The detail begins with what the index is on: this is any unique index on emails, ours or an older one.
+      // The detail begins with what the index is on: this matches any unique index on emails, ours or an older one.
       const isTaken = hasCode(error, '23505') && /^[^=]*email/.test(Object(error).detail)
       if (isTaken && email !== undefined) throw new EmailTaken(email)
       throw new StoreError(`the database: ${explain(error)}`)
@@ -170,7 +170,7 @@ function column(name: string): ColumnName {
   return name
 }
 
-/** A parameter's cast. Without it an id over 2^31 would be an error, and an integer in a SELECT would become text. */
+/** A parameter's cast: without it, a search for an id over 2^31 would be an error instead of finding nothing. */
 function castOf(name: ColumnName): string {
   return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }

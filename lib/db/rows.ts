@@ -9,8 +9,7 @@ const INDEXED = ['session_id', 'reset_token'] as const
  * All rows, in the order of their ids. A search by id, email, session or reset token takes constant time, or
  * logarithmic for an id if lower ones are missing; any other looks at every row.
  *
- * An index is one Map. When a Map of a million entries doubles, the event loop may pause for about a tenth of a second;
- * that happens once per doubling.
+ * An index is one Map. When a Map of a million entries doubles, the event loop may pause for about a tenth of a second.
  */
 export class Rows {
   readonly all: User[] = []

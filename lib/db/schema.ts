@@ -24,7 +24,7 @@ const TYPES = { integer: ['smallint', 'integer', 'bigint'], string: ['text', 'ch
 /** No limit, for a statement that takes its time on a large table. */
 const NO_LIMIT = { query_timeout: 2 ** 31 - 1 }
 
-type Found = Record<'name' | 'type', string> & Record<'isTable' | 'isRequired' | 'isGiven' | 'isNumbered', boolean>
+type Found = Record<'name' | 'type', string> & Record<'isTable' | 'isRequired' | 'hasDefault' | 'hasSequence', boolean>
 
 function define(name: ColumnName): string {
   if (name === 'id') return 'id serial primary key'
@@ -71,8 +71,8 @@ async function complete(client: PoolClient, lockMs: number): Promise<void> {
 async function findMissing(client: Pool | PoolClient): Promise<string[]> {
   const { rows: columns } = await client.query<Found>(`
     select attname::text as name, atttypid::regtype::text as type, relkind = 'r' as "isTable", attnotnull as "isRequired",
-      atthasdef or attidentity <> '' as "isGiven",
-      case attname when 'id' then pg_get_serial_sequence('${TABLE}', 'id') end is not null as "isNumbered"
+      atthasdef or attidentity <> '' as "hasDefault",
+      case attname when 'id' then pg_get_serial_sequence('${TABLE}', 'id') end is not null as "hasSequence"
     from pg_attribute join pg_class on pg_class.oid = attrelid
     where attrelid = to_regclass('${TABLE}') and attnum > 0 and not attisdropped`)
   const reason = findForeign(columns)
@@ -100,11 +100,11 @@ function findForeign(columns: Found[]): string | undefined {
   for (const name of ['id', 'email', 'hashed_password']) {
     if (!columns.some((column) => column.name === name)) return `it has no column ${name}`
   }
-  for (const { name, type, isRequired, isGiven, isNumbered } of columns) {
+  for (const { name, type, isRequired, hasDefault, hasSequence } of columns) {
     const column = isColumn(name) ? COLUMNS[name] : undefined
     if (column && !TYPES[column.type].includes(type)) return `its column ${name} is of type ${type}`
-    if (name === 'id' && !(isGiven && isNumbered)) return 'its column id is neither serial nor an identity'
-    if (isRequired && (column?.nullable ?? !isGiven)) return `its column ${name} is NOT NULL`
+    if (name === 'id' && !(hasDefault && hasSequence)) return 'its column id is neither serial nor an identity'
+    if (isRequired && (column?.nullable ?? !hasDefault)) return `its column ${name} is NOT NULL`
   }
   return undefined
 }

@@ -6,7 +6,7 @@ import { type Options, readEnvironment, readOptions, type Values } from '../opti
 export const SERVER_OPTIONS = {
   /** The address to listen on; `null`: every one, IPv6 and IPv4. */
   host: { env: 'HOST', default: null },
-  /** The port to listen on; 0: any free one (default 5000). */
+  /** The port to listen on; 0: any free one. */
   port: { env: 'PORT', default: 5000, min: 0, max: 65_535 },
   /** Believe the proxy's `X-Forwarded-*` and `X-Original-*`. */
   trustProxy: { env: 'TRUST_PROXY', default: false },
@@ -34,7 +34,7 @@ export const SERVER_OPTIONS = {
   accessLog: { env: 'ACCESS_LOG', default: true },
 } as const satisfies Options
 
-/** libuv reads this one itself, before any program runs, and takes any nonsense for 1. */
+/** libuv reads this one itself when it starts its threads; it takes `abc` for 1, and `12abc` for 12. */
 export const PROCESS_OPTIONS = {
   threads: { env: 'UV_THREADPOOL_SIZE', default: 4, min: 1, max: 1024 },
 } as const satisfies Options

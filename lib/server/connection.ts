@@ -2,7 +2,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** While more requests than this wait on one connection, nothing more is read from it. */
+/** Once more requests than this wait on one connection, nothing more is read from it until all are answered. */
 const MAX_WAITING = 100
 /** Bytes that node's parser gets at a time from a client that pipelines. */
 const PARSE_BYTES = 4096
@@ -16,8 +16,8 @@ type Tagged = Socket & { [CONNECTION]?: Connection }
 
 /**
  * Carries out a connection's requests one after the other. A client that waits for each reply never has a request in
- * the queue. One that pipelines (RFC 9112, section 9.3.2) may depend on the order; its requests are carried out no
- * faster.
+ * the queue. One that pipelines (RFC 9112, section 9.3.2) may depend on the order, and nothing is done for it in
+ * parallel.
  */
 export class Connection {
   readonly #socket: Socket
@@ -37,14 +37,11 @@ export class Connection {
     return (socket[CONNECTION] ??= new Connection(socket))
   }
 
-  /**
-   * Has a request answered when those before it have been; `answer` writes the reply, and must neither throw nor
-   * reject.
-   */
+  /** Answers a request after those before it. `answer` writes the reply, and must neither throw nor reject. */
   receive(response: ServerResponse, answer: Answer): void {
     if (this.#isClosing) return
     this.#last = response
-    // A response has no socket while another one of its connection is being sent.
+    // A response has no socket until the earlier ones on its connection have been sent.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
     if (response.req.headers.upgrade !== undefined) this.#endWith(response)
     if (this.#isBusy) this.#waiting.push([response, answer])
@@ -52,8 +49,8 @@ export class Connection {
   }
 
   /**
-   * Ends the connection after node's parser has failed. `refuse` writes the reply to what could not be read, which
-   * follows the replies that are owed.
+   * Ends the connection after node's parser has failed. `refuse` writes the reply to what could not be read, after
+   * the replies that are still owed.
    */
   endBroken(refuse: (response: ServerResponse) => void): void {
     const last = this.#last
@@ -126,7 +123,7 @@ export class Connection {
   }
 
   /**
-   * Gives node's parser what comes in piece by piece from now on. node stops reading from a client that does not read
+   * From now on, gives node's parser one small piece at a time. node stops reading from a client that does not read
    * its replies, but only after it has parsed all that it has read so far: that is up to 64 KiB, which may hold 2,400
    * requests and take 6 MB until they are answered. On node 20 fifty such clients cost 220 to 310 MB, and about 70 MB
    * with this. Connections do not start this way, because node's parser reads faster on its own.
@@ -142,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // Removing node's listener also removed its resume(); an empty push asks for more.
+    // `on` has removed node's `resume` listener, which starts reading again; an empty push makes the stream do so.
     socket.push('')
   }
 
@@ -166,8 +163,8 @@ export class Connection {
   }
 
   /**
-   * Closes in two steps (RFC 9112, section 9.6): closed immediately, with bytes of the client still unread, the
-   * connection would be reset, and the client might lose the last replies.
+   * Closes in two steps (RFC 9112, section 9.6): a connection that is closed with bytes unread is reset, and the client
+   * may lose the last replies.
    */
   #end(): void {
     this.#socket.resume()

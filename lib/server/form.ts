@@ -46,7 +46,7 @@ export function formOf(request: IncomingMessage): Form {
 }
 
 /**
- * Reads a body of any of these types. The first value of a repeated form field counts, and the last of a repeated JSON
+ * Reads a body of any supported type. The first value of a repeated form field counts, and the last of a repeated JSON
  * name. A request without a body gives an empty form.
  */
 export async function readForm(request: IncomingMessage): Promise<Form> {

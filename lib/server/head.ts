@@ -79,7 +79,7 @@ const told = new WeakSet<Config>()
 
 /**
  * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in
- * `Sec-Fetch-Site` or `Origin`, and both are judged as Go's http.CrossOriginProtection does. It fails open on purpose:
+ * `Sec-Fetch-Site` or `Origin`, which are judged as in Go's http.CrossOriginProtection. It fails open on purpose:
  * a client that sends neither is not a browser, or is an old one, for which the cookie's SameSite=Lax has to do.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {

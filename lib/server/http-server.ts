@@ -26,7 +26,7 @@ const HTTP_OPTIONS = {
   highWaterMark: 16_384,
   // The idle timeout covers this, and node's two timers for each request cost a twentieth of the request.
   keepAliveTimeout: 0,
-  // node 24.12 and later: a request without a body costs a tenth less JavaScript.
+  // From node 24.12 on, this saves a tenth of the JavaScript that runs for a request without a body.
   optimizeEmptyRequests: true,
 }
 
@@ -58,9 +58,7 @@ export function createHttpServer(
     if (reply.isLogged !== false) log?.add(response.req, reply, bytes)
   }
 
-  /**
-   * Has a reply written. Whether it is its connection's last is decided here, before the next request is carried out.
-   */
+  /** Queues a reply, and decides if it is its connection's last, before the next request is carried out. */
   function handOver(response: ServerResponse, reply: Reply): void {
     if (isStopping() || !server.listening) response.shouldKeepAlive = false
     batch.add(response, reply)

@@ -16,7 +16,7 @@ export class ReplyBatch {
     this.#write = write
   }
 
-  /** Has a reply written at the end of this turn. */
+  /** Queues a reply, to be written at the end of this turn. */
   add(response: ServerResponse, reply: Reply): void {
     if (response.socket === null) {
       // This reply waits for an earlier one on its connection. Write both now: until then node does not count their

@@ -47,8 +47,8 @@ export class HttpError extends Error {
 }
 
 /**
- * The status and message that a client gets for an error. A store that fails, and a bug, go to stderr for the operator;
- * the client learns no details.
+ * The status and message that a client gets for an error. Failures of the store, and bugs, are reported on stderr; the
+ * client learns no details.
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error

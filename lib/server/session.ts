@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { HttpError, type Reply, type Service } from './service.ts'
 
 /**
- * A cookie (RFC 6265, section 4.1): out of reach for scripts, and not sent along with other sites' forms.
+ * A cookie (RFC 6265, section 4.1): out of reach of scripts, and not sent along with other sites' forms.
  * @param maxAge in seconds
  */
 export function cookie({ cookieSecure }: Config, name: string, value: string, maxAge: number): string {
@@ -21,8 +21,8 @@ export function sessionCookie(config: Config, sessionId: string, maxAge: number)
 /** At most this many cookies of a name count, because each session ID costs a search. */
 const MAX_COOKIES = 8
 /**
- * A cookie (RFC 6265, section 4.1.1), without the spaces and tabs around its name. Other white space is part of the name:
- * browsers let any app below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
+ * A cookie (RFC 6265, section 4.1.1), without the spaces and tabs around its name. Other white space is part of the
+ * name: browsers let any app below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
  */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=[ \t]*"?([^;" \t]*)/g
 
@@ -34,8 +34,8 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
 }
 
 /**
- * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one set by
- * this host, one by its domain, one that an app below the domain has planted.
+ * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one for this
+ * host, one for its domain, one that an app below the domain has planted.
  */
 export async function sessionOf({ auth, config }: Service, request: IncomingMessage): Promise<Session | null> {
   for (const sessionId of cookiesOf(request, config.cookieName)) {
@@ -65,8 +65,8 @@ export function noSession(config: Config, request: IncomingMessage): HttpError {
 }
 
 /**
- * Tells a client who is logged in, and in headers an app behind a proxy; the email is percent-encoded where a header
- * cannot hold it.
+ * Says who is logged in: in the body to a client, in headers to an app behind a proxy. A header is ASCII, so the email
+ * there is as `encodeURI` writes it.
  */
 export function replyWithUser({ id, email }: User): Reply {
   const headers = { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }

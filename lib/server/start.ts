@@ -18,11 +18,11 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
     throw new ValueError(`${at}: ${messageOf(error)}; set HOST or PORT to something else`)
   }
   const address = server.address()
-  const at = typeof address === 'object' && address !== null ? address.port : port
+  const boundPort = typeof address === 'object' && address !== null ? address.port : port
   const name = host?.includes(':') ? `[${host}]` : (host ?? 'localhost')
   const browsersName = host === '::' || host === '0.0.0.0' ? 'localhost' : name
-  return `Listening on http://${name}:${at}
-To log in with a browser: ${publicUrl ?? `http://${browsersName}:${at}`}/login`
+  return `Listening on http://${name}:${boundPort}
+To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/login`
 }
 
 /** A line each: how many users are in which store, who gets reset tokens, and how many users cannot log in, if any. */

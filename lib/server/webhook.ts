@@ -15,11 +15,11 @@ export const TIMING = {
   pauseMs: 500,
 }
 const MAX_TRIES = 4
-/** How many mails are sent simultaneously; those of other users wait. */
+/** How many mails are sent simultaneously; the others wait. */
 const MAX_SENDING = 100
 /**
  * How many emails may wait for their lookup. Each waits for half a second on average, so this is enough for 60,000
- * requests a second, more than a server takes. At the longest, they take 50 MB.
+ * requests a second, more than a server takes. If all have the maximum length, they take 50 MB.
  */
 const MAX_ASKED = 30_000
 /** How many mails may wait: some megabytes. */

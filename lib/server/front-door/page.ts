@@ -26,7 +26,7 @@ export function show(
   return { status, body, headers: { ...headersOf(service.config), ...headers } }
 }
 
-/** The reply that shows a page with what went wrong: the message that JSON would have. */
+/** The reply that shows a page with what went wrong: the message that a JSON reply would have. */
 export function showError(service: Service, page: Page, error: unknown, state: Partial<State> = {}): Reply {
   const { status, message, headers } = toHttpError(error)
   const seconds = headers['Retry-After']

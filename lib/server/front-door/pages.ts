@@ -68,7 +68,7 @@ export const reset: Page = (state, service) => ({
 ${service.webhook === null ? '' : links(forgotLink(service, 'Send a new link'))}`,
 })
 
-/** For a form that an app gets from somebody who is not logged in: reloading it in the same tab sends it again. */
+/** For somebody who sends a form to an app without being logged in: reloading this page sends the form again. */
 export const loggedOut: Page = (_state, { config }) => ({
   title: 'You are not logged in',
   content: html`<p>Nothing was done. <a href="${config.publicUrl ?? ''}/login" target="_blank">Log in in another tab</a>, then come

@@ -11,7 +11,7 @@ import { show } from './page.ts'
 import * as pages from './pages.ts'
 import { MAX_ADDRESS_CHARS } from './return-to.ts'
 
-/** `GET /verify`: 200 and who it is; or 401, or 302, with the way to the login where the request is for a page. */
+/** `GET /verify`: 200 and who is logged in, or 401. For a page, the 401 (nginx) or a 302 leads to the login. */
 export async function verify(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
   const session = await sessionOf(service, request)
