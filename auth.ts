@@ -1,6 +1,6 @@
 /**
  * Every rule of authentication (tasks 4, 5, 8 to 10, 12, 13, 16 and 18), after the Copenhagen Book and OWASP's cheat
- * sheets. It knows nothing about HTTP, and uses only DB's public methods.
+ * sheets. Auth knows nothing about HTTP, and uses only DB's public methods.
  *
  * Three things prove who somebody is: a password; the ID of a session, until it ends; a reset token, once. People
  * choose passwords that can be guessed, so those are stored as slow, salted hashes. Session IDs and reset tokens are
@@ -39,9 +39,9 @@ const MAIL_PAUSE_S = 60
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type; but a
- * reset token of the wrong type, or a user ID in `destroySession`, only counts as unknown. Methods that take a password
- * throw `Overloaded` when too many passwords wait to be hashed.
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, except
+ * that such a reset token, or user ID in `destroySession`, only counts as unknown. Methods that take a password throw
+ * `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
   /** The options in force: those given, and the defaults of the others. */
@@ -192,7 +192,7 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last token: the link in that mail
+   * Makes a reset token that is to be mailed. Returns `null` within a minute of the last token: the link mailed with it
    * stays good, and nobody can flood a mailbox. The time comes from the store, so the limit also holds across processes
    * and restarts.
    */
@@ -215,7 +215,7 @@ export class Auth {
     if ((await this.resetPassword(resetToken, password, email, client)) === null) throw new UnknownToken()
   }
 
-  /** `updatePassword` for callers that also want the user (its row from before); `null` for an unknown token. */
+  /** `updatePassword` for callers that also want the user, as read before the change; `null` for an unknown token. */
   async resetPassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<User | null> {
     checkNewPassword('new_password', password, this.options.passwordMin)
     if (email !== undefined) checkString('email', email)
@@ -280,7 +280,7 @@ export class Auth {
     return answer
   }
 
-  /** Rehashes a right password, which only a login knows. Returns the user, or `null` if it is wrong by now. */
+  /** Rehashes a right password, which only a login knows. Returns the user, or `null` if the password has changed. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {
@@ -295,10 +295,7 @@ export class Auth {
     return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
   }
 
-  /**
-   * Begins a session and makes other changes in the same update. Returns its ID, or `null` if the row has other values
-   * than expected.
-   */
+  /** Begins a session and makes other changes in the same update. Returns its ID, or `null` if `#update` is `false`. */
   async #beginSession(id: number, changes: Partial<User> = {}, expected: Partial<User> = {}): Promise<string | null> {
     const sessionId = _generateUuid()
     const session = { session_id: digest(sessionId), session_expires_at: now() + this.options.sessionTtl }

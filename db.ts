@@ -1,5 +1,5 @@
 /**
- * The users (tasks 1 to 3): rows in, rows out. It knows nothing about passwords, sessions or HTTP. What is stored
+ * The users (tasks 1 to 3): rows in, rows out. DB knows nothing about passwords, sessions or HTTP. What is stored
  * where, and how it survives a crash, is in `lib/db/`.
  */
 import { resolve } from 'node:path'

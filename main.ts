@@ -1,6 +1,6 @@
 /**
- * The end-to-end script (task 20): a client that takes one user through every endpoint of a running server. It prints
- * nothing when all is well; otherwise it says on stderr which step expected what and got what, and exits with 1.
+ * The end-to-end script (task 20): a client that takes one user from registration to password reset. It prints nothing
+ * when all is well; otherwise it says on stderr which step expected what and got what, and exits with 1.
  */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ const NEW_PASSWD = 't4rt1fl3tt3'
 /** Where the server is; an empty variable counts as unset. */
 const BASE_URL = process.env['BASE_URL'] || `http://localhost:${process.env['PORT'] || 5000}`
 
-const HELP = `Takes one user through every endpoint of a running server: register, log in, show the profile, log out, reset the password.
+const HELP = `Takes one user through a running server: register, log in, show the profile, log out, reset the password.
 Prints nothing when all is well; otherwise the step that failed, and exits with 1.
 
   npm start                # in another terminal
@@ -22,14 +22,14 @@ Prints nothing when all is well; otherwise the step that failed, and exits with 
 
 The server is at BASE_URL, or on localhost at PORT (now ${BASE_URL}).`
 
-/** A step that got something other than it expected; the message is one line. */
+/** A failed step, such as one with an unexpected answer; the message is one line. */
 class StepFailed extends Error {}
 
-/** Where to send a request; a form and a session's cookie are optional. */
-type Sent = { url: string; form?: Record<string, string>; sessionId?: string }
+/** The server's URL, and optionally a form and the session ID for the cookie. */
+type RequestParts = { url: string; form?: Record<string, string>; sessionId?: string }
 
 /** Sends a request; a redirect is not followed, because logOut checks it. */
-async function send(method: string, path: string, { url, form, sessionId }: Sent): Promise<Response> {
+async function send(method: string, path: string, { url, form, sessionId }: RequestParts): Promise<Response> {
   try {
     return await fetch(new URL(path, url), {
       method,
@@ -137,7 +137,7 @@ export async function updatePassword(
 
 /**
  * Takes the exercise's user through all steps, in the exercise's order.
- * @throws {Error} at the first step that got something other than it expected; the message is one line for people
+ * @throws {Error} at the first step that fails; the message is one line
  */
 export async function run(url = BASE_URL): Promise<void> {
   await registerUser(EMAIL, PASSWD, url)

@@ -130,7 +130,7 @@ export type ServiceOptions = {
   stopping?: AbortSignal
 }
 
-/** A node:http server for all routes; the caller calls `listen` and `close`. Once closed, it leaves nothing running. */
+/** A node:http server for all routes; the caller calls `listen` and `close`. Its webhook may still send after that. */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
   const service: Service = {

@@ -15,7 +15,7 @@ export class UnknownEmail extends ValueError {
   }
 }
 
-/** A reset token that was never made, or has been used, replaced or has expired. */
+/** A reset token that was never made, has been used or replaced, or has expired. */
 export class UnknownToken extends ValueError {
   override name = 'UnknownToken'
 
@@ -29,7 +29,6 @@ export class TryLater extends Error {
   /** Seconds to wait before the next try, a whole number. */
   readonly retryAfter: number
 
-  /** @param retryAfter in whole seconds */
   constructor(message: string, retryAfter: number) {
     super(message)
     this.retryAfter = retryAfter

@@ -34,10 +34,10 @@ export class Passwords {
   }
 
   /**
-   * Compares a password with a hash. `outdated` means that the password is right, but that `hash` would now use another
-   * cost or another form of it. Older hashes are of passwords as typed, so that form is tried too where it differs from
-   * NFC. Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so that its time does not
-   * tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Compares a password with a hash. `outdated` means that the password is right, and that `hash` can replace its hash,
+   * which has another cost or is of another form. Older hashes are of passwords as typed, so that form is tried too
+   * where it differs from NFC. Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so
+   * that its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
