@@ -1,5 +1,5 @@
 /** The engine over SQL. */
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
 import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
@@ -16,6 +16,7 @@ type Lookup = { ids: string[]; found: Promise<Map<string | null, User>> }
 /** A table in PostgreSQL, for any number of processes: the database decides who comes first. */
 export class Postgres implements Engine {
   readonly #pool: Pool
+  readonly #calls = new Set<Promise<unknown>>()
   #lookup: Lookup | undefined
   #lastLookup: Promise<unknown> = Promise.resolve()
 
@@ -32,10 +33,11 @@ export class Postgres implements Engine {
     return async () => new Postgres(await open())
   }
 
-  /** Closes the connections after everything that uses one, or waits for one, has ended. */
+  /** Closes the connections after every call made before it has ended. */
   async close(): Promise<void> {
-    // Ending the pool would abandon the calls that wait for a connection.
-    while (this.#pool.waitingCount > 0) await delay(10)
+    await this.#lastLookup
+    // Ending the pool would abandon the calls that wait for a connection, or need another one.
+    await Promise.allSettled(this.#calls)
     await this.#pool.end()
   }
 
@@ -119,14 +121,18 @@ export class Postgres implements Engine {
    * when the database cannot be reached, refuses, or does not answer in time.
    */
   async #use<T>(task: (client: PoolClient) => Promise<T>, email?: string): Promise<T> {
+    const call = use(this.#pool, task)
+    this.#calls.add(call)
     try {
-      return await use(this.#pool, task)
+      return await call
     } catch (error) {
       if (error instanceof StoreError) throw error
       // The detail begins with what the index is on: this matches any unique index on emails, ours or an older one.
       const isTaken = hasCode(error, '23505') && /^[^=]*email/.test(Object(error).detail)
       if (isTaken && email !== undefined) throw new EmailTaken(email)
       throw new StoreError(`the database: ${explain(error)}`)
+    } finally {
+      this.#calls.delete(call)
     }
   }
 }

@@ -151,6 +151,11 @@ t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, a
   const inserts = Array.from({ length: 20 }, (_, i) => engine.insert(`${i}`, 'x'))
   await engine.close()
   t.equal((await Promise.all(inserts)).length, 20)
+  const second = await Postgres.at(url)()
+  await second.update({ id: 1 }, { session_id: 'one' })
+  const found = second.find({ session_id: 'one' })
+  await second.close()
+  t.match(await found, { id: 1 })
 })
 
 t.test('a start without the database, or without the driver, is refused in one line', async (t) => {
