@@ -21,6 +21,7 @@ import { connectionsOf, drain } from './lib/server/stop.ts'
 import { Webhook } from './lib/server/webhook.ts'
 
 export { type Config, readConfig } from './lib/server/config.ts'
+export { Webhook } from './lib/server/webhook.ts'
 
 /** The exercise's requests, and what answers them. Pages and probes are in lib/server/front-door/. */
 const ROUTES = {

@@ -5,6 +5,7 @@ import { relative } from 'node:path'
 import t from 'tap'
 import { DB } from '../db.ts'
 import { request, sessionOf } from './helper/http.ts'
+import { startMailer } from './helper/mailer.ts'
 import { Program, ROOT, runScript, tempDir } from './helper/program.ts'
 
 const examples = ['README.md', 'lib/README.md'].flatMap((name) => [
@@ -62,6 +63,27 @@ t.test('another server in the same program shares the sessions of the service', 
   t.equal((await get('session_id=x')).status, 403)
   t.equal(await program.stop(), 0, 'it ends once the servers and the store are closed')
   t.equal(program.stderr, '')
+})
+
+t.test('a program can wait for the mails that its service still has to send', async (t) => {
+  const mailer = await startMailer(t)
+  const source = `
+    import { once } from 'node:events'
+    import { Auth } from 'user-authentication-service/auth'
+    import { createService, Webhook } from 'user-authentication-service/server'
+    const auth = new Auth({ databaseUrl: 'memory:' })
+    await auth.registerUser('bob@bob.com', 'x')
+    const webhook = new Webhook(auth, '${mailer.url}')
+    const service = createService({ auth, webhook, config: { accessLog: false } }).listen(0, '127.0.0.1')
+    await once(service, 'listening')
+    const body = new URLSearchParams({ email: 'bob@bob.com' })
+    await fetch('http://127.0.0.1:' + service.address().port + '/reset_password', { method: 'POST', body })
+    await new Promise((resolve) => service.close(resolve))
+    await webhook.settled()
+    await auth.close()`
+  const program = new Program(relative(ROOT, write(tempDir(t), source)), {})
+  t.match(await program.exited, { code: 0 })
+  t.match(mailer.received, [{ email: 'bob@bob.com' }])
 })
 
 t.test('a script that never calls close() ends by itself and has lost nothing', async (t) => {
