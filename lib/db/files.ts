@@ -1,4 +1,4 @@
-/** Helpers for the store's files: identity, safe paths, exit when the disk cannot be trusted. */
+/** Helpers for the store's files: identity, safe paths, temporary files, and the end of the process. */
 import { randomUUID } from 'node:crypto'
 import {
   type BigIntStats,

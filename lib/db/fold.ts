@@ -15,7 +15,7 @@ import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 import { writeTable } from './table-file.ts'
 
-/** An open table and its files. `table` is its file as this process left it; `undefined` if there is none yet. */
+/** An open table. `table` is the stats of its file as this process left it; `undefined` if there is none yet. */
 export type Files = {
   path: string
   directory: FileHandle
@@ -91,9 +91,9 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
 }
 
 /**
- * Gives a table that another program has changed a second name; after a rename, `path` would be missing for a moment.
- * Where no link can be made, it is copied: if it belongs to another user (fs.protected_hardlinks), or the file system
- * has no links.
+ * Gives a table that another program has changed a second name; a rename would leave `path` missing for a moment. Where
+ * it cannot be linked, because it belongs to another user (fs.protected_hardlinks) or the file system has no links, it
+ * is copied.
  */
 async function keepEdited({ path, directory }: Files): Promise<void> {
   const edited = `${path}-edited-${new Date().toISOString().replace(/[-:.]/g, '')}`

@@ -14,7 +14,7 @@ export class GroupCommit {
   readonly #write: (line: string) => Promise<void>
   #waiting: Change[] = []
   #turn: Promise<unknown> = Promise.resolve()
-  /** How many batches were undone. */
+  /** How many batches could not be written. */
   failures = 0
 
   /** @param write resolves when a line is durable */
@@ -30,7 +30,7 @@ export class GroupCommit {
     })
   }
 
-  /** Runs a task between two batches, after those that were begun before it. */
+  /** Runs a task while no batch is being written, after everything that was queued before it. */
   inTurn(task: () => Promise<void>): Promise<void> {
     const done = this.#turn.then(task)
     this.#turn = done.catch(() => {})

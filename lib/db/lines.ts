@@ -7,8 +7,8 @@ const READ_BYTES = 64 * 1024
 const LINE_END = 10
 
 /**
- * The bytes of a file in blocks of whole lines; an unfinished last line comes last. However long a line is, each byte
- * is copied once.
+ * The bytes of a file in blocks of whole lines; a last line without a line end is a block of its own. However long a
+ * line is, each byte is copied once.
  */
 export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   const pieces: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: READ_BYTES })

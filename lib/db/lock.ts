@@ -97,17 +97,17 @@ function elect(path: string): Won | undefined {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
-    // Read the claims before the file's time, which a claim in between renews. This process adds its own after both.
+    // Read the file's time after the claims, so that none of them is newer, and before this process adds its own.
     const claims = readClaims(file)
     const { mtimeMs } = fstatSync(file)
     const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))
     const findFirst = () => readClaims(file).find(({ id }) => !dead.has(id))
     const owner = findFirst()
-    if (owner !== undefined) throw isTaken(path, owner)
+    if (owner !== undefined) throw heldBy(path, owner)
     mine = claim()
     append(file, mine)
     const first = findFirst()
-    if (first !== undefined && first.id !== mine.id) throw isTaken(path, first)
+    if (first !== undefined && first.id !== mine.id) throw heldBy(path, first)
     // Some mounts allow writing but not setting times: better to fail now than at the first heartbeat.
     futimesSync(file, new Date(), new Date())
     const isInPlace = leadsTo(path, file)
@@ -123,7 +123,7 @@ function elect(path: string): Won | undefined {
   }
 }
 
-/** A line of the lock file: a claim, or the id of one that was withdrawn. */
+/** What a line of the lock file may have: the fields of a claim, or the id of a claim that was withdrawn. */
 type Line = Claim & { withdrawn: string }
 
 /**
@@ -162,6 +162,6 @@ function readAll(file: number): Buffer {
   return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
 }
 
-function isTaken(path: string, owner: Claim): StoreError {
+function heldBy(path: string, owner: Claim): StoreError {
   return new StoreError(`${path} is held by ${describe(owner)}`)
 }

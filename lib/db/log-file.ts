@@ -83,8 +83,8 @@ export class LogFile {
   }
 
   /**
-   * Deletes the log, which is empty: one that cannot be deleted does no harm. It is synchronous, so that nothing else
-   * runs between the caller's check that the name leads to this log and the deletion.
+   * Deletes the log, which is empty; a failure does no harm. It is synchronous, so that it does not wait for a thread
+   * after the caller has checked that the name leads to this log.
    */
   remove(): void {
     try {

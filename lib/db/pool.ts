@@ -26,8 +26,8 @@ export function readUrl(text: string): { url: URL; max: number } {
     // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
-  // `URL` requires a host after a user; libpq does not. What `URL` cannot parse becomes one with two hosts,
-  // which is refused below.
+  // `URL` requires a host after a user; libpq does not. A text that `URL` cannot parse is replaced by one with two
+  // hosts, which is refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
   const url = new URL(URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url
@@ -62,7 +62,7 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
     statement_timeout: limits.statementMs,
     query_timeout: limits.hangMs,
     types: {
-      // Type 20 is bigint: here Unix seconds and counts, which a number holds exactly.
+      // Type 20 is bigint: here ids, Unix seconds and counts, which a number holds exactly.
       getTypeParser: (type, format) => (Number(type) === 20 ? Number : types.getTypeParser(type, format)),
     },
   })
@@ -75,9 +75,9 @@ export async function openPool({ url, max }: ReturnType<typeof readUrl>, limits:
 type Task<T> = (client: PoolClient) => Promise<T>
 
 /**
- * Runs a task on one connection. If it fails, the connection is closed, as the database may still be busy with it, or
- * read-only. If it failed because of another client's transaction (serialization_failure, deadlock_detected), it runs
- * again, in a transaction that waits for the other; every statement here is written for that.
+ * Runs a task on one connection. If the task fails, the connection is closed: the database may still be busy with it,
+ * or read-only. After a conflict with another transaction (serialization_failure, deadlock_detected), the task runs
+ * again in one at `read committed`, which waits for the other; every statement here is written for that level.
  */
 export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, tries = 5): Promise<T> {
   const client = await pool.connect()

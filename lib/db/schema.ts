@@ -9,8 +9,8 @@ import { hasCode, type LIMITS, transaction } from './pool.ts'
 export const EMAIL_KEY = 'lower(email COLLATE "C")'
 
 /**
- * The indexes, written as `findMissing` reads them from the database, which chooses their names. The unique one decides
- * which user gets an email.
+ * The indexes, in the form in which `findMissing` compares them: without names, which the database chooses. The unique
+ * one decides which user gets an email.
  */
 const INDEXES = [
   `unique index on ${TABLE} (${EMAIL_KEY})`,
@@ -47,7 +47,7 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
       if (hasCode(error, '42501')) {
         throw new StoreError(`${messageOf(error)}; let a role with the rights run: ${missing.join('; ')}`)
       }
-      // Two users have one email; the detail says which.
+      // Two users have the same email, which the detail names.
       if (hasCode(error, '23505')) throw new StoreError(`${messageOf(error)}: ${Object(error).detail}`)
       if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
       throw error
@@ -56,7 +56,7 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
   await refuseIf(pool, LACKS_RIGHTS)
 }
 
-/** Runs the missing statements, one process at a time: IF NOT EXISTS can fail where two run it simultaneously. */
+/** Runs the missing statements, one process at a time: even with IF NOT EXISTS, they can fail when two run them. */
 async function complete(client: PoolClient, lockMs: number): Promise<void> {
   await client.query('set local statement_timeout = 0')
   await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })

@@ -93,7 +93,7 @@ function parseWhole(path: string, location: string): unknown {
     return JSON.parse(bytes.toString().replace(/^\ufeff/, ''))
   } catch (error) {
     if (error instanceof StoreError) throw error
-    // Leave out the excerpt, which may be part of a hash, and write a line end that is the unexpected token as \n.
+    // Leave out the excerpt, which may be part of a hash. If the unexpected token is a line end, write it as \n.
     const reason = messageOf(error)
       .replace(/, (\.{3})?".*/s, '')
       .replace('\n', '\\n')

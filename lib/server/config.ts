@@ -34,7 +34,7 @@ export const SERVER_OPTIONS = {
   accessLog: { env: 'ACCESS_LOG', default: true },
 } as const satisfies Options
 
-/** libuv reads this one itself when it starts its threads; it takes `abc` for 1, and `12abc` for 12. */
+/** Options that are only checked here: libuv reads this one itself, and takes `abc` for 1, and `12abc` for 12. */
 export const PROCESS_OPTIONS = {
   threads: { env: 'UV_THREADPOOL_SIZE', default: 4, min: 1, max: 1024 },
 } as const satisfies Options
@@ -52,7 +52,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 }
 
 /**
- * The configuration of a server in a program: what differs from the defaults.
+ * The configuration of a server in a program, which passes what differs from the defaults.
  * @throws {ValueError} names the first option that is wrong or unknown, and its value
  */
 export function completeConfig(given: Partial<Config>): Config {

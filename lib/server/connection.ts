@@ -101,8 +101,8 @@ export class Connection {
   }
 
   /**
-   * Makes this reply the connection's last. node's parser takes whatever comes with an `Upgrade` for another protocol,
-   * drops it, and would go on with the next read as if nothing were missing.
+   * Makes this reply the connection's last. After an `Upgrade`, node's parser treats the rest of what was read
+   * as another protocol, drops it, and would go on with the next read as if nothing were missing.
    */
   #endWith(response: ServerResponse): void {
     this.#isClosing = true

@@ -29,7 +29,7 @@ export function emailField(form: Form, status: number): string {
   throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
-/** Reads the names and values in a body of one media type, `null` for a file; throws when the body is malformed. */
+/** Reads the names and values in a body of one media type, `null` for a part to ignore; throws if it is malformed. */
 type Parser = (body: Buffer, contentType: string) => Iterable<[string, unknown] | null>
 
 const PARSERS = new Map<string, Parser>([

@@ -24,7 +24,7 @@ const HTTP_OPTIONS = {
   requireHostHeader: false,
   // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
   highWaterMark: 16_384,
-  // The idle timeout covers this, and node's two timers for each request cost a twentieth of the request.
+  // The idle timeout covers this, and node's two timers for each request cost a twentieth of its CPU.
   keepAliveTimeout: 0,
   // From node 24.12 on, this saves a tenth of the JavaScript that runs for a request without a body.
   optimizeEmptyRequests: true,
@@ -51,14 +51,14 @@ export function createHttpServer(
   const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)
 
-  /** Writes a reply and logs it. A request that is found to be broken after its reply gets no second one. */
+  /** Writes a reply and logs it: at most one for each request, even if that is found to be broken meanwhile. */
   function write(response: ServerResponse, reply: Reply): void {
     if (response.headersSent) return
     const bytes = writeReply(response, reply)
     if (reply.isLogged !== false) log?.add(response.req, reply, bytes)
   }
 
-  /** Queues a reply, and decides if it is its connection's last, before the next request is carried out. */
+  /** Queues a reply. Whether it is its connection's last is decided here, before the next request is carried out. */
   function handOver(response: ServerResponse, reply: Reply): void {
     if (isStopping() || !server.listening) response.shouldKeepAlive = false
     batch.add(response, reply)

@@ -26,7 +26,7 @@ const MAX_COOKIES = 8
  */
 const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=[ \t]*"?([^;" \t]*)/g
 
-/** The values, without quotes, of a request's cookies of a name. */
+/** The values, without quotes, of the cookies with this name in a request. */
 export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: string): string[] {
   const values: string[] = []
   for (let found; (found = COOKIE.exec(cookie)) !== null;) if (found[1] === name) values.push(found[2] ?? '')

@@ -56,7 +56,7 @@ export class Webhook {
     this.#url.username = this.#url.password = ''
   }
 
-  /** Mails a token to the user with this email, if there is one, and if the last mail was sent over a minute ago. */
+  /** Mails a token to the user with this email, if any, unless one was made for that user in the last minute. */
   send(email: string): void {
     if (isTooLong(email) || this.#asked.has(email)) return
     if (this.#asked.size >= MAX_ASKED) return warn(`dropped a request, as ${MAX_ASKED} are waiting already`)

@@ -1,6 +1,6 @@
 /**
  * The front door: pages on which people with a browser log in, and what proxies and balancers ask. It shares Auth with
- * the API, but none of its handlers. README.md in this folder says how to put it in front of an app.
+ * the API, but none of its handlers. README.md in this folder has its settings, and what it answers.
  */
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
@@ -42,7 +42,7 @@ const NEEDS_HTTPS = new HttpError(
   'over http your browser does not keep the cookie of a login: open this page with https',
 )
 
-/** The front door's routes, and the reply to a request that failed: a page with its form as sent, without passwords. */
+/** The routes, and the reply to a request that failed: JSON, or a page with the form as sent, without passwords. */
 export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
 
 /** The front door of a service. */
@@ -208,7 +208,7 @@ function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '
   return cookieSecure && isOurs && !LOCAL_ORIGIN.test(origin)
 }
 
-/** Where a form that has been read, or a query, asks to return to. */
+/** The address to return to: the form's, if it has been read and has one, otherwise the query's. */
 function returnAddress({ config }: Service, request: IncomingMessage): string {
   return returnTo(config, formOf(request).get('rd') ?? queryOf(request).get('rd') ?? undefined)
 }

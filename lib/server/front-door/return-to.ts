@@ -9,7 +9,7 @@ export const MAX_ADDRESS_CHARS = 2048
 /** An address with a host longer than any can be (RFC 1035, section 2.3.4), which may take quadratic time to parse. */
 const LONG_HOST = /^ *(?:[a-z][a-z\d+.-]*:[/\\]*|[/\\]{2,})[^/\\?#]{300}/i
 
-/** The service's own pages, to which no login returns. */
+/** The service's own pages: instead of to one of these, a login leads to `/account`. */
 const OWN_PAGES = /^\/+(?:login|logout|register|account|forgot|reset|verify)\/*$/
 /** A base for relative addresses, on a host that cannot exist (RFC 2606, section 2). */
 const NOWHERE = 'http://rd.invalid'

@@ -11,7 +11,7 @@ import { show } from './page.ts'
 import * as pages from './pages.ts'
 import { MAX_ADDRESS_CHARS } from './return-to.ts'
 
-/** `GET /verify`: 200 and who is logged in, or 401. For a page, the 401 (nginx) or a 302 leads to the login. */
+/** `GET /verify`: 200 and who is logged in, or 401. For a person, the 401 (nginx) or a 302 leads to the login. */
 export async function verify(service: Service, request: IncomingMessage): Promise<Reply> {
   const { config } = service
   const session = await sessionOf(service, request)
@@ -36,9 +36,9 @@ function isByPerson({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * The request that the proxy asks about, and the status that takes a person to the login. A proxy says so in headers,
- * which anybody can send: they are believed only with TRUST_PROXY, and even then do no more than make up an address to
- * return to, which is checked like any other.
+ * The request that the proxy asks about, and the status that takes a person to the login. They come from headers, which
+ * anybody can send: they are believed only with TRUST_PROXY, and even then only choose how to refuse, and make up an
+ * address to return to, which is checked like any other.
  */
 function originalOf(
   { trustProxy }: Config,
