@@ -39,8 +39,8 @@ const MAIL_PAUSE_S = 60
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, except
- * that such a reset token, or user ID in `destroySession`, only counts as unknown. Methods that take a password throw
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type; but
+ * such a reset token, or user ID in `destroySession`, counts as unknown instead. Methods that take a password throw
  * `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
@@ -156,7 +156,7 @@ export class Auth {
     return user !== null && isLive(user.session_expires_at) ? user : null
   }
 
-  /** Ends this session, but no later one of the user. Returns its user, or `null` if it has ended before. */
+  /** Ends this session, but no later one of the user. Returns its user, or `null` if it has already ended. */
   async logOut(sessionId: string | null | undefined): Promise<User | null> {
     const user = await this.getUserFromSessionId(sessionId)
     if (user === null) return null
@@ -280,7 +280,7 @@ export class Auth {
     return answer
   }
 
-  /** Rehashes a right password, which only a login knows. Returns the user, or `null` if the password has changed. */
+  /** Rehashes a right password, known only at a login. Returns the user, or `null` if the password has changed. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {

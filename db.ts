@@ -104,7 +104,7 @@ export class DB {
   /**
    * Changes columns of one user (task 3). With `expected`, it does so only if the row still has those values: of
    * several simultaneous uses of one reset token, one wins.
-   * @throws {ValueError} when an attribute is not a column, or its column cannot hold the value; nothing is changed
+   * @throws {ValueError} for an unknown column, a value that its column cannot hold, or another id; nothing is changed
    * @throws {EmailTaken} when another user has the email
    * @throws {NoResultFound} when there is no such user, or its row has other values than expected
    * @throws {InvalidRequestError} when an expected attribute is not a column

@@ -1,4 +1,4 @@
-/** Errors that people can read, for every layer. */
+/** What every layer needs for its error messages. */
 
 /** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 16, 18). */
 export class ValueError extends Error {

@@ -19,7 +19,7 @@ type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 export class HashQueue {
   readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
   #running = 0
-  /** Waiting passwords by network: first the network whose turn is next, and in each the oldest. No lane is empty. */
+  /** Waiting passwords, in a lane for each network, oldest first. The first lane's turn is next; none is empty. */
   readonly #lanes = new Map<string, Set<Waiting>>()
   #waiting = 0
   /** How long a hash takes: at first the expected time, then a running mean. */
@@ -78,7 +78,7 @@ export class HashQueue {
     }
   }
 
-  /** Makes room in a full queue: refuses the newest of the network with the most in it, or throws if it is this one. */
+  /** If full, refuses the newest of the longest lane; throws if this network's, with one more, would be no shorter. */
   #refuseIfFull(network: string): void {
     const waitMs = (this.#waiting / this.#places) * this.#durationMs
     if (waitMs <= MAX_WAIT_MS) return

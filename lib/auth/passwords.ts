@@ -28,7 +28,7 @@ export class Passwords {
     return 250 * 2 ** (this.#cost - 12)
   }
 
-  /** A salted hash, `$2b$12$…`, of a password in whose NFC form `flawOf` finds no flaw. */
+  /** A salted hash, `$2b$12$…`. The caller has made sure that `flawOf` finds no flaw in the password's NFC form. */
   hash(password: string): Promise<string> {
     return hash(toNfc(password), { cost: this.#cost, rejectLongPasswords: true })
   }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Copies a table of users while the service runs: backup.sh users.json DIRECTORY
 #
-# The table and its log belong together. Copying the table first loses nothing unless a fold begins or ends in between.
-# A fold gives the table or the log another inode, and then the copy is made again.
+# The table and its log belong together. Copying the table first loses nothing unless a fold replaces one of them in
+# between. The new file has another inode, and then the copy is made again.
 set -eu
 path=$1 directory=$2
 
