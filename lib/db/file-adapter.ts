@@ -141,8 +141,8 @@ export class FileAdapter implements Adapter<Rows> {
       await commits.inTurn(async () => {
         this.#isClosed = true
         const { log } = this.#files
-        mustOwn(this.#files)
         await log.cutBack().catch((error) => exitAfter(`undo a write to ${log.path}`, error))
+        mustOwn(this.#files)
         if (log.length === 0) log.remove()
         await log.close()
       })
