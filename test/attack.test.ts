@@ -91,7 +91,11 @@ t.test('failed logins are limited for each address, whatever else succeeds', asy
   t.match(await login(server, EVE), { status: 200 })
   t.match(await login(server, { ...BOB, email: 'nobody@me.com' }), { status: 401 }, 'an unknown email counts too')
   const refused = await login(server, BOB, { 'x-forwarded-for': '1.2.3.4' })
-  t.match(refused, { status: 429, body: { message: 'too many failed logins from your address' } }, 'the right one too')
+  t.match(
+    refused,
+    { status: 429, body: { message: 'too many failed logins from your address' } },
+    'the right password too',
+  )
   const wait = Number(refused.headers.get('retry-after'))
   t.ok(wait > 60 && wait <= 600, `Retry-After: ${wait}`)
   t.match(await profile(server, 'x'), { status: 403 }, 'only logins are refused')
@@ -162,7 +166,7 @@ t.test('a flood of passwords fills a queue, then gets 503; clients that disconne
     socket.destroy()
     await once(socket, 'close')
   }
-  // The server needs a few turns to notice the disconnects. Then only hashes that run already may come before this one.
+  // The server needs a few turns to notice the disconnects. Then only hashes already running come before this one.
   let answer = await login(server, BOB)
   for (let tries = 0; answer.status === 503 && tries < 10; tries++) answer = await login(server, BOB)
   t.match(answer, { status: 401 })

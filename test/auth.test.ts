@@ -109,7 +109,7 @@ t.test('a password that bcrypt would take for another is wrong', async (t) => {
   t.equal(await auth.validLogin('e@f', '\ud800'), false, 'a lone surrogate would become U+FFFD')
 })
 
-t.test('an argument of the wrong type is refused by its name', async (t) => {
+t.test('an argument of the wrong type is refused, and the error names it', async (t) => {
   const auth = newAuth()
   await auth.registerUser('a@b', 'x')
   /** A value as an untyped program may pass it. */
@@ -289,7 +289,7 @@ t.test('a password is the same however its letters were composed', async (t) => 
   for (const password of [nfc, nfd]) t.equal(await auth.validLogin('new@b', password), true)
   t.equal(await auth.validLogin('0@b', nfc), false, 'a hash of the other form, as another program may have made it')
   t.equal(await auth.validLogin('0@b', nfd), true, 'as it was typed')
-  t.equal(await auth.validLogin('0@b', nfc), true, 'which has rehashed it')
+  t.equal(await auth.validLogin('0@b', nfc), true, 'the login before has rehashed it')
   for (const password of [nfd, nfc]) t.equal(await auth.validLogin('1@b', password), true)
   t.equal(await auth.validLogin('2@b', unchanged), true, 'too long for bcrypt in its NFC form')
   t.match(await auth.findUser('2@b'), { hashed_password: hashes[2] })
@@ -300,7 +300,7 @@ t.test('a password is the same however its letters were composed', async (t) => 
   await t.rejects(short.registerUser('a@b', nfd), { message: 'password is shorter than 2 characters' })
 })
 
-t.test('users whose hashes no login can match are counted', async (t) => {
+t.test('users whose hash no password can match are counted', async (t) => {
   const hash = '$2b$12$eUDdeuBtrD41c8dXvzh95ehsWYCCAi4VH1JbESzgbgZT.eMMzi.G2'
   const foreign = [
     'pbkdf2_sha256$870000$x$y=',

@@ -99,7 +99,7 @@ const CLIENTS: Record<string, Client> = {
   },
 }
 
-/** Sends a request, adding Host and the body's length; resolves with the reply, without a 100 Continue before it. */
+/** Sends a request with Host and the body's length, then `LAST`; resolves with the reply, without 100 Continue. */
 async function send(port: number, request: string, headers: string[], body?: string): Promise<string> {
   const length = body === undefined ? [] : [`Content-Length: ${body.length}`]
   const head = [`${request} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...headers, ...length, '', ''].join('\r\n')

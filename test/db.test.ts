@@ -222,7 +222,7 @@ async function dump(db: DB): Promise<User[]> {
   return Promise.all(ids.map((id) => db.findUserBy({ id })))
 }
 
-/** The columns that the calls set. One that you add may be set from the clock, and so differ between engines. */
+/** The columns that the calls set. A column that you add may be set from the clock, and so differ between engines. */
 const SET = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
 /** The columns that the calls set, in the rows of the first engine: those of the others must be the same. */

@@ -1,4 +1,4 @@
-/** The READMEs' examples of programs that import the classes, run as they stand there. */
+/** The READMEs' examples of programs that import the classes; only the bcrypt cost and the ports are changed. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -13,7 +13,7 @@ const examples = ['README.md', 'lib/README.md'].flatMap((name) => [
 ])
 const [authAlone = '', dbAlone = '', besideAnother = '', ...others] = examples.map(([, example = '']) => example)
 
-/** Writes a program into a directory, with this package installed there as npm would link it. It hashes quickly. */
+/** Writes a program with a low bcrypt cost into a directory, with this package there as npm would link it. */
 function write(directory: string, source: string): string {
   mkdirSync(`${directory}/node_modules`)
   symlinkSync(ROOT, `${directory}/node_modules/user-authentication-service`)

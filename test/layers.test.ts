@@ -4,8 +4,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 import t from 'tap'
 import { ROOT } from './helper/program.ts'
 
-/** The files at the top that each of them, and its folder of lib/, may import. */
-const ABOVE: Record<string, string[]> = {
+/** For each file at the top: the others that it, and its folder in lib/, may import. */
+const MAY_IMPORT: Record<string, string[]> = {
   'user.ts': [],
   'db.ts': ['user.ts'],
   'auth.ts': ['db.ts', 'user.ts'],
@@ -31,10 +31,10 @@ function topOf(file: string): string {
   return file.replace(/^lib\/(\w+)\/.*/, '$1.ts')
 }
 
-/** True if the layout allows an import; what lies directly in lib/ is for every file. */
+/** True if the layout allows an import: all files may use what is in lib/ itself, those in its folders also user.ts. */
 function isAllowed({ from, to }: Import): boolean {
   const top = topOf(from)
-  if (/^lib\/\w+\.ts$/.test(to) || (ABOVE[top] ?? []).includes(to)) return true
+  if (/^lib\/\w+\.ts$/.test(to) || (MAY_IMPORT[top] ?? []).includes(to)) return true
   return to.startsWith('lib/') ? topOf(to) === top : to === 'user.ts' && from !== top
 }
 
@@ -57,7 +57,7 @@ function findCycle(imports: Import[]): string[] {
 }
 
 const lib = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
-const files = [...Object.keys(ABOVE), ...lib.filter((path) => path.endsWith('.ts')).map((path) => `lib/${path}`)]
+const files = [...Object.keys(MAY_IMPORT), ...lib.filter((path) => path.endsWith('.ts')).map((path) => `lib/${path}`)]
 const sources = new Map(files.map((file) => [file, readFileSync(join(ROOT, file), 'utf8')]))
 const imports = [...sources].flatMap(([file, source]) => importsOf(file, source))
 

@@ -1,11 +1,11 @@
-/** CommonJS programs can require() the files: none has a top-level await behind it, and none starts anything. */
+/** CommonJS programs can require() the files: in them and their imports, nothing awaits at top level or starts. */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { ROOT, tempDir } from './helper/program.ts'
 
-/** Whether this node runs TypeScript by itself. */
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+/** Whether this node runs TypeScript by itself. */
 const STRIPS_TYPES = major > 22 || (major === 22 && minor >= 18)
 
 // If main.ts ran, it would print that there is no server at this address.

@@ -1,6 +1,6 @@
 /**
- * `npm test`, or `npm test -- FILE…` for some of them: runs the groups of tests, two at a time, prints a line for
- * each and, at the end, what failed and where. Stopping it stops every process that a test has started.
+ * `npm test` runs the groups of tests, `npm test -- FILE…` only those files: two at a time, with a line for each and,
+ * at the end, what failed and where. Stopping it stops the processes that tests have started.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Result } from 'tap-parser'
 
-/** The parts of tap's report of a failure that are printed separately. */
+/** The parts of tap's report of a failure that are printed on their own, or, like `source`, not at all. */
 type Diagnosis = {
   at?: { fileName: string; lineNumber: number; columnNumber: number }
   stack?: string

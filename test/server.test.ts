@@ -5,7 +5,7 @@ import { createService } from '../server.ts'
 import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
 import { startService } from './helper/service.ts'
 
-t.test('each route answers as the wire contract says', async (t) => {
+t.test('each route of the API answers as the README says', async (t) => {
   const { url } = await startService(t)
   const call = async (method: string, path: string, fields?: Record<string, string>, session?: string) => {
     const answered = await request(url + path, method, fields, session ? { cookie: `session_id=${session}` } : {})

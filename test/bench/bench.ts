@@ -46,7 +46,7 @@ export function ratioAndSpread(values: readonly number[], others: readonly numbe
   return `${middle} (${low}-${high})`
 }
 
-/** Prints a title and rows in columns, numbers formatted and aligned to the right. */
+/** Prints a title and rows in columns: numbers formatted, and all but the first column aligned to the right. */
 export function printTable(title: string, rows: readonly (readonly (string | number)[])[]): void {
   const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? format(cell) : cell)))
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
@@ -74,7 +74,7 @@ export function workDirectory(): string {
   return directory
 }
 
-/** Writes a table of users as DB lays it out; all have the same password hash. */
+/** Writes a table of users as DB does, but without `last_id`; all have the same password hash. */
 export function writeUsers(path: string, count: number, hash = `$2b$12$${'a'.repeat(53)}`): void {
   const file = openSync(path, 'w')
   const rest = `"session_id":null,"reset_token":null,"session_expires_at":null,"reset_expires_at":null}`

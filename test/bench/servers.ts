@@ -14,7 +14,7 @@ export type BenchServer = { child: ChildProcess; url: string }
 /** A version of node, its program, and whether it runs TypeScript by itself. */
 type Node = { version: string; program: string; runsTypes: boolean }
 
-/** Servers that answer GET /, and GET /profile with these headers; `starters` are by name. */
+/** Servers that answer GET /, and GET /profile with these headers; `starters` has a function for each name. */
 export type LineUp = { starters: Map<string, () => Promise<BenchServer>>; headers: Record<string, string> }
 
 const USERS = 1000

@@ -13,7 +13,7 @@ function update(): Promise<void> {
   return db.updateUser(randomInt(1, Number(users) + 1), { session_id: randomUUID() })
 }
 
-/** Times a start, and weighs what it leaves in memory. */
+/** Times a start, and weighs what it leaves in memory; `kept` holds that until it has been weighed. */
 async function weigh(start: () => unknown): Promise<object> {
   const began = performance.now()
   const kept = await start()

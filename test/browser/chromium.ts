@@ -14,10 +14,10 @@ const FLAGS = [
   '--no-sandbox',
 ]
 
-/** The program that these tests lack, or `false`. */
+/** Why these tests are skipped, or `false`. */
 export const missing = PROGRAM === undefined ? 'no Chromium: apt-get install chromium' : false
 
-/** Starts a browser that finds every name below example.com at a port of this machine. */
+/** Starts a browser for which every name below example.com leads to a port of this machine. */
 export async function startBrowser(t: Test, https = 443): Promise<Browser> {
   const args = [...FLAGS, `--host-resolver-rules=MAP *.example.com 127.0.0.1:${https}`]
   const browser = await chromium.launch({ ...(PROGRAM && { executablePath: PROGRAM }), args })
@@ -26,8 +26,8 @@ export async function startBrowser(t: Test, https = 443): Promise<Browser> {
 }
 
 /**
- * Opens a new profile. The test fails if a page in it throws, if a request of it fails, or if anything is written to
- * its console (a violation of the Content-Security-Policy, advice about a form), except the line about a 4xx answer.
+ * Opens a new profile. The test fails if a page in it throws, if a request fails, or if anything is written to its
+ * console (a violation of the Content-Security-Policy, advice about a form), except the line about a 4xx answer.
  */
 export async function openProfile(
   t: Test,

@@ -1,4 +1,4 @@
-/** The tests of the rules of authentication, and of the project's text. */
+/** The tests of the rules of authentication, and of the project's layout. */
 import '../auth.test.ts'
 import '../layers.test.ts'
 import '../lib/auth/failed-logins.test.ts'

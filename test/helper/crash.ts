@@ -8,7 +8,7 @@ import { log, row, table } from './store.ts'
 
 const versionOf = (session: string | null) => Number(session ?? 0) + 1
 
-/** Users at work on a store: each change of a row is its next version, and is recorded as told once acknowledged. */
+/** Users at work on a store. Each change makes a row's next version, which is recorded as told once acknowledged. */
 class Users {
   readonly #db: DB
   readonly #sent = new Map<string, number>()
@@ -82,7 +82,7 @@ export async function recordFolds(directory: string): Promise<{ steps: Step[]; f
     })
     const joined = users.register(`new${start}@me.com`).then(() => emails.push(`new${start}@me.com`))
     await Promise.all([...writers, joined])
-    // The first start folds what it has found. What comes after that is in a new log.
+    // Goes on until the first start has folded what it found: what comes after that is in a new log.
     while (start === 1 && countLogs() < 2) await users.logIn(row(1).email)
     await users.logIn(row(2).email)
     await users.close()

@@ -30,7 +30,7 @@ export const LIMIT = `
 /** Options of a test in which a process becomes a user whom file modes stop. */
 export const NEEDS_ROOT = { skip: process.getuid?.() === 0 ? (false as const) : 'only root can become another user' }
 
-/** The first lines of a script that runs as nobody. */
+/** The first lines of a script that runs as the user nobody. */
 export const AS_NOBODY = `
   process.setgid(65534)
   process.setuid(65534)`

@@ -5,7 +5,7 @@ import { connect, createServer, type Server } from 'node:net'
 /** A user, as the fields of a form. */
 export const BOB = { email: 'bob@me.com', password: 'right' }
 
-/** An answer with its payload. */
+/** An answer; its body is parsed JSON, or null if it is empty. */
 export type Answered = { status: number; body: unknown; headers: Headers }
 
 /** Sends a request, with fields as a form; does not follow redirects. */

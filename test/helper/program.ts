@@ -1,4 +1,4 @@
-/** Programs of the project as child processes, each with a directory of its own. */
+/** Programs of the project as child processes, and a directory for each test. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -143,7 +143,7 @@ export function runScript(text: string): Program {
 /** A running server; `url` has no slash at its end. */
 export type RunningServer = Program & { url: string; port: number }
 
-/** Starts the server with a store and a port of its own; it is killed at the end of the test. */
+/** Starts the server with a store and a port of its own; it is stopped at the end of the test. */
 export async function startServer(
   t: Test,
   env: Record<string, string> = {},

@@ -1,4 +1,4 @@
-/** The real nginx and the real Caddy, with the configurations of test/proxies/; only paths, ports and names change. */
+/** The real nginx and Caddy with the configurations of test/proxies/; only what depends on the machine is changed. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ import { ROOT, tempDir } from './program.ts'
 export type Upstreams = { auth: number; wiki: number; notes: number }
 /** The ports of the proxy. */
 export type Proxy = { http: number; https: number }
-/** A way to start a proxy; `missing` names what is not installed. */
+/** A way to start a proxy; `missing` says what is not installed, or is `false`. */
 export type ProxyKind = {
   name: string
   missing: string | false
@@ -100,9 +100,9 @@ export async function startNginx(t: Test, at: string): Promise<void> {
 /** Copies a configuration with changes; each text that is replaced must be in it exactly once. */
 function configure(t: Test, name: string, path: string, changes: [string, string][]): void {
   let configuration = readFileSync(join(ROOT, 'test/proxies', name), 'utf8')
-  for (const [theirs, ours] of changes) {
-    if (configuration.split(theirs).length !== 2) t.fail(`${name} does not have ${theirs} once`)
-    configuration = configuration.replace(theirs, ours)
+  for (const [shipped, changed] of changes) {
+    if (configuration.split(shipped).length !== 2) t.fail(`${name} does not have ${shipped} once`)
+    configuration = configuration.replace(shipped, changed)
   }
   writeFileSync(path, configuration)
 }

@@ -14,7 +14,7 @@ export type Step =
   | { op: 'syncDirectory' }
   | Told
 
-/** What a user was told: that this version of its row is stored, or that it was refused (`version` 0). */
+/** What a user was told: that this version of their row is stored, or that it was refused (`version` 0). */
 export type Told = { op: 'told'; email: string; version: number }
 
 /** The steps that are recorded, in one directory; none while its name is empty. */

@@ -18,7 +18,7 @@ export const log = (...batches: object[][]) => batches.map((batch) => `${JSON.st
 /** Files by the end of their name, `''` for the table itself. */
 type Files = Record<string, string | Uint8Array>
 
-/** Writes files beside a table; returns its path. */
+/** Writes the files of a store; returns the path of its table. */
 export function writeStore(t: Test, files: Files, path = `${tempDir(t)}/users.json`): string {
   for (const [end, content] of Object.entries(files)) writeFileSync(path + end, content)
   return path
@@ -27,7 +27,7 @@ export function writeStore(t: Test, files: Files, path = `${tempDir(t)}/users.js
 /** The rows of a table's file. */
 export const stored = (path: string): User[] => JSON.parse(readFileSync(path, 'utf8')).users
 
-/** Their emails, in the same order. */
+/** The emails in a table's file, in the order of its rows. */
 export const emailsIn = (path: string) => stored(path).map(({ email }) => email)
 
 /** The names of all files in the directory of a table. */

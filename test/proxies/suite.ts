@@ -10,7 +10,7 @@ import { type Answered, askOverHttp2, clientOf, type ProxyKind, startApp } from 
 const AUTH = 'https://auth.example.com'
 const WIKI = 'https://wiki.example.com'
 const NOTES = 'https://notes.example.com'
-/** The settings of the service that README.md beside this file names. */
+/** The service's settings in README.md beside this file, except that registration is open and nothing is logged. */
 export const SETTINGS = {
   PUBLIC_URL: AUTH,
   COOKIE_DOMAIN: 'example.com',
@@ -186,7 +186,7 @@ export function testProxy(kind: ProxyKind, stopped: number): void {
       t.match(await ask('GET', `${WIKI}/?${long(6000)}`, undefined, larger), { status: 431 })
     })
 
-    await t.test('a form of an app that comes too late gets a page with a link to the login', async (t) => {
+    await t.test('a form sent to an app without a session gets a page with a link to the login', async (t) => {
       const { status, headers, body } = await ask('POST', `${WIKI}/edit`, { text: 'long' }, PAGE)
       t.match({ status, type: headers['content-type'] }, { status: 401, type: /^text\/html/ })
       t.match(body, `<a href="${AUTH}/login`)

@@ -18,7 +18,7 @@ t.test('a backup while the service writes has every user that was acknowledged b
   const db = new DB(`file:${path}`)
   const acknowledged: string[] = []
   let isWriting = true
-  /** A fold puts another file in the table's place. */
+  /** The inodes that the table has had: a fold puts another file in its place. */
   const tables = new Set<number | undefined>()
   const writers = Array.from({ length: 100 }, async (_, writer) => {
     for (let i = 0; isWriting; i++) {

@@ -11,8 +11,8 @@ class Bench {
   readonly begun: string[] = []
   readonly #ends: (() => void)[] = []
 
-  constructor(expectedDuration: number) {
-    this.queue = new HashQueue(expectedDuration)
+  constructor(expectedDurationMs: number) {
+    this.queue = new HashQueue(expectedDurationMs)
   }
 
   /** Adds a task; resolves when it has ended. */
@@ -108,7 +108,7 @@ t.test('a client that disconnects leaves the queue', async (t) => {
   for (const { signal } of [running, waiting]) t.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
-t.test('a task that fails frees its place, and does not count for the time that a hash takes', async (t) => {
+t.test('a task that fails frees its place, and does not count towards the time that a hash takes', async (t) => {
   setThreads(t, '2')
   const bench = new Bench(1000)
   for (let i = 0; i < 100; i++) {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { parseOptions } from '@node-rs/bcrypt'
 import { BCRYPT_HASH, flawOf, Passwords, toNfc } from '../../../lib/auth/passwords.ts'
 
-/** Hashes of 72 times "x", with the versions that older and other programs write. */
+/** Hashes of 72 times "x", with each version that this or another program writes. */
 const IMPORTED = ['2a', '2b', '2y'].map(
   (version) => `$${version}$04$QP//Yb3dpHaccyKuXXsUtuHusxHPD8vLCON3KczoZzMEph6ucpLGy`,
 )

@@ -15,7 +15,7 @@ import { request } from '../../helper/http.ts'
 import { type RunningServer, runScript, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** The files in the directory of a table, with their contents. */
+/** The files in the directory of a table, with their contents and inodes. */
 const snapshot = (path: string) =>
   filesAt(path).map((name) => {
     const file = join(dirname(path), name)
@@ -96,7 +96,7 @@ t.test('an owner that has lost its lock, log or directory says so and ends; noth
   }
 })
 
-t.test('an owner that is stopped and overtaken ends, and what it acknowledged is kept', async (t) => {
+t.test('an owner that is paused and overtaken ends, and what it acknowledged is kept', async (t) => {
   const path = writeStore(t, {})
   const first = await startServer(t, { DATABASE_URL: `file:${path}`, LOGIN_FAILURES: '0' })
   const register = (server: RunningServer, email: string) =>
@@ -210,7 +210,7 @@ t.test('two links to one table are one table, even before it exists', async (t) 
   await t.rejects(new DB(`file:${directory}/a.json`).open(), { name: 'StoreError', message: /ELOOP/ })
 })
 
-t.test('a relative path starts at the directory in which the DB was made; file:// starts a URL', async (t) => {
+t.test('a relative path is resolved when the DB is made; what begins with file:// is a URL', async (t) => {
   const directory = tempDir(t)
   const cwd = process.cwd()
   t.teardown(() => process.chdir(cwd))
@@ -283,6 +283,7 @@ const mounts = tempDir(t)
 const file = `${mounts}/a table\\.json`
 writeFileSync(`${mounts}/source`, table(row(1)))
 writeFileSync(file, '')
+// This also mounts it, for the next test.
 const NEEDS_MOUNT = needs('mount', '--bind', `${mounts}/source`, file)
 t.teardown(() => NEEDS_MOUNT.skip === false && spawnSync('umount', ['-l', file]))
 

@@ -20,7 +20,7 @@ import { AS_NOBODY, LIMIT, NEEDS_ROOT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 import { filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** Resolves when the log in the directory has been replaced by one that is empty. */
+/** Resolves when the table is there and its log is empty. */
 async function folded(path: string): Promise<void> {
   await until(path, () => statSync(`${path}-wal`).size === 0 && statSync(path, { throwIfNoEntry: false }) !== undefined)
 }
@@ -38,7 +38,7 @@ async function until(path: string, isSo: () => boolean): Promise<void> {
   })
 }
 
-/** Opens a table whose folds begin, or are tried again, as soon as nothing is written; the test closes it. */
+/** Opens a table whose folds begin 20 ms after the last write, and are tried again soon; the test closes it. */
 async function openEager(t: Test, files: Parameters<typeof writeStore>[1]) {
   const path = writeStore(t, files)
   const engine = await Table.open(path, { idleMs: 20, firstRetryMs: 20 })
@@ -158,7 +158,7 @@ const editedOf = (path: string) =>
     .filter((name) => /^users\.json-edited-\d{8}T\d{9}Z$/.test(name))
     .map((name) => readFileSync(join(dirname(path), name), 'utf8'))
 
-t.test('an edit while the table is open is renamed, and does not count', async (t) => {
+t.test('an edit while the table is open is kept under another name, and does not count', async (t) => {
   const edited = table(row(1, { email: 'edited@me.com' }), row(2), row(7))
   for (const edit of [
     (path: string) => writeFileSync(path, edited),

@@ -97,7 +97,7 @@ t.test('a batch ends at about 4 MB, so that its line can be read again', async (
   )
 })
 
-t.test('the time to read a log grows with its length, however long its lines are', async (t) => {
+t.test('the time to read a log is proportional to its length, however long its lines are', async (t) => {
   const secondsOf = async (megabytes: number) => {
     const batch = `${JSON.stringify([row(1)]).slice(0, -1)}${' '.repeat(megabytes * 2 ** 20)}]\n`
     const { user, system } = process.cpuUsage()
@@ -111,7 +111,7 @@ t.test('the time to read a log grows with its length, however long its lines are
   t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
 })
 
-/** The first lines of a script: `onRead()` is called before each read of the table or its log, delayed by 5 ms. */
+/** The first lines of a script: each read of the table or its log takes 5 ms more; `onRead()` is called before it. */
 const ON_READ = `
   import fs from 'node:fs'
   import { syncBuiltinESMExports } from 'node:module'

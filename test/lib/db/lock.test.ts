@@ -288,7 +288,7 @@ t.test('a claim is withdrawn when a later step fails, or the lock cannot be remo
           console.log(error.message)
         }
       }
-      // A dead process's file is to be removed, but may only be read and written.
+      // The dead owner's file has to be removed, which a read-only directory forbids.
       chmodSync('${directory}', 0o555)
       attempt()
       chmodSync('${directory}', 0o755)
@@ -305,7 +305,7 @@ t.test('a claim is withdrawn when a later step fails, or the lock cannot be remo
   const lines = child.stdout.trim().split('\n')
   t.match(lines[0], /^EACCES.*unlink/)
   t.strictSame(lines.slice(1), ['taken', 'taken', 'taken'])
-  // The process that failed is still there.
+  // The process whose attempt failed is still running.
   take(t, path).release()
 })
 
@@ -354,8 +354,8 @@ function age(lock: string): void {
 t.test('an overtaken owner in another container acknowledges nothing', NEEDS_CONTAINERS, async (t) => {
   const path = `${tempDir(t)}/users.json`
   const env = { DATABASE_URL: `file:${path}`, HOST: '127.0.0.1', PORT: '0', BCRYPT_COST: '4', ACCESS_LOG: '0' }
-  const { program: stopped, signal } = startInContainer(t, commandOf('server.ts'), env)
-  const [, url = ''] = await stopped.printed(/istening on (http:\/\/\S+)/)
+  const { program: paused, signal } = startInContainer(t, commandOf('server.ts'), env)
+  const [, url = ''] = await paused.printed(/istening on (http:\/\/\S+)/)
   const register = (url: string, email: string) => request(`${url}/users`, 'POST', { email, password: 'p' })
   t.match(await register(url, 'before@me.com'), { status: 200 })
 
@@ -374,15 +374,15 @@ t.test('an overtaken owner in another container acknowledges nothing', NEEDS_CON
   const late = register(url, 'late@me.com').catch(() => 'no answer')
   signal('SIGCONT')
   t.equal(await late, 'no answer')
-  t.match(await stopped.exited, { code: 1 })
-  t.match(stopped.stderr, /^\S+users.json-lock was deleted or overwritten, or another process has it by now: [^\n]*\n$/)
+  t.match(await paused.exited, { code: 1 })
+  t.match(paused.stderr, /^\S+users.json-lock was deleted or overwritten, or another process has it by now: [^\n]*\n$/)
   t.match(await register(owner.url, 'late@me.com'), { status: 200 }, 'the new owner goes on')
   t.equal(await owner.stop(), 0)
   t.strictSame(emailsIn(path), ['before@me.com', 'new@me.com', 'late@me.com'])
 })
 
-for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
-  const title = `an owner in another container, stopped right before it renames a ${mark} and overtaken, replaces nothing`
+for (const [kind, mark] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
+  const title = `an owner in another container, paused right before renaming a ${kind} and overtaken, replaces nothing`
   t.test(title, NEEDS_CONTAINERS, async (t) => {
     const path = `${tempDir(t)}/users.json`
     // Waits right before the rename, in the thread that would do it next.
@@ -392,7 +392,7 @@ for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
       const { rename } = fs.promises
       let isArmed = false
       fs.promises.rename = (from, to) => {
-        if (isArmed && from.includes('users.json${kind}-')) {
+        if (isArmed && from.includes('users.json${mark}-')) {
           console.log('about to rename')
           while (!fs.existsSync('${path}-go'));
         }
@@ -404,8 +404,8 @@ for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
       await db.addUser('before@me.com', 'x')
       isArmed = true
       setInterval(() => {}, 1000)`
-    const { program: stopped, signal } = startInContainer(t, commandOfScript(script))
-    await stopped.printed(/about to rename/)
+    const { program: paused, signal } = startInContainer(t, commandOfScript(script))
+    await paused.printed(/about to rename/)
     signal('SIGSTOP')
     age(`${path}-lock`)
     const heir = new DB(`file:${path}`)
@@ -415,8 +415,8 @@ for (const [mark, kind] of Object.entries({ table: '-tmp', log: '-wal-tmp' })) {
     await next.updateUser(1, { session_id: 's' })
     writeFileSync(`${path}-go`, '')
     signal('SIGCONT')
-    t.match(await stopped.exited, { code: 1 })
-    t.match(stopped.stderr, /has lost its table/)
+    t.match(await paused.exited, { code: 1 })
+    t.match(paused.stderr, /has lost its table/)
     await next.addUser('last@me.com', 'x')
     await next.close()
     t.strictSame(emailsIn(path), ['before@me.com', 'new@me.com', 'last@me.com'])

@@ -9,7 +9,7 @@ import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** Ignores the signal for a file over the limit, as node does; where coverage is measured, tap's handler does not. */
+/** Ignores the signal for a file over the limit. node would too, but for tap's handler where coverage is measured. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
 /** A module that limits the files of its own process. */
@@ -121,6 +121,7 @@ t.test('while a sync hangs, /healthz answers 503', NEEDS_STRACE, async (t) => {
   t.match(await request(`${server.url}/healthz`, 'GET'), { status: 200 }, 'and 200 once it goes on')
 })
 
+// strace counts each thread's calls separately, hence a single thread where `when` says which call fails.
 t.test('a sync that finds no room, as on btrfs or NFS, counts as a failed write: 503', NEEDS_STRACE, async (t) => {
   const path = `${tempDir(t)}/users.json`
   const server = await startServer(t, { DATABASE_URL: `file:${path}`, UV_THREADPOOL_SIZE: '1' })

@@ -1,5 +1,5 @@
 /**
- * Connections to PostgreSQL: the URLs that people have, TLS, servers that do not answer, and scripts that never close.
+ * Connections to PostgreSQL: the URLs that people write, TLS, servers that do not answer, and scripts that never close.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-/** The table in PostgreSQL: made, completed or refused, and served by a role that may not change it. */
+/** The table in PostgreSQL: created, completed or refused, and used by a role that may not alter it. */
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
@@ -84,10 +84,7 @@ t.test('tables with other types and more columns are completed', NEEDS_POSTGRES,
 t.test("other programs' tables are refused, and stay as they are", NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t)
   const REST = 'email text not null, hashed_password text not null'
-  const [foreign, default_] = [
-    'its table users was not made by this service or the original: ',
-    '; use another database',
-  ]
+  const [foreign, advice] = ['its table users was not made by this service or the original: ', '; use another database']
   for (const [statement, reason] of [
     ['create table users (id uuid, name text not null)', 'it has no column email'],
     [`create table users (id uuid default gen_random_uuid(), ${REST})`, 'its column id is of type uuid'],
@@ -102,7 +99,7 @@ t.test("other programs' tables are refused, and stay as they are", NEEDS_POSTGRE
   ] as const) {
     await sql.query(statement)
     const before = await describe(sql)
-    t.equal(await refusalOf(url), `${foreign}${reason}${default_}`, statement)
+    t.equal(await refusalOf(url), `${foreign}${reason}${advice}`, statement)
     t.strictSame(await describe(sql), before)
     await sql.query(`drop ${statement.split(' ')[1]} users`)
   }

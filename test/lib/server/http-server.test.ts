@@ -12,7 +12,7 @@ import { startService } from '../../helper/service.ts'
 const config = readConfig({ ACCESS_LOG: '0' })
 const HEAD = 'POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n'
 
-/** A raw answer's status and payload; every one must have the common headers and a JSON message. */
+/** A raw answer's status and message; every answer must have the common headers and be JSON. */
 function parseRaw(t: Test, text: string): { status: number; message: unknown } {
   const [head = '', body = ''] = text.split('\r\n\r\n')
   t.match(head, /^Content-Type: application\/json$/m)
@@ -45,8 +45,8 @@ t.test('requests that are too large or not HTTP are answered in JSON', async (t)
     const answered = parseRaw(t, await raw(port, ...chunks))
     t.match(answered, { status, message: /./ }, `${status} ${chunks[0].slice(0, 90)}`)
   }
-  const gentle = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
-  t.match(await raw(port, gentle, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
+  const small = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
+  t.match(await raw(port, small, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
 
 t.test('a missing Host gets 400, an unknown Expect 417, and CONNECT no answer', async (t) => {
@@ -65,7 +65,7 @@ t.test('a missing Host gets 400, an unknown Expect 417, and CONNECT no answer', 
     [login + unknown, [401, 417, 400]],
     [login + 'GET / HTTP/1.1\r\n\r\n', [401, 400]],
   ] as const) {
-    t.strictSame(statuses(await raw(port, `${before}rubbish\r\n\r\n`)), expected, 'and what is not HTTP behind it')
+    t.strictSame(statuses(await raw(port, `${before}rubbish\r\n\r\n`)), expected, 'with rubbish behind it')
   }
 })
 

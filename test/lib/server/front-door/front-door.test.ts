@@ -298,13 +298,13 @@ t.test('requests from other sites are refused, login included', async (t) => {
   t.match(
     errors().map(({ args }) => args),
     [[/^refused a form: its Origin is http:\/\/evil\.com, but Host is 127\.0\.0\.1:\d+; .* set PUBLIC_URL$/]],
-    'the log says once what to do where a proxy has changed Host',
+    'stderr says once what to do where a proxy has changed Host',
   )
   const proxied = await start(t, { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' })
   t.match(await proxied.ask('/login', BOB, { origin: 'https://auth.example.com' }), { status: 303 })
   for (const origin of ['http://auth.example.com', 'https://example.com', `http://127.0.0.1:${proxied.port}`]) {
     t.match(await proxied.ask('/login', BOB, { origin }), { status: 403 }, origin)
-    t.match(await proxied.ask('/users', ZOE, { origin }), { status: 403, text: /^{"message"/ }, 'on contract paths too')
+    t.match(await proxied.ask('/users', ZOE, { origin }), { status: 403, text: /^{"message"/ }, 'on API paths too')
   }
 })
 
@@ -340,7 +340,7 @@ t.test('while the store does not answer, pages say so with 503', async (t) => {
   t.equal(errors().length, 3)
 })
 
-t.test('a broken request gets a page as well, or JSON where there is no page', async (t) => {
+t.test('a request that fails gets a page as well, or JSON where there is no page', async (t) => {
   const { ask, port } = await start(t)
   t.match(await ask('/logout'), { status: 405, text: /<h1>This did not work/ })
   t.match(await ask('/forgot'), { status: 404, text: /^{"message"/ })

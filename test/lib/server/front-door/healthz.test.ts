@@ -13,7 +13,7 @@ import { dbAt } from '../../../helper/store.ts'
 const WELL = { status: 200, body: { message: 'ok' } }
 const AWAY = { status: 503, body: { message: 'the store does not answer' } }
 
-t.test('/healthz answers 503 while the file is no longer its own', async (t) => {
+t.test('/healthz answers 503 while the log is not in its place', async (t) => {
   const path = `${tempDir(t)}/users.json`
   const { url } = await startService(t, { DATABASE_URL: `file:${path}` })
   const ask = () => request(`${url}/healthz`, 'GET')

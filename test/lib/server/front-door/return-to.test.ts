@@ -33,7 +33,7 @@ t.test('a login returns to addresses of the service and its apps', async (t) => 
   }
 })
 
-t.test('a long address, one that is not printable ASCII, or one whose host is no name counts as missing', async (t) => {
+t.test('an address that is too long, is not printable ASCII, or has too long a host counts as missing', async (t) => {
   const long = 'x'.repeat(2047)
   t.equal(returnTo(PLAIN, `/${long}`), `/${long}`)
   for (const rd of [`/${long}x`, '/zoë', '/a\tb', '/a\r\nb', '/\x7f']) t.equal(returnTo(PLAIN, rd), '/account')

@@ -63,7 +63,7 @@ t.test('without a live session only a page is sent to the login', async (t) => {
     ['nginx, a script', { ...NGINX, accept: 'application/json' }, no],
     ['nginx, any type', { ...NGINX, accept: '*/*' }, no],
     ['nginx, no HTML', { ...NGINX, accept: '*/*, text/html;level=1; q=0.00' }, no],
-    ['nginx, HTML at last', { ...NGINX, accept: '*/*;q=0, Text/HTML ;q=0.001' }, { status: 401, to: BACK }],
+    ['nginx, HTML last', { ...NGINX, accept: '*/*;q=0, Text/HTML ;q=0.001' }, { status: 401, to: BACK }],
     ['nginx, fetch()', { ...NGINX, 'sec-fetch-mode': 'cors' }, no],
     ['nginx, XMLHttpRequest', { ...NGINX, 'x-requested-with': 'XMLHttpRequest' }, no],
     ['nginx, navigation', { ...NGINX, 'sec-fetch-mode': 'navigate' }, { status: 401, to: BACK }],
