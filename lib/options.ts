@@ -47,8 +47,9 @@ export function readEnvironment<Table extends Options>(
   for (const [name, option] of Object.entries(table)) {
     const text = env[option.env]
     if (text === '') throw new ValueError(`${option.env} is empty: set it or unset it`)
-    if (typeof option.default === 'boolean') values[name] = text === '1' || (text === '0' ? false : text)
-    else values[name] = 'min' in option && /^\d{1,10}$/.test(text ?? '') ? Number(text) : text
+    values[name] = text
+    if (typeof option.default === 'boolean' && /^[01]$/.test(text ?? '')) values[name] = text === '1'
+    if ('min' in option && /^\d{1,10}$/.test(text ?? '')) values[name] = Number(text)
   }
   complete(table, values, (_name, option) => `${option.env}=${env[option.env]}`)
   return values
