@@ -54,7 +54,7 @@ t.test('a backup begins again after a fold in the middle of it, also without GNU
   const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
   const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
   writeFileSync(path, `{"users":[${row(1)}]}`)
-  writeFileSync(`${path}-wal`, `${row(2)}\n`)
+  writeFileSync(`${path}-wal`, `[${row(2)}]\n`)
   // The same rows after a fold, which happens right after the table was copied.
   writeFileSync(`${path}-folded`, `{"users":[${row(1)},${row(2)}]}`)
   const fold = `mv '${path}-folded' '${path}'; rm '${path}-wal'; : > '${path}-wal'`

@@ -1,7 +1,7 @@
 /**
  * Connections to PostgreSQL: the URLs that people write, TLS, servers that do not answer, and scripts that never close.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
@@ -103,7 +103,9 @@ async function startTls(t: Test, url: string) {
   return tls
 }
 
-t.test('sslmode means what it means to libpq', NEEDS_POSTGRES, async (t) => {
+const NEEDS_OPENSSL = { skip: spawnSync('openssl', ['version']).error ? 'no openssl' : NEEDS_POSTGRES.skip }
+
+t.test('sslmode means what it means to libpq', NEEDS_OPENSSL, async (t) => {
   const { url } = await createDatabase(t)
   const tls = await startTls(t, url)
   const to = (host: string, settings: string) =>

@@ -22,7 +22,7 @@ async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgr
   return engine
 }
 
-/** Calls again and again until a call succeeds; how long that may take is up to tap's own limit. */
+/** Calls again and again until a call returns something other than `undefined`, or the test's time is up. */
 async function until<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {
     const result = await call().catch(() => undefined)
@@ -39,9 +39,9 @@ t.test('several services share one table', NEEDS_POSTGRES, async (t) => {
   const { url: DATABASE_URL } = await createDatabase(t)
   const env = { DATABASE_URL, LOGIN_FAILURES: '0' }
   const [one, two] = await Promise.all([startService(t, env), startService(t, env)])
-  const both = (i: number) => (i % 2 === 0 ? one.url : two.url)
+  const urlOf = (i: number) => (i % 2 === 0 ? one.url : two.url)
 
-  const tries = Array.from({ length: 40 }, (_, i) => request(`${both(i)}/users`, 'POST', BOB))
+  const tries = Array.from({ length: 40 }, (_, i) => request(`${urlOf(i)}/users`, 'POST', BOB))
   const registered = (await Promise.all(tries)).map(({ status }) => status).sort()
   t.strictSame(registered, [200, ...Array.from({ length: 39 }, () => 400)], 'one registration wins')
 
@@ -54,7 +54,9 @@ t.test('several services share one table', NEEDS_POSTGRES, async (t) => {
   const { body } = await request(`${one.url}/reset_password`, 'POST', { email: 'BOB@me.com' })
   const form = { email: BOB.email, reset_token: String(Object(body).reset_token) }
   const resets = await Promise.all(
-    Array.from({ length: 8 }, (_, i) => request(`${both(i)}/reset_password`, 'PUT', { ...form, new_password: `${i}` })),
+    Array.from({ length: 8 }, (_, i) =>
+      request(`${urlOf(i)}/reset_password`, 'PUT', { ...form, new_password: `${i}` }),
+    ),
   )
   t.equal(resets.filter(({ status }) => status === 200).length, 1, 'one use of a reset token wins')
   t.match(await request(`${one.url}/sessions`, 'POST', { ...BOB, email: 'nul\0@me.com' }), { status: 401 })

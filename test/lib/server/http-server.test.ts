@@ -46,7 +46,7 @@ t.test('requests that are too large or not HTTP are answered in JSON', async (t)
     t.match(answered, { status, message: /./ }, `${status} ${chunks[0].slice(0, 90)}`)
   }
   const small = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
-  t.match(await raw(port, small, 'email=a%40b.c&password=xyz'.slice(0, 25)), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
+  t.match(await raw(port, small, 'email=a%40b.c&password=xy'), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
 
 t.test('a missing Host gets 400, an unknown Expect 417, and CONNECT no answer', async (t) => {

@@ -81,7 +81,7 @@ t.test('a stop cuts off what takes longer than its limit', async (t) => {
 
 t.test('npm start passes a signal on', async (t) => {
   const env = { ...process.env, HOST: '127.0.0.1', PORT: '0', DATABASE_URL: 'memory:' }
-  const npm = spawn('npm', ['start'], { cwd: ROOT, env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const npm = spawn('npm', ['start'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   npm.stdout.on('data', (data) => (printed += data))
   while (!/Listening/.test(printed)) await once(npm.stdout, 'data')

@@ -64,7 +64,7 @@ for (const [engine, options] of Object.entries({ memory: {}, PostgreSQL: NEEDS_P
   })
 }
 
-t.test('requests for 20,000 unknown emails in one second, and as many for one, keep nobody from a mail', async (t) => {
+t.test('20,000 requests for unknown emails in one second, and as many for one, delay no other mail', async (t) => {
   const mailer = await startMailer(t)
   const { webhook } = await startWebhook(t, mailer.url)
   for (let i = 0; i < 20_000; i++) for (const email of [`nobody${i}@me.com`, 'nobody@me.com']) webhook.send(email)
@@ -94,7 +94,7 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     ])
   })
 
-  t.test('a mail waits for a receiver that is away; its password is sent, and never printed', async (t) => {
+  t.test('a mail waits while the receiver is away; the password in its URL is sent, and never printed', async (t) => {
     const errors = captureErrors(t)
     const gone = await startMailer(t)
     const { port } = new URL(gone.url)
@@ -125,7 +125,7 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     t.equal(errors.length, 100, 'those that were cut off are tried again')
   })
 
-  t.test('a receiver that never answers costs a try its time limit, and a stop no more than its own', async (t) => {
+  t.test('a try ends at its time limit when the receiver never answers, and a stop does not wait for it', async (t) => {
     const errors = captureErrors(t)
     const mailer = await startMailer(t, [0, 200, 0])
     const { auth } = await startWebhook(t, mailer.url, [BOB.email, 'ann@me.com'])
