@@ -1,6 +1,7 @@
 /** The server's options, and the rules between them. Those of Auth are in `auth.options`. */
 import { ValueError } from '../errors.ts'
 import { type Options, readEnvironment, readOptions, type Values } from '../options.ts'
+import { checkReceiver } from './webhook.ts'
 
 /** Every option of the server: its environment variable, its default, and what it may be. */
 export const SERVER_OPTIONS = {
@@ -11,11 +12,7 @@ export const SERVER_OPTIONS = {
   /** Believe the proxy's `X-Forwarded-*` and `X-Original-*`. */
   trustProxy: { env: 'TRUST_PROXY', default: false },
   /** Where reset tokens are sent, by HTTP; `null`: they are handed to whoever asks. */
-  resetWebhook: {
-    env: 'RESET_WEBHOOK',
-    default: null,
-    check: (url) => check(/^https?:\/\//.test(url) && URL.canParse(url), 'expected http://… or https://…'),
-  },
+  resetWebhook: { env: 'RESET_WEBHOOK', default: null, check: checkReceiver },
   /** Who may register: everybody (`open`), or only this machine (`local`). */
   registration: {
     env: 'REGISTRATION',

@@ -3,7 +3,7 @@ import { unescape } from 'node:querystring'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Auth, User } from '../../auth.ts'
 import { isTooLong } from '../../user.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, ValueError } from '../errors.ts'
 
 /** When mails are sent and tried again, in milliseconds. */
 export const TIMING = {
@@ -44,8 +44,12 @@ export class Webhook {
   /** The work in progress. None of these promises rejects. */
   readonly #work = new Set<Promise<void>>()
 
-  /** @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password */
+  /**
+   * @param url receives a POST for each mail, with Basic authentication (RFC 7617) if it has a user and a password
+   * @throws {ValueError} as `checkReceiver` does
+   */
   constructor(auth: Auth, url: string, timing = TIMING) {
+    checkReceiver(url)
     this.#auth = auth
     this.#url = new URL(url)
     this.#timing = timing
@@ -122,6 +126,11 @@ export class Webhook {
     await response.body?.cancel()
     return response.ok ? null : `the receiver answered ${response.status}`
   }
+}
+
+/** Throws `ValueError` unless mails can be sent to a URL. */
+export function checkReceiver(url: string): void {
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new ValueError('expected http://… or https://…')
 }
 
 function warn(message: string): void {

@@ -1,6 +1,6 @@
 /** Reset tokens sent to a real receiver, which may be slow, fail, or be away for a while. */
 import t, { type Test } from 'tap'
-import { Auth } from '../../../auth.ts'
+import { Auth, ValueError } from '../../../auth.ts'
 import { connectionsOf, drain } from '../../../lib/server/stop.ts'
 import { TIMING, Webhook } from '../../../lib/server/webhook.ts'
 import { request } from '../../helper/http.ts'
@@ -143,6 +143,13 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     await patient.settled()
     t.equal(mailer.received.length, 4)
   })
+})
+
+t.test('a program cannot make a webhook to what is no http URL; no password is in the error', async (t) => {
+  const { auth } = await startWebhook(t, 'http://localhost')
+  for (const url of ['localhost:9000/hook', 'ftp://x/', 'http://u:secret@host:99999/', '']) {
+    t.throws(() => new Webhook(auth, url), new ValueError('expected http://… or https://…'), url)
+  }
 })
 
 t.test('a long answer from the receiver keeps no connection open', async (t) => {
