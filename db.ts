@@ -120,27 +120,32 @@ export class DB {
   }
 }
 
-/**
- * A copy of values to search by, as the caller may change its object while the store is opened. Rejects unknown columns,
- * and values that no row can have.
- */
-function copySearch(attributes: Attributes): Attributes {
-  const copy = { ...attributes }
-  for (const name in copy) {
-    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
-    if (!canHold(name, copy[name])) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+/** A copy of what a caller passes, each value read once and checked: the caller may change it while the store opens. */
+function copy(attributes: Attributes, check: (name: string, value: unknown) => void): Attributes {
+  const given: Readonly<Record<string, unknown>> = attributes
+  const copied: Record<string, unknown> = {}
+  for (const name of Object.keys(given)) {
+    const value = given[name]
+    check(name, value)
+    copied[name] = value
   }
-  return copy
+  return copied
+}
+
+/** A copy of values to search by. Rejects unknown columns, and values that no row can have. */
+function copySearch(attributes: Attributes): Attributes {
+  return copy(attributes, (name, value) => {
+    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
+    if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
+  })
 }
 
 /** A copy of new values. Rejects unknown columns, and values that their column cannot hold. */
 function copyChanges(attributes: Attributes): Attributes {
-  const copy = { ...attributes }
-  for (const name in copy) {
+  return copy(attributes, (name, value) => {
     if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
-    checkValue(name, copy[name])
-  }
-  return copy
+    checkValue(name, value)
+  })
 }
 
 /** The function that opens the store at a URL. */

@@ -124,7 +124,7 @@ function writeReply(response: ServerResponse, { status, body, headers = {} }: Re
   // A 204 has no length (RFC 9110, section 8.6).
   if (status !== 204) head.push('Content-Length', `${length}`)
   head.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
-  for (const name in headers) head.push(name, headers[name] ?? '')
+  for (const name of Object.keys(headers)) head.push(name, headers[name] ?? '')
   response.writeHead(status, REASONS.get(status) ?? '', head).end(text)
   return response.req.method === 'HEAD' ? 0 : length
 }

@@ -24,12 +24,15 @@ const MAX_COOKIES = 8
  * A cookie (RFC 6265, section 4.1.1), without the spaces and tabs around its name. Other white space is part of the
  * name: browsers let any app below the domain set `\u2000__Host-id`, which must not pass for `__Host-id`.
  */
-const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=[ \t]*"?([^;" \t]*)/g
+const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 
 /** The values, without quotes, of the cookies with this name in a request. */
 export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: string): string[] {
   const values: string[] = []
-  for (let found; (found = COOKIE.exec(cookie)) !== null;) if (found[1] === name) values.push(found[2] ?? '')
+  for (let found; (found = COOKIE.exec(cookie)) !== null;) {
+    const value = found[2]?.trim() ?? ''
+    if (found[1] === name) values.push(/^".*"$/.test(value) ? value.slice(1, -1) : value)
+  }
   return values.slice(0, MAX_COOKIES)
 }
 
