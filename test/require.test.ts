@@ -20,7 +20,7 @@ new Auth({ databaseUrl: 'memory:', bcryptCost: 4 })
   .catch((error) => console.log(error instanceof NoResultFound))
 `
 const PRINTED = `logIn logInWrongPassword logOut profileLogged profileUnlogged registerUser resetPasswordToken run updatePassword
-createService readConfig
+Webhook createService readConfig
 true
 `
 
