@@ -39,8 +39,8 @@ const MAIL_PAUSE_S = 60
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type; but
- * such a reset token, or user ID in `destroySession`, counts as unknown instead. Methods that take a password throw
+ * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type, except
+ * that a reset token, or the user ID in `destroySession`, then counts as unknown. Methods that take a password throw
  * `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
@@ -73,7 +73,7 @@ export class Auth {
     return this.#db.close()
   }
 
-  /** False while the store does not answer in time, is a read-only database, or a file that this process has lost. */
+  /** False while the store does not answer in time, is a read-only database, or is a file this process has lost. */
   isHealthy(): Promise<boolean> {
     return this.#db.check().then(
       () => true,
@@ -280,7 +280,7 @@ export class Auth {
     return answer
   }
 
-  /** Rehashes a right password, known only at a login. Returns the user, or `null` if the password has changed. */
+  /** Rehashes the right password, which only a login knows. Returns the user, or `null` if the password has changed. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {

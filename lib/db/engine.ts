@@ -53,7 +53,7 @@ export interface Engine {
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
   /**
-   * Changes the row that has all of these attributes, of which the id must be one. Resolves to false if there is none.
+   * Changes the row that has all of these attributes, which must include the id. Resolves to false if there is none.
    * Throws `EmailTaken`.
    */
   update(where: Attributes, changes: Attributes): Promise<boolean>

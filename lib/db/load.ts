@@ -35,7 +35,7 @@ export async function load(path: string): Promise<Loaded> {
   return { rows, logLength: log.length }
 }
 
-/** The rows of a table with their newer versions, in the order of their ids; two with one id are neighbours. */
+/** All rows in the order of their ids, the log's in place of the table's; rows with the same id are neighbours. */
 function merge(users: User[], changed: Map<number, User>): User[] {
   const all = changed.size === 0 ? users : users.map((user) => changed.get(user.id) ?? user)
   if (changed.size > 0) for (const { id } of users) changed.delete(id)

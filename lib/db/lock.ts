@@ -9,7 +9,7 @@ import { leadsTo } from './files.ts'
 const HEARTBEAT_MS = STALE_MS / 4
 
 /**
- * The lock of a table: a file with the owner's claim on its first line, which the owner keeps open.
+ * The lock of a table: a file with the owner's claim in it, which the owner keeps open.
  *
  * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner whose claim
  * follows those of dead processes removes the file and starts over with a new one. So each owner has a lock file of its

@@ -6,7 +6,7 @@ import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** This many lines are written without waiting for others. */
+/** As soon as there are this many lines, they are written. */
 const FLUSH_LINES = 512
 /** While more characters than this wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARS = 1024 * 1024

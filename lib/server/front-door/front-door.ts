@@ -187,7 +187,7 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
   return showNotice('/login', service, request, page, { returnTo: address })
 }
 
-/** Redirects a browser to where the login was to lead, with the new session's cookie; throws 401 if there is none. */
+/** Redirects a browser to its return address, with the new session's cookie; throws 401 if there is no session. */
 function returnWith(sessionId: string | null, service: Service, request: IncomingMessage): Reply {
   if (sessionId === null) throw new HttpError(401, 'wrong email or password')
   const cookie = sessionCookie(service.config, sessionId, service.auth.options.sessionTtl)

@@ -37,7 +37,7 @@ function isByPerson({ headers }: IncomingMessage): boolean {
 
 /**
  * The request that the proxy asks about, and the status that takes a person to the login. They come from headers, which
- * anybody can send: they are believed only with TRUST_PROXY, and even then only choose how to refuse, and make up an
+ * anybody can send: they are believed only with TRUST_PROXY, and even then only choose how to refuse, and give the
  * address to return to, which is checked like any other.
  */
 function originalOf(
