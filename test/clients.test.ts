@@ -160,7 +160,7 @@ t.test('client habits that do not work with Flask do not work here either', asyn
     ],
     ['JSON without a type', 'POST /sessions', [FORM], SPACED, /^HTTP\/1.1 400 .*it looks like JSON/s],
     ['PUT without a type in PowerShell', 'PUT /reset_password', [], ENCODED, /^HTTP\/1.1 415 .*without Content-Type/s],
-    ['wget and aiohttp after the 302', 'DELETE /', [], undefined, /^HTTP\/1.1 405 /],
+    ['DELETE sent again after the 302, by wget and aiohttp', 'DELETE /', [], undefined, /^HTTP\/1.1 405 /],
   ] as const) {
     t.match(await send(port, request, [...headers], body), reply, habit)
   }

@@ -1,4 +1,4 @@
-/** CommonJS programs can require() the files: in them and their imports, nothing awaits at top level or starts. */
+/** CommonJS programs can require() the files: they and their imports await nothing at top level, and start nothing. */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
@@ -31,8 +31,8 @@ for (const [name, args] of [
   t.test(`require() returns what each file exports and starts nothing: ${name}`, async (t) => {
     const path = `${tempDir(t)}/program.cjs`
     writeFileSync(path, PROGRAM)
-    // Without the hooks of tap, which keep node from stripping types, and spoil the coverage: the code has another
-    // layout as CommonJS.
+    // Without the hooks of tap, which keep node from stripping types, and would spoil the coverage: as CommonJS, the
+    // code has another layout.
     const command = ['-u', 'NODE_OPTIONS', process.execPath, ...args, path]
     const { stdout, stderr, status } = spawnSync('env', command, { encoding: 'utf8' })
     t.strictSame({ stdout, stderr, status }, { stdout: PRINTED, stderr: '', status: 0 })

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { inspect } from 'node:util'
 import type { Result } from 'tap-parser'
 
-/** The parts of tap's report of a failure that are printed on their own, or, like `source`, not at all. */
+/** The parts of tap's report of a failure that are printed separately; `source` is not printed. */
 type Diagnosis = {
   at?: { fileName: string; lineNumber: number; columnNumber: number }
   stack?: string

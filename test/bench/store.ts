@@ -104,7 +104,7 @@ async function bursts(): Promise<void> {
   await Promise.all([...rates.keys()].map(end))
   const [written = [], appended = []] = rates.values()
   printTable(`Durable updates per second with ${users.toLocaleString('en')} users (median of 7 rounds of 1 s)`, [
-    ['', 'per second', 'ours to it'],
+    ['', 'per second', 'ours / this'],
     ['DB.updateUser, 64 writers', median(written), 1],
     ['append and fdatasync, one at a time', median(appended), medianRatio(written, appended)],
   ])

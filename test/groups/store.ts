@@ -1,4 +1,4 @@
-/** The tests of the store that start no program. */
+/** The tests of the store that start few programs or none. */
 import '../db.test.ts'
 import '../lib/db/crash.test.ts'
 import '../lib/db/load.test.ts'

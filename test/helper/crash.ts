@@ -6,9 +6,10 @@ import { DB, NoResultFound } from '../../db.ts'
 import { crashStates } from './crash-states.ts'
 import { log, row, table } from './store.ts'
 
+/** A row's version: 1 without a session; each login stores the version before it as the session. */
 const versionOf = (session: string | null) => Number(session ?? 0) + 1
 
-/** Users at work on a store. Each change makes a row's next version, which is recorded as told once acknowledged. */
+/** Users at work on a store. Each change makes a row's next version; once acknowledged, it is recorded as `told`. */
 class Users {
   readonly #db: DB
   readonly #sent = new Map<string, number>()
@@ -60,7 +61,7 @@ function leaveFiles(directory: string, files: Record<string, [durable: string, c
   return [...steps, { op: 'syncDirectory' }]
 }
 
-/** Starts after a kill, folds under load, stops, starts again; returns the steps, and from which one on to check. */
+/** Starts a killed store, folds under load, stops, and starts again; returns the steps, and the first one to check. */
 export async function recordFolds(directory: string): Promise<{ steps: Step[]; first: number }> {
   const path = `${directory}/users.json`
   const emails = [1, 2, 3, 4].map((id) => row(id).email)

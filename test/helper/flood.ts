@@ -35,8 +35,8 @@ async function idle(child: ChildProcess): Promise<void> {
 }
 
 /**
- * Floods a server until it takes nothing more. Returns the highest rise of its memory in MiB, and how long another
- * client waits meanwhile in milliseconds.
+ * Floods a server until it takes nothing more. Returns how far its memory rises (MiB), and how long another client
+ * waits meanwhile (ms).
  * @throws {Error} when that client is not answered, or the server ends
  */
 export async function flood({ child, port }: FloodedServer, connections: number) {

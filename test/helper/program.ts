@@ -21,7 +21,7 @@ const isMeasured = process.env['_TAPJS_PROCESSINFO_COVERAGE_'] === '1'
 // tap's loader and coverage double a program's start time, so programs get them only where coverage is measured.
 if (!isMeasured) Reflect.deleteProperty(process.env, 'NODE_OPTIONS')
 
-/** The programs that tests start, or import in a script that they run. */
+/** The files that tests start as programs, or import in scripts that they run. */
 const PROGRAMS = [
   'server',
   'main',

@@ -53,8 +53,8 @@ export async function openWith(t: Test, files: Files, place?: string): Promise<{
 }
 
 /**
- * The first lines of a script that has `DB`: `react(call)` is called right after each `datasync` and `close` of a log,
- * and each `rename` of a log or the table.
+ * The first lines of a script. They import `DB`, and call `react(call)`, which the script sets, right after each
+ * `datasync` and `close` of a log, and each `rename` of a log or the table.
  */
 export const REACT = `
   import fs from 'node:fs/promises'

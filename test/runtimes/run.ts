@@ -25,9 +25,9 @@ const RUNTIMES: Runtime[] = [
   { name: 'bun', program: 'bun/bin/bun.exe', args: [] },
 ]
 
-/** The tests that start the service as a program: tap runs on node only, but the service can run on another runtime. */
+/** The tests that start the service or main.ts: tap runs on node only, but those can run on another runtime. */
 const PROGRAM_TESTS = ['test/main.test.ts', 'test/readme.test.ts', 'test/groups/tasks.ts']
-/** The main part of the tests; `layers.test.ts` is about the project, not the service. */
+/** The tests directly in test/; `layers.test.ts` is about the project, not the service. */
 const TESTS = readdirSync(join(ROOT, 'test'))
   .filter((name) => name.endsWith('.test.ts') && name !== 'layers.test.ts')
   .map((name) => `test/${name}`)

@@ -5,7 +5,7 @@ import { Overloaded } from '../../../auth.ts'
 import { HashQueue } from '../../../lib/auth/hash-queue.ts'
 
 /** A queue of tasks that end when the test says so. */
-class Bench {
+class Tasks {
   readonly queue: HashQueue
   /** The addresses whose tasks have begun, in order. */
   readonly begun: string[] = []
@@ -55,76 +55,76 @@ t.test('as many hashes run simultaneously as there are cores, and one thread is 
     ['-5', 1],
   ] as const) {
     setThreads(t, threads)
-    const bench = new Bench(1)
-    for (let i = 0; i < 70; i++) void bench.add('a')
-    t.equal(bench.begun.length, places, `UV_THREADPOOL_SIZE=${threads}`)
+    const tasks = new Tasks(1)
+    for (let i = 0; i < 70; i++) void tasks.add('a')
+    t.equal(tasks.begun.length, places, `UV_THREADPOOL_SIZE=${threads}`)
   }
 })
 
 t.test('networks take turns, and within each the oldest task comes first', async (t) => {
   setThreads(t, '2')
-  const bench = new Bench(1)
-  for (const address of ['a', 'a', 'a', 'a', '1::1', '1::2', 'b']) void bench.add(address)
-  for (let i = 0; i < 3; i++) await bench.endOne()
-  void bench.add('c')
-  for (let i = 0; i < 5; i++) await bench.endOne()
-  t.strictSame(bench.begun, ['a', 'a', '1::1', 'b', 'a', '1::2', 'c', 'a'])
+  const tasks = new Tasks(1)
+  for (const address of ['a', 'a', 'a', 'a', '1::1', '1::2', 'b']) void tasks.add(address)
+  for (let i = 0; i < 3; i++) await tasks.endOne()
+  void tasks.add('c')
+  for (let i = 0; i < 5; i++) await tasks.endOne()
+  t.strictSame(tasks.begun, ['a', 'a', '1::1', 'b', 'a', '1::2', 'c', 'a'])
 })
 
 t.test('when the queue is full, the network with the most in it gives way', async (t) => {
   setThreads(t, '2')
-  const bench = new Bench(1000)
-  void bench.add('a')
-  const waiting = Array.from({ length: 11 }, () => bench.add('a'))
-  await t.rejects(bench.add('a'), {
+  const tasks = new Tasks(1000)
+  void tasks.add('a')
+  const waiting = Array.from({ length: 11 }, () => tasks.add('a'))
+  await t.rejects(tasks.add('a'), {
     name: 'Overloaded',
     message: 'too many passwords are waiting to be checked',
     retryAfter: 11,
   })
-  void bench.add('b')
+  void tasks.add('b')
   await t.rejects(waiting.pop() ?? Promise.resolve(), Overloaded, 'the newest of a')
-  for (let i = 0; i < 4; i++) void bench.add('b')
+  for (let i = 0; i < 4; i++) void tasks.add('b')
   for (let i = 0; i < 4; i++) await t.rejects(waiting.pop() ?? Promise.resolve(), Overloaded)
-  await t.rejects(bench.add('b'), Overloaded, 'with 6 of a and 5 of b, b would have as many')
-  for (let i = 0; i < 12; i++) await bench.endOne()
-  t.equal(bench.begun.join(''), 'aababababababa'.slice(0, 12))
+  await t.rejects(tasks.add('b'), Overloaded, '6 of a and 5 of b wait: b may not have as many as a')
+  for (let i = 0; i < 12; i++) await tasks.endOne()
+  t.equal(tasks.begun.join(''), 'aababababababa'.slice(0, 12))
 })
 
 t.test('a client that disconnects leaves the queue', async (t) => {
   setThreads(t, '2')
-  const bench = new Bench(1000)
+  const tasks = new Tasks(1000)
   const [running, waiting] = [new AbortController(), new AbortController()]
-  const first = bench.add('a', running.signal)
-  const left = bench.add('a', waiting.signal)
+  const first = tasks.add('a', running.signal)
+  const left = tasks.add('a', waiting.signal)
   waiting.abort(new Error('disconnected'))
   await t.rejects(left, { message: 'disconnected' })
-  await t.rejects(bench.add('a', waiting.signal), { message: 'disconnected' }, 'never enters')
+  await t.rejects(tasks.add('a', waiting.signal), { message: 'disconnected' }, 'never enters')
   running.abort()
-  void bench.add('b')
-  t.equal(bench.begun.length, 1, 'a hash that has begun keeps its thread')
-  await bench.endOne()
+  void tasks.add('b')
+  t.equal(tasks.begun.length, 1, 'a hash that has begun keeps its thread')
+  await tasks.endOne()
   await first
-  t.strictSame(bench.begun, ['a', 'b'])
+  t.strictSame(tasks.begun, ['a', 'b'])
   for (const { signal } of [running, waiting]) t.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
 t.test('a task that fails frees its place, and does not count towards the time that a hash takes', async (t) => {
   setThreads(t, '2')
-  const bench = new Bench(1000)
+  const tasks = new Tasks(1000)
   for (let i = 0; i < 100; i++) {
     await t.rejects(
-      bench.queue.run({}, () => Promise.reject(new Error('refused'))),
+      tasks.queue.run({}, () => Promise.reject(new Error('refused'))),
       { message: 'refused' },
     )
   }
-  for (let i = 0; i < 12; i++) void bench.add('a')
-  await t.rejects(bench.add('a'), { name: 'Overloaded', retryAfter: 11 })
+  for (let i = 0; i < 12; i++) void tasks.add('a')
+  await t.rejects(tasks.add('a'), { name: 'Overloaded', retryAfter: 11 })
 })
 
 t.test('the less time hashes take, the more may wait', async (t) => {
   setThreads(t, '2')
-  const bench = new Bench(1000)
-  for (let i = 0; i < 60; i++) await bench.queue.run({}, () => Promise.resolve())
-  for (let i = 0; i < 100; i++) void bench.add('a')
-  t.equal(bench.begun.length, 1, 'all of them wait, and none is refused')
+  const tasks = new Tasks(1000)
+  for (let i = 0; i < 60; i++) await tasks.queue.run({}, () => Promise.resolve())
+  for (let i = 0; i < 100; i++) void tasks.add('a')
+  t.equal(tasks.begun.length, 1, 'all of them wait, and none is refused')
 })

@@ -1,4 +1,4 @@
-/** Power cuts: every state in which one may leave the files is opened, and every acknowledged row has to be there. */
+/** Power cuts: opens every state that one may leave on the disk, and expects every acknowledged row to be there. */
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { checkStates, recordFolds, recordFullDisk } from '../../helper/crash.ts'

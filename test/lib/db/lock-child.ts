@@ -10,7 +10,7 @@ import { Lock } from '../../../lib/db/lock.ts'
 const ROUND_MS = 8
 const HEARTBEAT_MS = 100
 
-/** Sleeps, as processes that spin would keep the cores busy. */
+/** Sleeps without keeping a core busy; only the rounds spin, to begin at exactly the same moment. */
 const sleep = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, ms))
 
 const [mode, path = '', rounds = '0'] = process.argv.slice(2)

@@ -1,6 +1,5 @@
 /**
- * The service over a real PostgreSQL: several processes, races, and a database that goes away, hangs or turns
- * read-only.
+ * A real PostgreSQL: several services on one table, races, and a database that goes away, hangs or turns read-only.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

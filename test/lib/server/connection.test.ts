@@ -1,4 +1,4 @@
-/** One connection against a server: pipelined requests in order, and clients that read nothing. */
+/** What a client may do on one connection: pipeline requests, disconnect, send broken ones, or read nothing. */
 import { once } from 'node:events'
 import { connect, type Server } from 'node:net'
 import t from 'tap'
@@ -129,7 +129,7 @@ t.test('a connection whose client reads nothing for long is closed', async (t) =
   server.close()
 })
 
-/** Sends two requests together; after their replies, when the server knows that the client pipelines, the others. */
+/** Sends two requests together, which show the server that the client pipelines; after their replies, the others. */
 async function pipelined(port: number, requests: string, two = get('/').repeat(2)) {
   const socket = connect({ port, host: '127.0.0.1' })
   let text = ''

@@ -93,7 +93,7 @@ t.test('the reply to a request without Host is the last: nothing behind it is ca
   t.strictSame(carriedOut, ['/'])
 })
 
-t.test('at a stop what is carried out is answered, and nothing is carried out after the last reply', async (t) => {
+t.test('at a stop, requests in progress are answered, and none is carried out after the last reply', async (t) => {
   for (const first of ['/later', '/now']) {
     let isStopping = false
     const carriedOut: string[] = []

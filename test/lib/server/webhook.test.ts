@@ -145,7 +145,7 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
   })
 })
 
-t.test('a program cannot make a webhook to what is no http URL; no password is in the error', async (t) => {
+t.test('a program can make a webhook only for an http(s) URL; the error does not show a password', async (t) => {
   const { auth } = await startWebhook(t, 'http://localhost')
   for (const url of ['localhost:9000/hook', 'ftp://x/', 'http://u:secret@host:99999/', '']) {
     t.throws(() => new Webhook(auth, url), new ValueError('expected http://… or https://…'), url)
