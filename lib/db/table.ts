@@ -53,7 +53,7 @@ export class Table implements Engine {
     if (rows.find({ email }) !== undefined) throw new EmailTaken(email)
     const id = rows.lastId + 1
     if (!canHold('id', id)) {
-      throw new StoreError(`no id is left after ${rows.lastId}: give its user, or last_id, a smaller one`)
+      throw new StoreError(`no id is left after ${rows.lastId}: lower that user's id, or last_id`)
     }
     const user = new User({ id, email, hashed_password: hashedPassword })
     const copy = copyOf(user)
