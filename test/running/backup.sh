@@ -15,7 +15,18 @@ inodes() {
   ls -i "$path" "$path-wal" 2>/dev/null || true
 }
 
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+# Before the older backup is removed.
+[ -e "$path" ] || [ -e "$path-wal" ] || fail "$path: no such table"
 mkdir -p "$directory"
+for end in '' -wal; do
+  [ ! "$path$end" -ef "$directory/users.json$end" ] || fail "$directory: the table itself is there; name another directory"
+done
+
 tries=0
 while :; do
   hold
@@ -26,8 +37,7 @@ while :; do
   done
   [ "$before" != "$(inodes)" ] || break
   tries=$((tries + 1))
-  [ "$tries" -lt 100 ] || { echo "$path: no quiet moment in $tries tries; try again later" >&2; exit 1; }
+  [ "$tries" -lt 100 ] || fail "$path: no quiet moment in $tries tries; try again later"
   sleep 0.1
 done
-[ -e "$directory/users.json" ] || [ -e "$directory/users.json-wal" ] || { echo "$path: no such table" >&2; exit 1; }
 sync "$directory"/*

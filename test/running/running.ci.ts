@@ -46,8 +46,21 @@ t.test('a backup while the service writes has every user that was acknowledged b
   await Promise.all(writers)
   t.ok(tables.size > 1, 'there were folds')
   await db.close()
-  const { stderr } = spawnSync(`${HERE}/backup.sh`, [`${path}.no`, `${tempDir(t)}/x`], { encoding: 'utf8' })
-  t.equal(stderr, `${path}.no: no such table\n`)
+})
+
+t.test('a backup that cannot be made deletes neither the one before it nor the table', async (t) => {
+  const [live, copy] = [tempDir(t), tempDir(t)]
+  const path = `${live}/users.json`
+  writeFileSync(path, '{"users":[]}')
+  symlinkSync(path, `${copy}/link.json`)
+  const backUp = (...args: string[]) => spawnSync(`${HERE}/backup.sh`, args, { encoding: 'utf8' })
+  t.equal(backUp(path, copy).status, 0)
+  t.match(backUp(`${path}.no`, copy), { status: 1, stderr: `${path}.no: no such table\n` })
+  for (const table of [path, `${copy}/link.json`]) {
+    const stderr = `${live}: the table itself is there; name another directory\n`
+    t.match(backUp(table, live), { status: 1, stderr })
+  }
+  for (const kept of [path, `${copy}/users.json`]) t.equal(readFileSync(kept, 'utf8'), '{"users":[]}')
 })
 
 t.test('a backup begins again after a fold in the middle of it, also without GNU stat', async (t) => {
