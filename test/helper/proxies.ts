@@ -81,8 +81,11 @@ export const caddy: ProxyKind = {
     const env = { ...process.env, COOKIE_NAME: cookieName, HOME: at, XDG_DATA_HOME: at, XDG_CONFIG_HOME: at }
     const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
     const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
-    // Caddy serves before it has made the certificates of its three names.
-    await started(t, child, /(?:certificate obtained successfully.*){3}/s)
+    await started(t, child, /serving initial configuration/)
+    // Caddy says so before it has the certificates of its names.
+    const ask = clientOf(proxy)
+    const isServed = (name: string) => ask('GET', `https://${name}.example.com/`).then(Boolean, () => false)
+    for (const name of ['auth', 'wiki', 'notes']) while (!(await isServed(name)));
     return proxy
   },
 }
