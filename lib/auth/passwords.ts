@@ -34,10 +34,10 @@ export class Passwords {
   }
 
   /**
-   * Compares a password with a hash. `outdated` means that the password is right, and that `hash` can replace its hash,
-   * which has another cost or is of another form. Older hashes are of passwords as typed, so that form is tried too
-   * where it differs from NFC. Without a hash, as for an unknown email, the answer is `wrong` and takes as long, so
-   * that its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Compares a password with a hash. `outdated` means that the password is right, but `hash` can make a better hash:
+   * this one has another cost, or was made from the password as typed and not from its NFC form. Older hashes were, so
+   * both forms are tried where they differ. Without a hash, as for an unknown email, the answer is `wrong` and takes as
+   * long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
     const nfc = toNfc(password)
@@ -52,8 +52,8 @@ export class Passwords {
 
 /**
  * The form in which a password is hashed, because macOS and Windows may encode the same letter differently (RFC 8265,
- * section 4.2.2). NFC takes quadratic time for some texts. It leaves at least a third of their bytes, so a text that
- * would be too long in any form is returned unchanged.
+ * section 4.2.2). NFC takes quadratic time for some texts. It never shrinks a text to less than a third of its bytes,
+ * so one that is too long in any form is returned unchanged.
  */
 export function toNfc(password: string): string {
   return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')

@@ -25,7 +25,7 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A table under this is folded after a quiet second; any table is, once its log reaches both this and its size. */
+/** A table under this is folded after a quiet second. Any log is folded once it reaches this and its table's size. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {

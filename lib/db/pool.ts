@@ -77,7 +77,7 @@ type Task<T> = (client: PoolClient) => Promise<T>
 /**
  * Runs a task on one connection. If the task fails, the connection is closed: the database may still be busy with it,
  * or read-only. After a conflict with another transaction (serialization_failure, deadlock_detected), the task runs
- * again in one at `read committed`, which waits for the other; every statement here is written for that level.
+ * again in a transaction at `read committed`, which waits for the other one. Every statement here suits that level.
  */
 export async function use<T>(pool: Pool, task: Task<T>, asTransaction = false, tries = 5): Promise<T> {
   const client = await pool.connect()

@@ -33,7 +33,7 @@ export class Postgres implements Engine {
     return async () => new Postgres(await open())
   }
 
-  /** Closes the connections after every call made before it has ended. */
+  /** Waits for the calls made so far, then closes the connections. */
   async close(): Promise<void> {
     await this.#lastLookup
     // Ending the pool would abandon the calls that wait for a connection, or need another one.

@@ -69,7 +69,7 @@ async function readLines(path: string, stored: Stored): Promise<string | undefin
   return isOver && hasComma !== true ? undefined : locate(users.length)
 }
 
-/** Reads any layout. `location` is where it departs from that of `writeTable`. */
+/** Reads any layout. `location` is where the file departs from that of `writeTable`. */
 function readWhole(path: string, location: string): Stored {
   const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(parseWhole(path, location))
   if (!Array.isArray(rows) || Object.keys(others).length > 0) {

@@ -22,7 +22,7 @@ export function field(form: Form, name: string, status: number): string {
   return value
 }
 
-/** `field` for an email. It refuses a space, which is what a `+` that was not encoded stands for in a form. */
+/** `field` for an email. It refuses a space, because in a form an unencoded `+` means one. */
 export function emailField(form: Form, status: number): string {
   const email = field(form, 'email', status)
   if (!email.includes(' ')) return email
@@ -130,7 +130,7 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
 function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
-  // Decoded without an error, as the name of a file may be in any encoding.
+  // Invalid UTF-8 is no error here, as the name of a file may be in any encoding.
   const head = Buffer.from(part.slice(0, blank?.index), 'latin1').toString()
   const lines = head.replace(/[\r\n]{1,2}[ \t]+/g, ' ').split(/[\r\n]+/)
   const headers = new Map(
