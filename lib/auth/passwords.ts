@@ -36,10 +36,12 @@ export class Passwords {
   /**
    * Compares a password with a hash. `outdated` means that the password is right, but `hash` can make a better hash:
    * this one has another cost, or was made from the password as typed and not from its NFC form. Older hashes were, so
-   * both forms are tried where they differ. Without a hash, as for an unknown email, the answer is `wrong` and takes as
-   * long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * both forms are tried where they differ. Without a hash of bcrypt's, as for an unknown email, the answer is `wrong` and
+   * takes as long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication
+   * Responses").
    */
-  async verify(password: string, hashed = this.#nobodysHash): Promise<'right' | 'outdated' | 'wrong'> {
+  async verify(password: string, stored = ''): Promise<'right' | 'outdated' | 'wrong'> {
+    const hashed = BCRYPT_HASH.test(stored) ? stored : this.#nobodysHash
     const nfc = toNfc(password)
     for (const form of new Set([nfc, password])) {
       if (!(await verify(form, hashed)) || flawOf(form) !== null) continue
