@@ -151,7 +151,7 @@ t.test('one address that registers on many connections does not delay the logins
 })
 
 t.test('a flood of passwords fills a queue, then gets 503; clients that disconnect leave it', async (t) => {
-  // One hash at a time, so that few fill the queue.
+  // One hash at a time, so that few requests fill the queue.
   const server = await startServer(t, { BCRYPT_COST: '13', UV_THREADPOOL_SIZE: '2' })
   const sockets = Array.from({ length: 60 }, () => connect({ port: server.port, host: '127.0.0.1' }))
   const refused = new Promise<string>((resolve) => {

@@ -282,7 +282,7 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     const first = new DB(url)
     for (const email of ['a@b', 'c@d']) await first.addUser(email, 'x')
     const db = url === 'memory:' ? first : dbAt(t, url)
-    // Calls on a store that is not open yet wait longest.
+    // Calls wait longest while their store is not open yet, like this new one.
     if (db !== first) await first.close()
     const attributes: Record<string, unknown> = { session_id: 'one' }
     const one = db.updateUser(1, attributes)

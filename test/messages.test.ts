@@ -10,7 +10,7 @@ const BREAK = 'contains a line break; remove it (curl: -d @FILE) or write it as 
 const AS_JSON = 'it looks like JSON; send it with Content-Type: application/json'
 const PLUS = 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)'
 
-/** Method and path, headers, body; status, message. */
+/** Method and path, Content-Type (`cookie`: none, but the cookie of an old session), body; status, message. */
 const REQUESTS = [
   ['POST /users', FORM, '', 400, 'email is missing'],
   ['POST /users', FORM, 'email=a@b.c', 400, 'password is missing'],

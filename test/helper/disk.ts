@@ -1,4 +1,4 @@
-/** Real faults: full disks, files that may not grow, and users whom file modes stop. */
+/** Real faults: full disks, files that may not grow, and a user who, unlike root, is bound by file modes. */
 import { spawnSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { tempDir } from './program.ts'
@@ -19,7 +19,7 @@ export function smallDisk(t: Test, size: string): { disk: string; options: { ski
 /** Options of a test that limits the files of a process. */
 export const NEEDS_PRLIMIT = needs('prlimit', '--version')
 
-/** The first lines of a script that has `limit(bytes)`: its own files cannot grow beyond that until it ends. */
+/** The first lines of a script; its `limit(bytes)` keeps the files that it writes from growing beyond that. */
 export const LIMIT = `
   import { spawnSync } from 'node:child_process'
   const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited'])
@@ -27,7 +27,7 @@ export const LIMIT = `
   // Coverage is written after this, and needs room.
   process.on('exit', () => limit('unlimited'))`
 
-/** Options of a test in which a process becomes a user whom file modes stop. */
+/** Options of a test in which a process gives up being root, so that file modes apply to it. */
 export const NEEDS_ROOT = { skip: process.getuid?.() === 0 ? (false as const) : 'only root can become another user' }
 
 /** The first lines of a script that runs as the user nobody. */

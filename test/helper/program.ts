@@ -162,8 +162,8 @@ export async function startServer(
 }
 
 /**
- * Other ways to start a program than by its file name, and the environment variables that each needs: its name without
- * the extension, its name with .js, and a script that imports it, as pm2 does.
+ * Ways to start a program other than by its file name: its name without the extension, its name with .js, and a script
+ * that imports it, as pm2 does. Each comes with the environment variables that it needs.
  */
 export function startedOtherwise(t: Test, name: string): [script: string, variables: Record<string, string>][] {
   const manager = join(tempDir(t), 'manager.mjs')

@@ -82,7 +82,7 @@ export const caddy: ProxyKind = {
     const args = ['run', '--config', `${at}/Caddyfile`, '--adapter', 'caddyfile']
     const child = spawn('caddy', args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
     await started(t, child, /serving initial configuration/)
-    // Caddy says so before it has the certificates of its names.
+    // Caddy prints that before it has the certificates of its names.
     const ask = clientOf(proxy)
     const isServed = (name: string) => ask('GET', `https://${name}.example.com/`).then(Boolean, () => false)
     for (const name of ['auth', 'wiki', 'notes']) while (!(await isServed(name)));

@@ -20,7 +20,7 @@ fail() {
   exit 1
 }
 
-# Before the older backup is removed.
+# Checked before the loop removes an older backup.
 [ -e "$path" ] || [ -e "$path-wal" ] || fail "$path: no such table"
 mkdir -p "$directory"
 for end in '' -wal; do

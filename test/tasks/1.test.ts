@@ -3,7 +3,7 @@ import t from 'tap'
 import { DB } from '../../db.ts'
 
 t.test('task 1: addUser numbers the users from 1', async (t) => {
-  // The exercise keeps its users in a file, and deletes them at every start; new DB() keeps its own in users.json.
+  // The exercise's DB deletes all users at every start. new DB() would keep them, in users.json; this one is in memory.
   const myDb = new DB('memory:')
   const user1 = await myDb.addUser('test@test.com', 'SuperHashedPwd')
   t.equal(user1.id, 1)

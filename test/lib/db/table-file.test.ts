@@ -7,7 +7,12 @@ import { filesAt, log, openWith, row, table, writeStore } from '../../helper/sto
 
 t.test('a table loads however it is laid out', async (t) => {
   const users = [row(1, { email: '"{[\\ü🙂\n' }), row(3), row(2, { session_id: 's', session_expires_at: 5 })]
-  const five = users.map((user) => ({ session_id: null, reset_token: null, ...user, session_expires_at: undefined }))
+  const fiveColumns = users.map((user) => ({
+    session_id: null,
+    reset_token: null,
+    ...user,
+    session_expires_at: undefined,
+  }))
   const own = table(...users)
   for (const text of [
     own,
@@ -19,7 +24,7 @@ t.test('a table loads however it is laid out', async (t) => {
     own.replace(',\n', ',\n\n'),
     own.replace(',\n', ','),
     own.replace(',\n', '\n,'),
-    table(...five),
+    table(...fiveColumns),
     JSON.stringify({ users }),
     JSON.stringify({ users }, null, 2),
     JSON.stringify({ users }, null, '\t').replaceAll('\n', '\r\n'),

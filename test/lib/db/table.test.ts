@@ -1,4 +1,4 @@
-/** The engine in memory. */
+/** The engine in memory, here loaded from a file. */
 import t from 'tap'
 import { openWith, row, table } from '../../helper/store.ts'
 

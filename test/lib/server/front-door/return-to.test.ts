@@ -178,7 +178,7 @@ t.test('no address leads to another site', async (t) => {
   for (const config of [PUBLIC, DOMAIN, PORT]) {
     for (const rd of [...ELSEWHERE, ...LOOK_ALIKES]) {
       const back = returnTo(config, rd)
-      // With PUBLIC_URL, an address that stays at the service comes back as a whole.
+      // With PUBLIC_URL, an address that stays at the service comes back with its scheme and host.
       const allowed = config === PUBLIC ? /^(\/account$|http:\/\/auth\.example\.com\/)/ : undefined
       const shared = config === DOMAIN ? /^(\/account$|https:\/\/auth\.example\.com\/)/ : undefined
       t.match(back, allowed ?? shared ?? /^(\/account$|http:\/\/example\.com:8080\/)/, JSON.stringify(rd))
