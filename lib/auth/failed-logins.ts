@@ -97,7 +97,7 @@ export class FailureWindow {
   }
 }
 
-/** A digest of a key, which may be long, or a slice of a string that would keep a whole request in memory. */
+/** A digest of a key: the key itself may be long, or a slice that would keep a whole request in memory. */
 function shortKey(key: string): string {
   return hash('sha256', key, 'base64')
 }

@@ -23,7 +23,7 @@ export class Passwords {
     this.#nobodysHash = `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
   }
 
-  /** About how long a hash takes: a guess, until one has been measured. */
+  /** About how long a hash takes: a guess from the cost, with which `HashQueue` begins. */
   get expectedDurationMs(): number {
     return 250 * 2 ** (this.#cost - 12)
   }
@@ -35,10 +35,9 @@ export class Passwords {
 
   /**
    * Compares a password with a hash. `outdated` means that the password is right, but `hash` can make a better hash:
-   * this one has another cost, or was made from the password as typed and not from its NFC form. Older hashes were, so
-   * both forms are tried where they differ. Without a hash of bcrypt's, as for an unknown email, the answer is `wrong` and
-   * takes as long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication
-   * Responses").
+   * this one has another cost, or is an older one, made from the password as typed and not from its NFC form. So both
+   * forms are tried where they differ. Without a bcrypt hash, as for an unknown email, the answer is `wrong` and takes as
+   * long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, stored = ''): Promise<'right' | 'outdated' | 'wrong'> {
     const hashed = BCRYPT_HASH.test(stored) ? stored : this.#nobodysHash

@@ -139,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // `on` has removed node's `resume` listener, which starts reading again; an empty push makes the stream do so.
+    // node's `on('data')` also removes its `resume` listener, which starts reading: an empty push does so instead.
     socket.push('')
   }
 

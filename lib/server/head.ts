@@ -23,7 +23,7 @@ function parseAddress(text: string): string | null {
   return isIP(address) ? plainAddress(address) : null
 }
 
-/** Turns an IPv4-mapped IPv6 address, as a socket for both shows it, into plain IPv4 (RFC 4291, section 2.5.5.2). */
+/** Turns an IPv4-mapped IPv6 address, as a dual-stack socket has it, into plain IPv4 (RFC 4291, section 2.5.5.2). */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }

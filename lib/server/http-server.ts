@@ -51,7 +51,7 @@ export function createHttpServer(
   const log = config.accessLog ? new AccessLog(config) : null
   const batch = new ReplyBatch(write)
 
-  /** Writes a reply and logs it: at most one for each request, even if that is found to be broken meanwhile. */
+  /** Writes a reply and logs it, unless the request was found to be broken meanwhile and has had its reply. */
   function write(response: ServerResponse, reply: Reply): void {
     if (response.headersSent) return
     const bytes = writeReply(response, reply)
