@@ -1,11 +1,12 @@
 /** The promises of "Running it" in the README: the backup, and the other files in this folder. */
 import { execFile, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { DB } from '../../db.ts'
 import { freePort, request, sessionOf } from '../helper/http.ts'
+import { smallDisk } from '../helper/disk.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../helper/postgres.ts'
 import { Program, ROOT, startServer, tempDir } from '../helper/program.ts'
 import { NGINX, startNginx, temporaryPaths } from '../helper/proxies.ts'
@@ -48,18 +49,25 @@ t.test('a backup while the service writes has every user that was acknowledged b
   await db.close()
 })
 
-t.test('a backup that cannot be made deletes neither the one before it nor the table', async (t) => {
-  const [live, copy] = [tempDir(t), tempDir(t)]
+const { disk, options: needsDisk } = smallDisk(t, '64k')
+t.test('a backup that cannot be made deletes neither the one before it nor the table', needsDisk, async (t) => {
+  const [live, copy] = [tempDir(t), `${disk}/copy`]
   const path = `${live}/users.json`
-  writeFileSync(path, '{"users":[]}')
-  symlinkSync(path, `${copy}/link.json`)
   const backUp = (...args: string[]) => spawnSync(`${HERE}/backup.sh`, args, { encoding: 'utf8' })
-  t.equal(backUp(path, copy).status, 0)
+  writeFileSync(path, 'x'.repeat(100_000))
+  t.match(backUp(path, copy), { status: 1, stderr: /^cp: .*No space left on device\n$/ })
+  t.strictSame(readdirSync(copy), [])
+  writeFileSync(path, '{"users":[]}')
+  t.match(backUp(path, copy), { status: 0, stderr: '' })
+  symlinkSync(path, `${copy}/link.json`)
+  writeFileSync(`${live}/large.json`, 'x'.repeat(100_000))
+  t.match(backUp(`${live}/large.json`, copy), { status: 1, stderr: /No space left/ })
   t.match(backUp(`${path}.no`, copy), { status: 1, stderr: `${path}.no: no such table\n` })
   for (const table of [path, `${copy}/link.json`]) {
     const stderr = `${live}: the table itself is there; name another directory\n`
     t.match(backUp(table, live), { status: 1, stderr })
   }
+  t.strictSame(readdirSync(copy), ['link.json', 'users.json'])
   for (const kept of [path, `${copy}/users.json`]) t.equal(readFileSync(kept, 'utf8'), '{"users":[]}')
 })
 
