@@ -36,7 +36,7 @@ export class Passwords {
   /**
    * Compares a password with a hash. `outdated` means that the password is right, but `hash` can make a better hash:
    * this one has another cost, or is an older one, made from the password as typed and not from its NFC form. So both
-   * forms are tried where they differ. Without a bcrypt hash, as for an unknown email, the answer is `wrong` and takes as
+   * forms are tried where they differ. Without a bcrypt hash, as for an unknown email, it answers `wrong` and takes as
    * long, so its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, stored = ''): Promise<'right' | 'outdated' | 'wrong'> {
