@@ -131,7 +131,7 @@ export type ServiceOptions = {
   stopping?: AbortSignal
 }
 
-/** A node:http server for all routes; the caller calls `listen` and `close`. Its webhook may still send after that. */
+/** A node:http server for all routes; call its `listen` and `close`. Its webhook may still send after `close`. */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
   const service: Service = {

@@ -47,7 +47,7 @@ const ADVICE = new Map([
 /** Keeps a DB that nobody closes from being garbage-collected, which would close its files while they are in use. */
 const OPEN = new Set<FileAdapter>()
 
-/** lowdb's adapter for a table of any size, which exists only while the table is open. */
+/** lowdb's adapter for one table, from when it is opened until it is closed. */
 export class FileAdapter implements Adapter<Rows> {
   readonly #files: Files
   readonly #rows: Rows

@@ -139,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // node's `on('data')` also removes its `resume` listener, which starts reading: an empty push does so instead.
+    // At `on('data')` node removes its `resume` listener, which would start reading. An empty push does so instead.
     socket.push('')
   }
 

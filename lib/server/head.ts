@@ -42,7 +42,7 @@ function disconnectSignal(socket: Socket): AbortSignal {
   return signal
 }
 
-/** The client's address, and a signal that aborts when it disconnects: Auth counts and queues by them. */
+/** What Auth wants to know of a client: its address, and a signal that aborts when it disconnects. */
 export function clientOf(config: Config, request: IncomingMessage): { address: string; signal: AbortSignal } {
   return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }

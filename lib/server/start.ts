@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
 /**
- * Starts listening. Resolves to lines for people that say where the server listens and where its pages are.
+ * Starts listening. Resolves to lines that tell people where the server listens and where its pages are.
  * @throws {ValueError} when it cannot listen there; the message says why
  */
 export async function listen(server: Server, { host, port, publicUrl }: Config): Promise<string> {

@@ -22,7 +22,7 @@ const MAX_SENDING = 100
  * requests a second, more than a server takes. If all have the maximum length, they take 50 MB.
  */
 const MAX_ASKED = 30_000
-/** How many mails may wait: some megabytes. */
+/** How many mails may wait; they take some megabytes. */
 const MAX_DUE = 10_000
 
 /**

@@ -222,7 +222,7 @@ function emailIn(form: Form): string {
   return form.get('email')?.trim() ?? ''
 }
 
-/** The notice on the page after a form, by its path and the cookie `notice`. */
+/** Notices, by the path of the page that shows them (`/register` shows those of `/login`) and the cookie `notice`. */
 const NOTICES = new Map([
   ['/account password-changed', 'Your password has been changed.'],
   ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
