@@ -118,7 +118,7 @@ async function showAccount(service: Service, request: IncomingMessage): Promise<
   const session = await sessionOf(service, request)
   if (session === null) return seeOther(TO_LOGIN)
   const { user } = session
-  return { ...showNotice('/account', service, request, pages.account, { email: user.email }), userId: user.id }
+  return { ...showNotice(service, request, pages.account, { email: user.email }), userId: user.id }
 }
 
 /** `POST /account`: changes the password; a new session replaces the old one, which somebody else may know. */
@@ -184,7 +184,7 @@ async function showForm(service: Service, request: IncomingMessage, page: Page):
     const secondsLeft = (session.user.session_expires_at ?? 0) - Math.floor(Date.now() / 1000)
     return seeOther(address, sessionCookie(service.config, session.sessionId, secondsLeft))
   }
-  return showNotice('/login', service, request, page, { returnTo: address })
+  return showNotice(service, request, page, { returnTo: address })
 }
 
 /** Redirects a browser to its return address, with the new session's cookie; throws 401 if there is no session. */
@@ -222,7 +222,7 @@ function emailIn(form: Form): string {
   return form.get('email')?.trim() ?? ''
 }
 
-/** Notices, by the path of the page that shows them (`/register` shows those of `/login`) and the cookie `notice`. */
+/** Notices, by the path of the page that shows them and the cookie `notice`. */
 const NOTICES = new Map([
   ['/account password-changed', 'Your password has been changed.'],
   ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
@@ -235,14 +235,8 @@ function noticeCookie(config: Config, notice: string, maxAge = 60): string {
 }
 
 /** Shows a page; the first time after a form, it also says what that form did. */
-function showNotice(
-  path: string,
-  service: Service,
-  request: IncomingMessage,
-  page: Page,
-  state: Partial<State>,
-): Reply {
-  const notice = NOTICES.get(`${path} ${cookiesOf(request, 'notice')[0]}`)
+function showNotice(service: Service, request: IncomingMessage, page: Page, state: Partial<State>): Reply {
+  const notice = NOTICES.get(`${pathOf(request.url ?? '')} ${cookiesOf(request, 'notice')[0]}`)
   if (notice === undefined) return show(service, page, 200, state)
   return show(service, page, 200, { ...state, notice }, { 'Set-Cookie': noticeCookie(service.config, '', 0) })
 }

@@ -180,7 +180,9 @@ t.test('a page says what the form before it has done', async (t) => {
     const shown = await ask(path, undefined, sent(path === '/account' ? live : ''))
     t.equal(noticeOf(shown), message)
     t.match(noticeIn(shown), 'notice=; HttpOnly; Path=/; SameSite=Lax; Max-Age=0; Secure')
-    t.equal(noticeOf(await ask(path === '/account' ? '/login' : '/account', undefined, sent())), undefined)
+    for (const other of ['/register', path === '/account' ? '/login' : '/account']) {
+      t.equal(noticeOf(await ask(other, undefined, sent())), undefined, other)
+    }
   }
   t.equal(noticeOf(await ask('/login', undefined, { cookie: 'notice=<b>; a=notice=logged-out' })), undefined)
   const refused = await ask('/account', {}, { ...session, 'sec-fetch-site': 'cross-site' })
