@@ -39,9 +39,8 @@ const MAIL_PAUSE_S = 60
 
 /**
  * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
- * `StoreError` when the store cannot be read or written now, and `ValueError` for an argument of the wrong type. But
- * a reset token, or the user ID for `destroySession`, then counts as unknown. Methods that take a password throw
- * `Overloaded` when too many passwords wait to be hashed.
+ * `StoreError` when the store cannot be read or written now, `ValueError` for an argument of the wrong type, and, if
+ * they take a password, `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
   /** The options in force: those given, and the defaults of the others. */

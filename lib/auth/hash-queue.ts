@@ -78,7 +78,7 @@ export class HashQueue {
     }
   }
 
-  /** If full, refuses the newest in the longest lane, or throws if one more would make this network's lane as long. */
+  /** In a full queue, refuses the newest in the longest lane; throws if this network's lane would be the longest. */
   #refuseIfFull(network: string): void {
     const waitMs = (this.#waiting / this.#places) * this.#durationMs
     if (waitMs <= MAX_WAIT_MS) return

@@ -34,10 +34,10 @@ export class Passwords {
   }
 
   /**
-   * Compares a password with a hash. `outdated` means that the password is right, but `hash` can make a better hash:
-   * this one has another cost, or was made from the password as typed and not from its NFC form. So both forms are
-   * tried where they differ. Without a bcrypt hash, as for an unknown email, it answers `wrong` and takes as long, so
-   * its time does not tell who is registered (OWASP, Authentication Cheat Sheet, "Authentication Responses").
+   * Compares a password with a hash. `outdated` is a right password whose hash should be replaced: it has another cost,
+   * or was made from the password as typed instead of its NFC form (both are tried). Without a bcrypt hash, as for an
+   * unknown email, the answer is `wrong` and takes as long, so its time does not tell who is registered (OWASP,
+   * Authentication Cheat Sheet, "Authentication Responses").
    */
   async verify(password: string, stored = ''): Promise<'right' | 'outdated' | 'wrong'> {
     const hashed = BCRYPT_HASH.test(stored) ? stored : this.#nobodysHash
@@ -61,8 +61,8 @@ export function toNfc(password: string): string {
 }
 
 /**
- * Why bcrypt would confuse a text with another, worded to follow the text's name, or `null` if it would not. bcrypt
- * reads only 72 bytes (OWASP, Password Storage Cheat Sheet). It repeats a shorter text with a NUL in between, so that
+ * Why bcrypt would confuse a text with another, such as "is longer than 72 bytes"; `null` if it would not. bcrypt reads
+ * only 72 bytes (OWASP, Password Storage Cheat Sheet). It repeats a shorter text with a NUL in between, so that
  * "x" equals "x\0x". Each lone surrogate becomes U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400
  * over HTTP), and at a login it is just wrong (`verify`; 401).
  */

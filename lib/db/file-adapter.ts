@@ -25,7 +25,10 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A table under this is folded after a quiet second. Any log is folded once it reaches this and its table's size. */
+/**
+ * A table smaller than this is folded after a quiet second. A log is folded when it is as long as its table, but not
+ * before it has this length.
+ */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {

@@ -139,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // At `on('data')` node removes its `resume` listener, which would start reading. An empty push does so instead.
+    // For our listener node has removed its `resume` listener, which would start reading; an empty push starts it.
     socket.push('')
   }
 
