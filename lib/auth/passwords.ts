@@ -54,7 +54,7 @@ export class Passwords {
 /**
  * The form in which a password is hashed, because macOS and Windows may encode the same letter differently (RFC 8265,
  * section 4.2.2). NFC takes quadratic time for some texts. It never shrinks a text to less than a third of its bytes,
- * so one that is too long in any form is returned unchanged.
+ * so a text over three times the limit stays too long, and is returned unchanged.
  */
 export function toNfc(password: string): string {
   return Buffer.byteLength(password) > 3 * MAX_BYTES ? password : password.normalize('NFC')

@@ -139,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // For our listener node has removed its `resume` listener, which would start reading; an empty push starts it.
+    // When our listener was added, node removed its own for `resume`, which starts reading; an empty push does so too.
     socket.push('')
   }
 

@@ -24,7 +24,7 @@ const HTTP_OPTIONS = {
   requireHostHeader: false,
   // node stops reading once this many bytes of replies are unread (64 KiB by default since node 22).
   highWaterMark: 16_384,
-  // The idle timeout covers this, and node's two timers for each request cost a twentieth of its CPU.
+  // The idle timeout covers this, and node's two timers for each request take a twentieth of the CPU.
   keepAliveTimeout: 0,
   // From node 24.12 on, this saves a tenth of the JavaScript that runs for a request without a body.
   optimizeEmptyRequests: true,

@@ -36,7 +36,7 @@ Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
 /** Characters that may wait for a reader of stderr; lines beyond them are dropped. */
 const MAX_UNREAD_CHARS = 1024 * 1024
 
-/** Makes `console.error`, in every module, begin what it prints with the time. */
+/** Puts the time in front of everything that `console.error` prints, in every module. */
 export function stampErrors(): void {
   const print = console.error
   console.error = (...parts) => {

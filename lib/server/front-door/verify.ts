@@ -30,9 +30,9 @@ export async function verify(service: Service, request: IncomingMessage): Promis
 function isByPerson({ headers }: IncomingMessage): boolean {
   const { accept = '', 'sec-fetch-mode': mode = 'navigate', 'x-requested-with': script } = headers
   // A weight of 0 means "not acceptable" (RFC 9110, section 12.4.2).
-  const [isNamed, parameters = ''] = /(?:^|,)[ \t]*text\/html[ \t]*(?:;([^,]*))?(?:,|$)/i.exec(accept) ?? []
+  const [named, parameters = ''] = /(?:^|,)[ \t]*text\/html[ \t]*(?:;([^,]*))?(?:,|$)/i.exec(accept) ?? []
   const isRefused = /(?:^|;)[ \t]*q=0(?:\.0*)?[ \t]*(?:;|$)/i.test(parameters)
-  return isNamed !== undefined && !isRefused && mode === 'navigate' && script === undefined
+  return named !== undefined && !isRefused && mode === 'navigate' && script === undefined
 }
 
 /**
