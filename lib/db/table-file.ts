@@ -14,7 +14,7 @@ import type { Rows } from './rows.ts'
 /** The first line that is written. */
 const HEAD = `{"${TABLE}":[\n`
 /** The last line. `last_id` is in it, not in the first, because users may be added while the table is written. */
-const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,16}))?\}\n$/
+const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,15}))?\}\n$/
 /** The last line has fewer bytes than this. */
 const TAIL_BYTES = 64
 
