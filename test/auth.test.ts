@@ -262,7 +262,7 @@ t.test('simultaneous right passwords are accepted just after the cost has change
   for (const [bcryptCost, call] of [
     [4, (auth: Auth) => auth.logIn('a@b', 'x')],
     [5, (auth: Auth) => auth.validLogin('a@b', 'x')],
-    // Networks take turns, so two simultaneous calls set the same password again while most of the logins wait.
+    // Networks take turns, so the two changes, to the same password, are made while most of the logins wait.
     [
       5,
       (auth: Auth, i: number) =>

@@ -222,7 +222,7 @@ async function dump(db: DB): Promise<User[]> {
   return Promise.all(ids.map((id) => db.findUserBy({ id })))
 }
 
-/** The columns that the calls set; only these are compared, as one added later may be set from the clock. */
+/** The columns that the calls set; only these are compared, as a future column may be set from the clock. */
 const COMPARED = ['id', 'email', 'hashed_password', 'session_id', 'reset_token', 'session_expires_at'] as const
 
 /** These columns of the rows of the first engine; the rows of the others must have the same values. */

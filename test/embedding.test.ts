@@ -1,4 +1,4 @@
-/** The READMEs' examples of programs that import the classes; only the bcrypt cost and the ports are changed. */
+/** Programs that import the classes: the READMEs' examples, with only bcrypt cost and ports changed, and two more. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'

@@ -31,7 +31,7 @@ function topOf(file: string): string {
   return file.replace(/^lib\/(\w+)\/.*/, '$1.ts')
 }
 
-/** True if the layout allows an import: all files may use what is in lib/ itself, those in its folders also user.ts. */
+/** True if the layout allows an import: any file may import files directly in lib/, and one in lib/X/ also user.ts. */
 function isAllowed({ from, to }: Import): boolean {
   const top = topOf(from)
   if (/^lib\/\w+\.ts$/.test(to) || (MAY_IMPORT[top] ?? []).includes(to)) return true

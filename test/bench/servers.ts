@@ -36,7 +36,7 @@ function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: 'utf8' }).trim()
 }
 
-/** The service with a table of users, `ours`, and its rivals, of which `bare` sends the same bytes as the service. */
+/** The service, `ours`, with a table of users, and its rivals, of which `bare` sends the same bytes as the service. */
 export async function lineUp(directory: string, node: Node): Promise<LineUp> {
   const table = join(directory, `table-${node.version}.json`)
   writeUsers(table, USERS, await hash(FIELDS.password, { cost: 4 }))

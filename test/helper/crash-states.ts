@@ -5,7 +5,7 @@
  */
 import type { Step, Told } from './record.ts'
 
-/** A state: the files by name, and what was told before the power cut. */
+/** A state: the files by name, and what users had been told before the power cut. */
 export type State = { step: number; files: Map<string, Buffer>; told: Told[] }
 
 /** A change to the bytes of a file. */

@@ -7,7 +7,7 @@ import { request, sessionOf } from './http.ts'
 import { Program, startServer, tempDir } from './program.ts'
 import { emailsIn, filesAt, row, table, temporaryFiles } from './store.ts'
 
-/** Kills a server `rounds` times, by turns under load and in the fold of a start; no acknowledged row may be lost. */
+/** Kills a server `rounds` times, by turns under load and in the fold at its start; no acknowledged row may be lost. */
 export async function killAgainAndAgain(t: Test, rounds: number): Promise<void> {
   const path = `${tempDir(t)}/users.json`
   writeFileSync(path, table(...Array.from({ length: 30_000 }, (_, i) => row(i + 1))))

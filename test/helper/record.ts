@@ -17,7 +17,7 @@ export type Step =
 /** What a user was told: that this version of their row is stored, or that it was refused (`version` 0). */
 export type Told = { op: 'told'; email: string; version: number }
 
-/** The steps that are recorded, in one directory; none while its name is empty. */
+/** The directory whose steps are recorded (`''`: none), and the steps. */
 export const recording: { directory: string; steps: Step[] } = { directory: '', steps: [] }
 
 let files = 0

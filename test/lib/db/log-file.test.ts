@@ -9,7 +9,7 @@ import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** Ignores the signal for a file over the limit. node would too, but for tap's handler where coverage is measured. */
+/** Ignores the signal for a file over the limit, as node does, except where tap measures coverage and handles it. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
 /** A module that limits the files of its own process. */

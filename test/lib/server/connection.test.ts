@@ -114,7 +114,7 @@ t.test('a client that sends without end and reads nothing fits into a heap of 64
 
 t.test('a connection whose client reads nothing for long is closed', async (t) => {
   const server = createService({ auth: new Auth({ databaseUrl: 'memory:' }), config: { accessLog: false } })
-  t.equal(server.timeout, 130_000, 'longer than the 120 seconds of Caddy')
+  t.equal(server.timeout, 130_000, 'longer than the 120 seconds for which Caddy keeps an unused connection')
   // Not from the start: on a busy machine a connection may wait longer than this for its first read.
   server.on('request', ({ socket }) => socket.setTimeout(500))
   const port = await listen(server)
