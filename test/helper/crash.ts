@@ -9,7 +9,7 @@ import { log, row, table } from './store.ts'
 /** A row's version: 1 without a session; each login makes the next, and stores that number less one as the session. */
 const versionOf = (session: string | null) => Number(session ?? 0) + 1
 
-/** Users at work on a store. Each change makes a row's next version; once answered, it is recorded as `told` (0: refused). */
+/** Users at work on a store. Each change makes a row's next version, recorded as `told` once answered (0: refused). */
 class Users {
   readonly #db: DB
   readonly #sent = new Map<string, number>()
