@@ -281,8 +281,8 @@ for (const [engine, { urlFor, options = {} }] of Object.entries(ENGINES)) {
     const url = await urlFor(t)
     const first = new DB(url)
     for (const email of ['a@b', 'c@d']) await first.addUser(email, 'x')
+    // Calls on a DB that is not open yet wait longest, hence the new one.
     const db = url === 'memory:' ? first : dbAt(t, url)
-    // Calls wait longest while their store is not open yet, like this new one.
     if (db !== first) await first.close()
     const attributes: Record<string, unknown> = { session_id: 'one' }
     const one = db.updateUser(1, attributes)

@@ -66,7 +66,7 @@ t.test('--help says what it does, and does nothing', async (t) => {
 })
 
 t.test('after a wrong answer it says which step expected what and got what', async (t) => {
-  /** The right answers to the steps, in order; each case replaces one, and ends there. */
+  /** The right answers to the steps, in order; each case has the first few of them, and then a wrong one. */
   const right: [number, string, Record<string, string>?][] = [
     [200, '{"email":"guillaume@holberton.io","message":"user created"}'],
     [401, ''],

@@ -31,8 +31,8 @@ for (const [name, args] of [
   t.test(`require() returns what each file exports and starts nothing: ${name}`, async (t) => {
     const path = `${tempDir(t)}/program.cjs`
     writeFileSync(path, PROGRAM)
-    // Without the hooks of tap, which keep node from stripping types, and would spoil the coverage: as CommonJS, the
-    // code has another layout.
+    // NODE_OPTIONS has tap's hooks. They keep node from stripping types, and would spoil the coverage, as code that is
+    // compiled to CommonJS is laid out differently.
     const command = ['-u', 'NODE_OPTIONS', process.execPath, ...args, path]
     const { stdout, stderr, status } = spawnSync('env', command, { encoding: 'utf8' })
     t.strictSame({ stdout, stderr, status }, { stdout: PRINTED, stderr: '', status: 0 })

@@ -6,10 +6,10 @@ import { DB, NoResultFound } from '../../db.ts'
 import { crashStates } from './crash-states.ts'
 import { log, row, table } from './store.ts'
 
-/** A row's version: 1 without a session; each login makes the next, and stores that number less one as the session. */
+/** A row's version: 1 once registered, and one more with each login; the nth login stores `n` as the session. */
 const versionOf = (session: string | null) => Number(session ?? 0) + 1
 
-/** Users at work on a store. Each change makes a row's next version, recorded as `told` once answered (0: refused). */
+/** Users at work on a store. Each change makes a row's next version; the answer to it is recorded as a `told` step. */
 class Users {
   readonly #db: DB
   readonly #sent = new Map<string, number>()

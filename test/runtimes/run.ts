@@ -25,7 +25,7 @@ const RUNTIMES: Runtime[] = [
   { name: 'bun', program: 'bun/bin/bun.exe', args: [] },
 ]
 
-/** The tests that start the service or main.ts: tap runs on node only, but those can run on another runtime. */
+/** The tests that start the service or main.ts, which then run on another runtime; tap itself runs on node only. */
 const PROGRAM_TESTS = ['test/main.test.ts', 'test/readme.test.ts', 'test/groups/tasks.ts']
 /** The tests directly in test/; `layers.test.ts` is about the project, not the service. */
 const TESTS = readdirSync(join(ROOT, 'test'))

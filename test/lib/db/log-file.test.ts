@@ -9,7 +9,7 @@ import { request } from '../../helper/http.ts'
 import { Program, type RunningServer, startServer, tempDir } from '../../helper/program.ts'
 import { emailsIn, log, row, stored, table, writeStore } from '../../helper/store.ts'
 
-/** Ignores the signal for a file over the limit, as node does, except where tap measures coverage and handles it. */
+/** Ignores the signal for a file over the limit. node does so by itself, but not where tap measures coverage. */
 const IGNORE_SIGXFSZ = '--import=data:text/javascript,process.on("SIGXFSZ",()=>{})'
 
 /** A module that limits the files of its own process. */

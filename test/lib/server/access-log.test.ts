@@ -70,7 +70,7 @@ t.test('the server goes on when nobody reads stdout and stderr any more', async 
   t.equal(await server.stop(), 0)
 })
 
-t.test('a log that nobody reads does not grow, and says later how many lines it has dropped', async (t) => {
+t.test('a log that nobody reads stops growing, and says later how many lines it has dropped', async (t) => {
   const server = await startServer(t)
   server.child.stdout?.pause()
   let requests = 0
