@@ -1,8 +1,8 @@
 #!/bin/sh
 # Copies a table of users while the service runs: backup.sh users.json DIRECTORY
 #
-# The table and its log belong together. Copying the table first loses nothing unless a fold replaces one of them in
-# between. The new file has another inode, and then the copy is made again. Until it is complete, an older backup stays.
+# The table and its log belong together. Copying the table first loses nothing unless a fold replaces one of the two in
+# between, which shows in their inodes: then the copy is made again. An older backup stays until the copy is complete.
 set -eu
 path=$1 directory=$2
 
@@ -43,6 +43,9 @@ done
 [ -z "$error" ] || fail "$error"
 [ -n "$before" ] || fail "$path: no such table"
 sync "$new"/*
+# From here on the new copy is the backup.
+trap - EXIT
 rm -f "$directory"/users.json "$directory"/users.json-wal
 mv "$new"/* "$directory"
+rmdir "$new"
 sync "$directory"/users.json*
