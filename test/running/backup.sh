@@ -4,12 +4,14 @@
 # The table and its log belong together. Copying the table first loses nothing unless a fold replaces one of the two in
 # between, which shows in their inodes: then the copy is made again. An older backup stays until the copy is complete.
 set -eu
-path=$1 directory=$2
 
 fail() {
   echo "$1" >&2
   exit 1
 }
+[ $# = 2 ] || fail 'usage: backup.sh users.json DIRECTORY'
+path=$1 directory=$2
+
 # Keeps both files open, so that no new file gets their inodes.
 hold() {
   { [ ! -e "$path" ] || command exec 3<"$path"; } 2>/dev/null || true
@@ -19,13 +21,14 @@ inodes() {
   ls -i "$path" "$path-wal" 2>/dev/null || true
 }
 
+# The log is beside the table itself, not beside a link to it.
+[ ! -L "$path" ] || path=$(readlink -f "$path")
 [ -n "$(inodes)" ] || fail "$path: no such table"
 mkdir -p "$directory"
-for end in '' -wal; do
-  [ ! "$path$end" -ef "$directory/users.json$end" ] || fail "$directory: the table itself is there; name another directory"
-done
+[ ! "$(dirname "$path")" -ef "$directory" ] || fail "$directory: the table itself is there; name another directory"
 new=$(mktemp -d "$directory/new-XXXXXX")
 trap 'rm -rf "$new"' EXIT
+trap 'exit 1' HUP INT TERM
 
 tries=0
 while :; do
@@ -43,8 +46,9 @@ done
 [ -z "$error" ] || fail "$error"
 [ -n "$before" ] || fail "$path: no such table"
 sync "$new"/*
-# From here on the new copy is the backup.
+# From here on the new copy is the backup: nothing may delete it, or stop this halfway.
 trap - EXIT
+trap '' HUP INT TERM
 rm -f "$directory"/users.json "$directory"/users.json-wal
 mv "$new"/* "$directory"
 rmdir "$new"

@@ -1,5 +1,6 @@
 /** The promises of "Running it" in the README: the backup, and the other files in this folder. */
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -69,6 +70,45 @@ t.test('a backup that cannot be made deletes neither the one before it nor the t
   }
   t.strictSame(readdirSync(copy), ['link.json', 'users.json'])
   for (const kept of [path, `${copy}/users.json`]) t.equal(readFileSync(kept, 'utf8'), '{"users":[]}')
+})
+
+t.test('an interrupted backup leaves the older one or the new one, and nothing else', async (t) => {
+  for (const [program, left] of Object.entries({ cp: 'older', mv: 'newer' })) {
+    const [bin, copy] = [tempDir(t), tempDir(t)]
+    const signal = `#!/bin/sh\ntrap '' TERM\nkill -TERM 0\nexec /bin/${program} "$@"\n`
+    writeFileSync(`${bin}/${program}`, signal, { mode: 0o755 })
+    const path = `${tempDir(t)}/users.json`
+    for (const content of ['older', 'newer']) {
+      for (const end of ['', '-wal']) writeFileSync(`${path}${end}`, content)
+      const PATH = `${content === 'newer' ? `${bin}:` : ''}${process.env['PATH']}`
+      // A group of its own, which the signal reaches as a whole.
+      await once(spawn(`${HERE}/backup.sh`, [path, copy], { env: { ...process.env, PATH }, detached: true }), 'exit')
+    }
+    const files = readdirSync(copy).map((name) => [name, readFileSync(join(copy, name), 'utf8')])
+    t.strictSame(
+      files,
+      [
+        ['users.json', left],
+        ['users.json-wal', left],
+      ],
+      program,
+    )
+  }
+})
+
+t.test('a backup of a table that a link leads to has its log too', async (t) => {
+  const [live, links, copy] = [tempDir(t), tempDir(t), tempDir(t)]
+  const row = '{"id":1,"email":"a@b","hashed_password":"x"}'
+  writeFileSync(`${live}/users.json-wal`, `[${row}]\n`)
+  symlinkSync(`${live}/users.json`, `${links}/users.json`)
+  for (const table of [undefined, '{"users":[]}']) {
+    if (table !== undefined) writeFileSync(`${live}/users.json`, table)
+    t.match(spawnSync(`${HERE}/backup.sh`, [`${links}/users.json`, copy], { encoding: 'utf8' }), {
+      status: 0,
+      stderr: '',
+    })
+    t.match(readFileSync(`${copy}/users.json-wal`, 'utf8'), row)
+  }
 })
 
 t.test('a backup begins again after a fold in the middle of it, also without GNU stat', async (t) => {
