@@ -1,5 +1,5 @@
 /** One process owns a table, and notices when it no longer does. */
-import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, rmSync } from 'node:fs'
+import { appendFileSync, closeSync, fstatSync, futimesSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { type Claim, claim, isAlive, describe, STALE_MS } from './claim.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
@@ -71,7 +71,7 @@ export class Lock {
     this.#isReleased = true
     clearInterval(this.#heartbeat)
     try {
-      if (this.#isMine()) rmSync(this.#path, { force: true })
+      if (this.#isMine()) unlinkIfThere(this.#path)
     } catch {
       // The file stays, for example in a directory that has become read-only.
       withdraw(this.#file, this.#id)
@@ -112,7 +112,7 @@ function elect(path: string): Won | undefined {
     futimesSync(file, new Date(), new Date())
     const isInPlace = leadsTo(path, file)
     if (isInPlace && dead.size === 0) return { file, id: mine.id }
-    if (isInPlace) rmSync(path, { force: true })
+    if (isInPlace) unlinkIfThere(path)
     closeSync(file)
     return undefined
   } catch (error) {
@@ -155,6 +155,15 @@ function readClaims(file: number): Claim[] {
     })
   const withdrawn = new Set(lines.map((line) => line.withdrawn))
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
+}
+
+/** Removes a file unless it is gone. Unlike rmSync it does nothing in between, which is when a check would grow old. */
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (Object(error).code !== 'ENOENT') throw error
+  }
 }
 
 function readAll(file: number): Buffer {
