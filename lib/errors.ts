@@ -5,9 +5,9 @@ export class ValueError extends Error {
   override name = 'ValueError'
 }
 
-/** An error's message; anything else that was thrown, as a string. */
+/** An error's message, without the line end of OpenSSL's; anything else that was thrown, as a string. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || String(error) : String(error)
+  return (error instanceof Error ? error.message || String(error) : String(error)).trim()
 }
 
 /**

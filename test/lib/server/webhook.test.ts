@@ -125,6 +125,16 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     t.equal(errors.length, 100, 'those that were cut off are tried again')
   })
 
+  t.test('each failure is one line, also of TLS', async (t) => {
+    const errors = captureErrors(t)
+    const mailer = await startMailer(t)
+    const { webhook } = await startWebhook(t, mailer.url.replace('http:', 'https:'))
+    webhook.send(BOB.email)
+    await webhook.settled()
+    t.equal(errors.length, 4)
+    for (const line of errors) t.match(line, /^RESET_WEBHOOK: .*[^\n]$/)
+  })
+
   t.test('a try ends at its time limit when the receiver never answers, and a stop does not wait for it', async (t) => {
     const errors = captureErrors(t)
     const mailer = await startMailer(t, [0, 200, 0])
