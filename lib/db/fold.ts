@@ -70,7 +70,8 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const temporary = temporaryName(path)
   const { failures } = commits
   try {
-    const table = await writeTable(temporary, rows, statFile(path) ?? files.table)
+    // Another program's version may be readable by others.
+    const table = await writeTable(temporary, rows, isAsLeft(files) ? statFile(path) : files.table)
     // The new table may have changes that were still on their way to the log. Wait until each is in the log or undone.
     await commits.drained()
     if (failures !== commits.failures) throw new Error('a change that the new table may contain was undone')

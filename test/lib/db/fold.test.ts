@@ -169,6 +169,7 @@ t.test('an edit while the table is open is kept under another name, and does not
   ]) {
     for (const isWritten of [true, false]) {
       const { engine, path, add } = await openEager(t, { '': table(row(1), row(2)) })
+      chmodSync(path, 0o600)
       await engine.update({ id: 2 }, { session_id: 's' })
       await folded(path)
       edit(path)
@@ -182,6 +183,7 @@ t.test('an edit while the table is open is kept under another name, and does not
       t.match(stored(path), [row(1), { session_id: 's' }, ...(isWritten ? [{ id: 3 }] : [])])
       t.equal(stored(path).length, isWritten ? 3 : 2)
       t.equal(filesAt(path).length, 2)
+      t.equal(statSync(path).mode & 0o777, 0o600, 'not the mode of the edit')
     }
   }
   const { db, path } = await openWith(t, {})
