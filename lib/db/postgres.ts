@@ -41,10 +41,11 @@ export class Postgres implements Engine {
     await this.#pool.end()
   }
 
-  /** Throws unless the database answers that it can be written to. */
+  /** Throws unless the database has the table and answers that it can be written to. */
   check(): Promise<void> {
+    const text = `select current_setting('transaction_read_only') as value, exists(select from ${TABLE})`
     return this.#use(async (client) => {
-      const { rows } = await client.query<{ value: string }>(`select current_setting('transaction_read_only') as value`)
+      const { rows } = await client.query<{ value: string }>(text)
       // Thrown inside the task, so that `use` closes the connection: the next may lead to a server that can write.
       if (rows[0]?.value !== 'off') throw new StoreError('the database is read-only')
     })

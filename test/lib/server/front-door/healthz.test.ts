@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { request } from '../../../helper/http.ts'
-import { createDatabase, NEEDS_POSTGRES } from '../../../helper/postgres.ts'
+import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../../helper/postgres.ts'
 import { tempDir } from '../../../helper/program.ts'
 import { startService } from '../../../helper/service.ts'
 import { dbAt } from '../../../helper/store.ts'
@@ -68,4 +68,6 @@ t.test('/healthz answers 503 while the database is away or silent', NEEDS_POSTGR
   t.match(await ask(), AWAY)
   await admin.query(`alter database ${name} allow_connections true`)
   await untilWell()
+  await (await connectTo(t, DATABASE_URL)).query('drop table users')
+  t.match(await ask(), AWAY, 'nor is the database of use without its table')
 })
