@@ -45,9 +45,12 @@ async function fill(client: PoolClient, users: User[], lastId: number): Promise<
   await client.query(text, [lastId])
 }
 
+const USAGE = 'usage: npm run to-postgres -- users.json postgres://USER:PASSWORD@HOST:5432/DATABASE'
+
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    const [path = '', url = ''] = process.argv.slice(2)
+    const [path, url] = process.argv.slice(2)
+    if (path === undefined || url === undefined) throw new Error(USAGE)
     console.log(`users moved from ${path} into the database: ${await moveUsers(path, url)}`)
   } catch (error) {
     console.error(messageOf(error))
