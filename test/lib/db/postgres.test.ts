@@ -116,6 +116,10 @@ t.test('a statement that hangs delays no other', NEEDS_POSTGRES, async (t) => {
 t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)
   const { url: service } = await startService(t, { DATABASE_URL: `${url}?max=4` })
+  const { error: print } = console
+  const reasons: string[] = []
+  const value = (line: string) => (/read-only transaction$/.test(line) ? reasons.push(line) : print(line))
+  t.intercept(console, 'error', { value })
   const ask = async (path: string, body?: Record<string, string>) =>
     (await request(`${service}${path}`, body === undefined ? 'GET' : 'POST', body)).status
   t.equal(await ask('/users', BOB), 200)
@@ -127,6 +131,7 @@ t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_
     t.equal(await ask('/healthz'), 503)
     t.equal(await ask('/sessions', { ...BOB, password: 'wrong' }), 401, 'reads go on')
   }
+  t.strictSame(reasons, Array(5).fill('the database: cannot execute INSERT in a read-only transaction'))
   await turn('off')
   await until(async () => (await ask('/healthz')) === 200 || undefined)
   await until(async () => (await ask('/users', { ...BOB, email: `${Math.random()}@d` })) === 200 || undefined)
