@@ -131,7 +131,7 @@ export type ServiceOptions = {
   stopping?: AbortSignal
 }
 
-/** A node:http server for all routes; the caller calls `listen` and `close`, after which mails may still be sent. */
+/** A node:http server for all routes; the caller calls `listen` and `close`. Mails may still go out after that. */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
   const service: Service = {

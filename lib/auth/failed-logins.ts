@@ -27,9 +27,9 @@ export class FailedLogins {
   /** Throws `TooManyFailures` while the account, or the address if it is known, has no try left. */
   check(email: string, address: string | undefined): void {
     if (address !== undefined) {
-      refuseUntil(this.#ofNetworks.waitOf(networkOf(address)), 'too many failed logins from your address')
+      refuseFor(this.#ofNetworks.waitOf(networkOf(address)), 'too many failed logins from your address')
     }
-    refuseUntil(
+    refuseFor(
       this.#ofAccounts.waitOf(emailKey(email)),
       'too many failed logins with this email: wait, or reset the password',
     )
@@ -47,7 +47,7 @@ export class FailedLogins {
   }
 }
 
-function refuseUntil(waitMs: number, message: string): void {
+function refuseFor(waitMs: number, message: string): void {
   if (waitMs > 0) throw new TooManyFailures(message, Math.ceil(waitMs / 1000))
 }
 

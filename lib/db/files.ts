@@ -1,4 +1,4 @@
-/** Helpers for the store's files: identity, safe paths, temporary files, and the end of the process. */
+/** Helpers for the store's files: checks of files and paths, temporary files, ending the process. */
 import { randomUUID } from 'node:crypto'
 import {
   type BigIntStats,

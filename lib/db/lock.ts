@@ -157,7 +157,7 @@ function readClaims(file: number): Claim[] {
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
 }
 
-/** Removes a file unless it is gone. Unlike rmSync it does nothing in between, which is when a check would grow old. */
+/** Removes a file unless it is gone. rmSync does more first, while the caller's check grows old. */
 function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path)

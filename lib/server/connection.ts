@@ -139,7 +139,7 @@ export class Connection {
       // The rest comes back immediately, or when node goes on reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // When our listener was added, node removed its own for `resume`, which starts reading; an empty push does so too.
+    // Adding our listener made node remove the one by which `resume` starts reading; an empty push starts it too.
     socket.push('')
   }
 

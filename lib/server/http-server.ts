@@ -10,9 +10,9 @@ import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 /** A request that takes longer to arrive is answered 408. */
 const REQUEST_TIMEOUT_MS = 10_000
 /**
- * A connection on which nothing is read or written for longer is closed: a client has to read its replies. Proxies keep
- * an unused connection for a minute (nginx) or two (Caddy), and must close it first, or their next request meets a
- * closed one.
+ * A connection on which nothing is read or written for longer is closed, as when a client does not read its replies.
+ * Proxies keep an unused connection for a minute (nginx) or two (Caddy), and must be the first to close it, or their
+ * next request meets a closed one.
  */
 const IDLE_TIMEOUT_MS = 130_000
 

@@ -12,7 +12,7 @@ export function cookie({ cookieSecure }: Config, name: string, value: string, ma
   return `${name}=${value}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
 }
 
-/** The session's cookie, which apps below the domain get too. */
+/** The session's cookie; with COOKIE_DOMAIN, apps below the domain get it too. */
 export function sessionCookie(config: Config, sessionId: string, maxAge: number): string {
   const domain = config.cookieDomain === null ? '' : `; Domain=${config.cookieDomain}`
   return `${cookie(config, config.cookieName, sessionId, maxAge)}${domain}`

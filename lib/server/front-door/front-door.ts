@@ -14,7 +14,7 @@ import * as pages from './pages.ts'
 import { returnTo } from './return-to.ts'
 import { healthz, verify } from './verify.ts'
 
-/** The pages' requests, and what answers them. Each page also has a POST, by which `replyToError` knows its path. */
+/** The pages' requests, and what answers them. Errors are shown as a page on every path that has a POST here. */
 const PAGES: Readonly<Record<string, Handler>> = {
   'GET /login': (service, request) => showForm(service, request, pages.login),
   'POST /login': logIn,
