@@ -101,7 +101,10 @@ export function createHttpServer(
   })
   // The reply that node would send, but through `Connection`, which carries out requests in order.
   server.on('checkExpectation', (request, response) => {
-    Connection.of(request.socket).receive(response, () => void response.writeHead(417).end())
+    Connection.of(request.socket).receive(response, () => {
+      response.writeHead(417).end()
+      log?.add(request, { status: 417 }, 0)
+    })
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()

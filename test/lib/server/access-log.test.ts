@@ -9,11 +9,13 @@ t.test('a request line is in the Common Log Format, without the query', async (t
   const server = await startService(t, { ACCESS_LOG: '1' })
   await request(`${server.url}/?secret=1`, 'GET')
   await raw(server.port, 'GET /"\\x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  await raw(server.port, 'GET / HTTP/1.1\r\nHost: x\r\nExpect: x\r\nConnection: close\r\n\r\n')
   await raw(server.port, 'rubbish\r\n\r\n')
   await closed(server)
   t.match(log(), [
     /^127\.0\.0\.1 - - \[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET \/ HTTP\/1\.1" 200 24$/,
     /"GET \/\?\?x HTTP\/1\.1" 404 \d+$/,
+    /"GET \/ HTTP\/1\.1" 417 -$/,
     /"-" 400 \d+$/,
   ])
 })
