@@ -146,7 +146,9 @@ export class Auth {
 
   /**
    * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a
-   * session: its expiry is set when it begins, and the server's cookie expires with it (`sessionCookie`).
+   * session: its expiry is set when it begins, and the server's cookie expires with it (`sessionCookie`). To extend
+   * both, the cookie has to be sent again, as `showForm` in the front door does, and a proxy has to pass on that of
+   * `/verify`.
    */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null

@@ -106,7 +106,7 @@ export function isTooLong(text: string): boolean {
 /**
  * The form in which emails are compared: ASCII letters in lower case, everything else as it is. Unicode case mapping
  * would turn different addresses into one, which has been used to take over accounts (Unicode TR 36, section 2;
- * CVE-2019-19844).
+ * CVE-2019-19844). In SQL it is `EMAIL_KEY` in lib/db/schema.ts.
  */
 export function emailKey(email: string): string {
   return /[A-Z]/.test(email) ? email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : email
