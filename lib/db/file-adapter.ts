@@ -4,12 +4,12 @@
  *
  * There are three kinds of failure:
  * - The log cannot be written, for example on a full disk. The call throws `StoreError` (503) and nothing has changed;
- * the next call may succeed.
+ *   the next call may succeed.
  * - A fold cannot write its temporary files, or cannot keep another program's version of the table. It prints one line
- * on stderr and is tried again later.
- * - A sync of the log or of its directory fails (of the log, for another reason than a full disk), a failed write to
- * the log cannot be undone, or the lock or the log is no longer this process's own. The process ends with one line on
- * stderr and exit code 1, because from then on memory and disk may differ.
+ *   on stderr and is tried again later.
+ * - A sync of the log fails for another reason than a full disk, a sync of its directory fails, a failed write to the
+ *   log cannot be undone, or the lock or the log is no longer this process's own. The process ends with one line on
+ *   stderr and exit code 1, because from then on memory and disk may differ.
  */
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
