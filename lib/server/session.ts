@@ -30,8 +30,9 @@ const COOKIE = /(?:^|;)[ \t]*([^=; \t]+)[ \t]*=([^;]*)/g
 export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: string): string[] {
   const values: string[] = []
   for (let found; (found = COOKIE.exec(cookie)) !== null;) {
+    if (found[1] !== name) continue
     const value = found[2]?.trim() ?? ''
-    if (found[1] === name) values.push(/^".*"$/.test(value) ? value.slice(1, -1) : value)
+    values.push(/^".*"$/.test(value) ? value.slice(1, -1) : value)
   }
   return values.slice(0, MAX_COOKIES)
 }
