@@ -10,7 +10,7 @@ import { Auth, AUTH_OPTIONS } from './auth.ts'
 import { completeConfig, type Config, readConfig } from './lib/server/config.ts'
 import { emailField, field, readForm } from './lib/server/form.ts'
 import { frontDoor } from './lib/server/front-door/front-door.ts'
-import { checkOrigin, checkRegistration, clientOf, hasTwoHosts, pathOf } from './lib/server/head.ts'
+import { checkOrigin, checkRegistration, clientOf, pathOf } from './lib/server/head.ts'
 import { messageOf } from './lib/errors.ts'
 import { readEnvironment } from './lib/options.ts'
 import { createHttpServer } from './lib/server/http-server.ts'
@@ -103,7 +103,6 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
 
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
-  if (hasTwoHosts(request)) throw new HttpError(400, 'more than one Host header')
   checkOrigin(service.config, request)
   const path = pathOf(url)
   const handler = routes.get(routeOf(method, path))

@@ -47,11 +47,11 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
   return { address: addressOf(config, request), signal: disconnectSignal(request.socket) }
 }
 
-/** True if there is more than one Host header (RFC 9112, section 3.2): node's `headers` has the first of them. */
-export function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+/** How many Host headers there are (RFC 9112, section 3.2, asks for one): of several, node's `headers` has the first. */
+export function countHosts({ rawHeaders }: IncomingMessage): number {
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i] ?? '')) hosts++
-  return hosts > 1
+  return hosts
 }
 
 /** The text before the first separator, and the text after it. */

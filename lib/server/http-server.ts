@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
 import { Connection } from './connection.ts'
 import { declaresTooLarge } from './form.ts'
+import { countHosts } from './head.ts'
 import { ReplyBatch } from './reply-batch.ts'
 import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 
@@ -75,8 +76,9 @@ export function createHttpServer(
 
   function answer(response: ServerResponse): Promise<void> | void {
     try {
-      const { headers, httpVersion } = response.req
-      if (headers.host === undefined && httpVersion !== '1.0') {
+      const hosts = countHosts(response.req)
+      if (hosts > 1) throw new HttpError(400, 'more than one Host header')
+      if (hosts === 0 && response.req.httpVersion !== '1.0') {
         response.shouldKeepAlive = false
         throw new HttpError(400, 'the Host header is missing')
       }
