@@ -1,6 +1,7 @@
 /** One connection: its requests in order, how fast they are read, and how it ends. */
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { countHeader } from './head.ts'
 
 /** Once more requests than this wait on one connection, nothing more is read from it until all are answered. */
 const MAX_WAITING = 100
@@ -43,7 +44,7 @@ export class Connection {
     this.#last = response
     // A response has no socket until the earlier ones on its connection have been sent.
     if (response.socket === null && !this.#isInPieces) this.#readInPieces()
-    if (response.req.headers.upgrade !== undefined) this.#endWith(response)
+    if (countHeader(response.req, 'upgrade') > 0) this.#endWith(response)
     if (this.#isBusy) this.#waiting.push([response, answer])
     else this.#start(response, answer)
   }

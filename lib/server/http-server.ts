@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { AccessLog } from './access-log.ts'
 import { Connection } from './connection.ts'
 import { declaresTooLarge } from './form.ts'
-import { countHosts } from './head.ts'
+import { countHeader } from './head.ts'
 import { ReplyBatch } from './reply-batch.ts'
 import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 
@@ -76,7 +76,7 @@ export function createHttpServer(
 
   function answer(response: ServerResponse): Promise<void> | void {
     try {
-      const hosts = countHosts(response.req)
+      const hosts = countHeader(response.req, 'host')
       if (hosts > 1) throw new HttpError(400, 'more than one Host header')
       if (hosts === 0 && response.req.httpVersion !== '1.0') {
         response.shouldKeepAlive = false
