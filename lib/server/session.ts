@@ -73,6 +73,6 @@ export function noSession(config: Config, request: IncomingMessage): HttpError {
  * there is as `encodeURI` writes it.
  */
 export function replyWithUser({ id, email }: User): Reply {
-  const headers = { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email.toWellFormed()) }
+  const headers = { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email) }
   return { status: 200, body: { email }, headers, userId: id }
 }
