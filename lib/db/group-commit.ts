@@ -1,8 +1,8 @@
 /** Group commit: the changes that come while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
-/** A batch ends after this many characters: its line must be far shorter than V8's longest string (512 MB). */
-const BATCH_CHARS = 4 * 1024 * 1024
+/** The most rows in a batch: its line must be far shorter than V8's longest string (512 MB). */
+const MAX_ROWS = 1000
 
 /** A changed row as JSON, what takes the change back, and who waits for it. */
 type Change = { row: string; undo: () => void; resolve: () => void; reject: (error: unknown) => void }
@@ -46,7 +46,7 @@ export class GroupCommit {
   async #commit(): Promise<void> {
     const changes = this.#waiting.splice(0)
     while (changes.length > 0) {
-      const batch = changes.splice(0, countForBatch(changes))
+      const batch = changes.splice(0, MAX_ROWS)
       try {
         await this.#write(`[${batch.map(({ row }) => row).join(',')}]\n`)
         for (const { resolve } of batch) resolve()
@@ -59,11 +59,4 @@ export class GroupCommit {
       }
     }
   }
-}
-
-/** How many of the first changes fill a batch. */
-function countForBatch(changes: readonly Change[]): number {
-  let length = 0
-  const full = changes.findIndex(({ row }) => (length += row.length) >= BATCH_CHARS)
-  return full < 0 ? changes.length : full + 1
 }
