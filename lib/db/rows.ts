@@ -71,7 +71,8 @@ export class Rows {
     if (email !== undefined) return toArray(this.#byEmail.get(emailKey(email)))
     for (const name of INDEXED) {
       const value = attributes[name]
-      if (typeof value === 'string') return toArray(this.#indexes[name].get(value))
+      const user = typeof value === 'string' ? this.#indexes[name].get(value) : null
+      if (user !== null) return toArray(user)
     }
     return this.all
   }
@@ -90,27 +91,19 @@ export class Rows {
   }
 }
 
-/** From a value to its row, or to its rows. */
-type Index = Map<string, User | Set<User>>
+/** From a value to its row; to null once several rows have had it, so that a search looks at every row. */
+type Index = Map<string, User | null>
 
 function link(index: Index, value: string | null, user: User): void {
-  if (value === null) return
-  const others = index.get(value)
-  if (others === undefined) index.set(value, user)
-  else if (others instanceof Set) others.add(user)
-  else index.set(value, new Set([others, user]))
+  if (value !== null) index.set(value, index.has(value) ? null : user)
 }
 
 function unlink(index: Index, value: string | null, user: User): void {
-  if (value === null) return
-  const users = index.get(value)
-  if (users instanceof Set && users.size > 1) users.delete(user)
-  else index.delete(value)
+  if (value !== null && index.get(value) === user) index.delete(value)
 }
 
-function toArray(rows: User | Set<User> | undefined): readonly User[] {
-  if (rows === undefined) return []
-  return rows instanceof Set ? [...rows].sort((a, b) => a.id - b.id) : [rows]
+function toArray(user: User | undefined): readonly User[] {
+  return user === undefined ? [] : [user]
 }
 
 function hasAll(user: User, attributes: Attributes): boolean {
