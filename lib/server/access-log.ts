@@ -6,8 +6,6 @@ import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** As soon as there are this many lines, they are written. */
-const FLUSH_LINES = 512
 /** While more characters than this wait for the reader of stdout, lines are dropped. */
 const MAX_UNREAD_CHARS = 1024 * 1024
 
@@ -38,7 +36,6 @@ export class AccessLog {
     const line = method ? `${method} ${printable(cut(url, '?')[0])} HTTP/${httpVersion}` : '-'
     const address = addressOf(this.#config, request)
     this.#lines.push(`${address} - ${userId ?? '-'} [${this.#date}] "${line}" ${status} ${bytes || '-'}\n`)
-    if (this.#lines.length === FLUSH_LINES) this.#flush()
   }
 
   /** Writes what has been collected; nothing may be added afterwards. */
