@@ -62,13 +62,9 @@ function checkNotMissing(name: string, value: unknown): asserts value is string 
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address
   // URL normalizes the many ways to write an address (RFC 5952), but refuses a zone such as %eth0.
-  const { hostname } = new URL(`http://[${address.replace(/%.*/, '')}]`)
-  const [head = [], tail = []] = hostname
-    .slice(1, -1)
-    .split('::')
-    .map((part) => part.split(':').filter(Boolean))
-  const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0')
-  const groups = [...head, ...zeros, ...tail]
+  const short = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname.slice(1, -1)
+  const zeros = '0:'.repeat(8 - short.split(':').filter(Boolean).length)
+  const groups = short.replace('::', `:${zeros}`).split(':').filter(Boolean)
   if (groups.slice(0, 6).join(':') !== '0:0:0:0:0:ffff') return `${groups.slice(0, 4).join(':')}::/64`
   const bytes = groups.slice(6).flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255])
   return bytes.join('.')
