@@ -37,11 +37,9 @@ export async function load(path: string): Promise<Loaded> {
 
 /** All rows in the order of their ids, the log's in place of the table's; rows with the same id are neighbours. */
 function merge(users: User[], changed: Map<number, User>): User[] {
-  const all = changed.size === 0 ? users : users.map((user) => changed.get(user.id) ?? user)
-  if (changed.size > 0) for (const { id } of users) changed.delete(id)
-  for (const user of changed.values()) all.push(user)
-  const isInOrder = all.every(({ id }, i) => id > (all[i - 1]?.id ?? 0))
-  return isInOrder ? all : all.toSorted((a, b) => a.id - b.id)
+  const merged = users.map((user) => changed.get(user.id) ?? user)
+  for (const { id } of users) changed.delete(id)
+  return [...merged, ...changed.values()].sort((a, b) => a.id - b.id)
 }
 
 /** The last version of each row in a log, the line where it stands, and how long the readable part is, in bytes. */
