@@ -5,15 +5,8 @@
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import {
-  type Attributes,
-  type Engine,
-  InvalidRequestError,
-  NoResultFound,
-  type Opener,
-  StoreError,
-} from './lib/db/engine.ts'
-import { Postgres } from './lib/db/postgres.ts'
+import { type Attributes, type Engine, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
+import { poolAt, Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
 import { messageOf, ValueError } from './lib/errors.ts'
 import { canHold, checkValue, DEFAULT_URL, isColumn, type User } from './user.ts'
@@ -148,10 +141,16 @@ function copyChanges(attributes: Attributes): Attributes {
   })
 }
 
+/** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before. */
+type Opener = () => Promise<Engine>
+
 /** The function that opens the store at a URL. */
 function openerFor(url: string): Opener {
   if (url === 'memory:') return () => Table.open(null)
-  if (/^postgres(ql)?:\/\//.test(url)) return Postgres.at(url)
+  if (/^postgres(ql)?:\/\//.test(url)) {
+    const openPool = poolAt(url)
+    return async () => new Postgres(await openPool())
+  }
   if (url.startsWith('file://')) {
     const path = decodePath(url)
     return () => Table.open(path)

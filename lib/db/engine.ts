@@ -32,12 +32,6 @@ export class StoreError extends Error {
 /** Some columns and their values. */
 export type Attributes = Partial<User>
 
-/**
- * Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before it is
- * called.
- */
-export type Opener = () => Promise<Engine>
-
 /** A store that is open. `DB` validates every value, closes the store at most once, and calls nothing after that. */
 export interface Engine {
   close(): Promise<void>

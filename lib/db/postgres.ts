@@ -20,17 +20,9 @@ export class Postgres implements Engine {
   #lookup: Lookup | undefined
   #lastLookup: Promise<unknown> = Promise.resolve()
 
-  private constructor(pool: Pool) {
+  /** @param pool as `poolAt` opens it */
+  constructor(pool: Pool) {
     this.#pool = pool
-  }
-
-  /**
-   * Checks a URL. The function that it returns connects, and creates or completes the table.
-   * @throws {ValueError} when pg cannot serve it
-   */
-  static at(url: string, limits = LIMITS): () => Promise<Postgres> {
-    const open = poolAt(url, limits)
-    return async () => new Postgres(await open())
   }
 
   /** Waits for the calls made so far, then closes the connections. */

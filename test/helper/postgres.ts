@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { LIMITS } from '../../lib/db/pool.ts'
-import { Postgres } from '../../lib/db/postgres.ts'
+import { poolAt, Postgres } from '../../lib/db/postgres.ts'
 
 /** The server for the tests that need PostgreSQL; they make databases of their own on it. */
 const POSTGRES = process.env['TEST_DATABASE_URL'] ?? 'postgres://root@127.0.0.1:5432/root'
@@ -50,7 +50,7 @@ export async function createDatabase(t: Test): Promise<{ url: string; name: stri
 /** The outcome of opening a database: 'open', or the message of the error. */
 export async function outcomeOf(url: string, limits = LIMITS): Promise<string> {
   try {
-    const engine = await Postgres.at(url, limits)()
+    const engine = new Postgres(await poolAt(url, limits)())
     await engine.check()
     await engine.close()
     return 'open'

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
-import { Postgres } from '../../../lib/db/postgres.ts'
+import { poolAt, Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
 import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
@@ -16,7 +16,7 @@ import { dbAt, row, table } from '../../helper/store.ts'
 
 /** An engine that is closed at the end of the test. */
 async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
-  const engine = await Postgres.at(url, limits)()
+  const engine = new Postgres(await poolAt(url, limits)())
   t.teardown(() => engine.close())
   return engine
 }
@@ -158,11 +158,11 @@ t.test('transactions that the database aborts because of others are tried again'
 
 t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, async (t) => {
   const { url } = await createDatabase(t)
-  const engine = await Postgres.at(`${url}?max=1`)()
+  const engine = new Postgres(await poolAt(`${url}?max=1`)())
   const inserts = Array.from({ length: 20 }, (_, i) => engine.insert(`${i}`, 'x'))
   await engine.close()
   t.equal((await Promise.all(inserts)).length, 20)
-  const second = await Postgres.at(url)()
+  const second = new Postgres(await poolAt(url)())
   await second.update({ id: 1 }, { session_id: 'one' })
   const found = second.find({ session_id: 'one' })
   await second.close()
