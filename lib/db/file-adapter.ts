@@ -80,12 +80,12 @@ export class FileAdapter implements Adapter<Rows> {
    * @throws {StoreError} when the table is damaged or not available; nothing is changed then
    */
   static async open(givenPath: string, onDue: () => void, pauses = PAUSES): Promise<FileAdapter> {
-    const undo: (() => void | Promise<void>)[] = []
+    const undo: (() => Promise<void>)[] = []
     try {
       const path = followLinks(givenPath)
       checkPlace(path)
       const lock = Lock.take(`${path}-lock`, exitWith)
-      undo.push(() => lock.release())
+      undo.push(async () => lock.release())
       removeTemporary(path)
       const directory = await open(dirname(path), 'r')
       undo.push(() => directory.close())
@@ -96,12 +96,8 @@ export class FileAdapter implements Adapter<Rows> {
       await directory.sync()
       return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
     } catch (error) {
-      for (const step of undo.reverse()) {
-        // A step that fails must not keep the lock from being released.
-        try {
-          await step()
-        } catch {}
-      }
+      // A step that fails must not keep the lock from being released.
+      for (const step of undo.reverse()) await step().catch(() => {})
       if (error instanceof StoreError) throw error
       const message = messageOf(error)
       // Look in the message: an error to which the name of a file was added has lost its `code`.
