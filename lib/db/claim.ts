@@ -19,9 +19,7 @@ export const STALE_MS = 10_000
  * Where this process's id and start time are valid: in this container, on this machine, since it booted. The boot ID
  * tells clones apart, which share the host name and the namespace numbers.
  */
-const PLACE = [hostname(), readText('/proc/sys/kernel/random/boot_id'), namespaceOf('pid'), namespaceOf('time')].join(
-  ' ',
-)
+const PLACE = `${hostname()} ${readText('/proc/sys/kernel/random/boot_id')} ${namespaceOf('pid')} ${namespaceOf('time')}`
 
 /** The operating system's id of this thread; empty on a system without /proc. */
 const THREAD = readText('/proc/thread-self/stat').split(' ')[0] ?? ''

@@ -64,10 +64,7 @@ function originalOf(
 function withinLimit(address: string): string {
   for (const part of [address, cut(address, '?')[0]]) {
     if (part.length > MAX_ADDRESS_CHARS) continue
-    const encoded = part.replace(
-      /[^!-~]/g,
-      (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
-    )
+    const encoded = part.replace(/[^!-~]/g, (byte) => `%${Buffer.from(byte, 'latin1').toString('hex').toUpperCase()}`)
     if (encoded.length <= MAX_ADDRESS_CHARS) return encoded
   }
   return ''
