@@ -63,8 +63,7 @@ export function toNfc(password: string): string {
 /**
  * Why bcrypt would confuse a text with another, such as "is longer than 72 bytes"; `null` if it would not. bcrypt reads
  * only 72 bytes (OWASP, Password Storage Cheat Sheet). It repeats a shorter text with a NUL in between, so that
- * "x" equals "x\0x". Each lone surrogate becomes U+FFFD. A new password with a flaw is refused (`checkNewPassword`; 400
- * over HTTP), and at a login it is just wrong (`verify`; 401).
+ * "x" equals "x\0x". Each lone surrogate becomes U+FFFD.
  */
 export function flawOf(text: string): string | null {
   if (Buffer.byteLength(text) > MAX_BYTES) return `is longer than ${MAX_BYTES} bytes`

@@ -14,8 +14,7 @@ export type Loaded = { rows: Rows; logLength: number }
 const TURN_ROWS = 10_000
 
 /**
- * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id. Replaying a log
- * over a table that already has its rows changes nothing.
+ * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id.
  * @throws {StoreError} when the table, or any line of the log but the last, is damaged
  */
 export async function load(path: string): Promise<Loaded> {

@@ -13,9 +13,8 @@ const HEARTBEAT_MS = STALE_MS / 4
  *
  * Taking it is an election by append: every claimant adds a line, and the first one alive has won. A winner whose claim
  * follows those of dead processes removes the file and starts over with a new one. So each owner has a lock file of its
- * own, and one that was paused for long finds another file under the name, or none. One window remains: a process that
- * is paused for ten seconds between a check and the removal right after it may remove its successor's lock, which the
- * successor notices at its next `check`.
+ * own, and one that was paused for long finds another file under the name, or none. README.md describes the one window
+ * that remains.
  */
 export class Lock {
   readonly #path: string

@@ -1,7 +1,4 @@
-/**
- * Reading and writing `users.json`. It is written with one row per line, so that grep, diff and jq work on it. That
- * layout is read in blocks of lines; any other goes through JSON.parse as a whole, up to V8's longest string.
- */
+/** Reading and writing `users.json`. It is written with one row per line, so that grep, diff and jq work on it. */
 import { isUtf8 } from 'node:buffer'
 import { type BigIntStats, readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
