@@ -11,13 +11,14 @@
  *   log cannot be undone, or the lock or the log is no longer this process's own. The process ends with one line on
  *   stderr and exit code 1, because from then on memory and disk may differ.
  */
+import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { Adapter } from 'lowdb'
 import type { User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
-import { checkPlace, exitAfter, exitWith, followLinks, removeTemporary, statFile } from './files.ts'
+import { checkPlace, exitAfter, exitWith, removeTemporary, statFile } from './files.ts'
 import { checkOwner, type Files, fold, isAsLeft, mustOwn } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { load } from './load.ts'
@@ -198,5 +199,17 @@ export class FileAdapter implements Adapter<Rows> {
       this.#isFolding = false
     }
     this.#schedule()
+  }
+}
+
+/** The file that a path leads to, even if it does not exist yet: all paths to one table must share one lock. */
+function followLinks(path: string): string {
+  // Throws when links form a circle.
+  statSync(path, { throwIfNoEntry: false })
+  let target = path
+  for (;;) {
+    target = join(realpathSync(dirname(target)), basename(target))
+    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
+    target = resolve(dirname(target), readlinkSync(target))
   }
 }

@@ -1,17 +1,7 @@
 /** Helpers for the store's files: checks of files and paths, temporary files, ending the process. */
 import { randomUUID } from 'node:crypto'
-import {
-  type BigIntStats,
-  fstatSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  statSync,
-  unlinkSync,
-} from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { type BigIntStats, fstatSync, readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { StoreError } from './engine.ts'
 
@@ -75,18 +65,6 @@ function isMounted(path: string): boolean {
     return mounts.some((line) => line.split(' ')[4] === escaped)
   } catch {
     return false
-  }
-}
-
-/** The file that a path leads to, even if it does not exist yet: all paths to one table must share one lock. */
-export function followLinks(path: string): string {
-  // Throws when links form a circle.
-  statSync(path, { throwIfNoEntry: false })
-  let target = path
-  for (;;) {
-    target = join(realpathSync(dirname(target)), basename(target))
-    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
-    target = resolve(dirname(target), readlinkSync(target))
   }
 }
 
