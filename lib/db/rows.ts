@@ -60,21 +60,21 @@ export class Rows {
 
   /** The row with the lowest id that has all of the attributes. */
   find(attributes: Attributes): User | undefined {
-    for (const user of this.#candidates(attributes)) if (hasAll(user, attributes)) return user
-    return undefined
+    const user = this.#candidate(attributes)
+    if (user === null) return this.all.find((each) => hasAll(each, attributes))
+    return user !== undefined && hasAll(user, attributes) ? user : undefined
   }
 
-  /** The rows that may have the attributes, in the order of their ids. */
-  #candidates(attributes: Attributes): readonly User[] {
+  /** The only row that may have the attributes, `undefined` if none has; `null` if any row may have them. */
+  #candidate(attributes: Attributes): User | undefined | null {
     const { id, email } = attributes
-    if (id !== undefined) return toArray(this.#byId(id))
-    if (email !== undefined) return toArray(this.#byEmail.get(emailKey(email)))
+    if (id !== undefined) return this.#byId(id)
+    if (email !== undefined) return this.#byEmail.get(emailKey(email))
     for (const name of INDEXED) {
       const value = attributes[name]
-      const user = typeof value === 'string' ? this.#indexes[name].get(value) : null
-      if (user !== null) return toArray(user)
+      if (typeof value === 'string') return this.#indexes[name].get(value)
     }
-    return this.all
+    return null
   }
 
   /** The row with an id: at index `id - 1` unless a lower id is missing; then by binary search. */
@@ -100,10 +100,6 @@ function link(index: Index, value: string | null, user: User): void {
 
 function unlink(index: Index, value: string | null, user: User): void {
   if (value !== null && index.get(value) === user) index.delete(value)
-}
-
-function toArray(user: User | undefined): readonly User[] {
-  return user === undefined ? [] : [user]
 }
 
 function hasAll(user: User, attributes: Attributes): boolean {
