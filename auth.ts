@@ -32,7 +32,7 @@ export type Session = { sessionId: string; user: User }
 export type ResetToken = { resetToken: string; expiresAt: number }
 
 const NO_SESSION = { session_id: null, session_expires_at: null }
-/** Keeps the expiry, from which `createMailToken` works out when the token was made: `resetTtl` seconds before. */
+/** The expiry stays: `createMailToken` works out from it when the token was made, `resetTtl` seconds before. */
 const NO_TOKEN = { reset_token: null }
 /** The least time between two mails with a reset token to one user, in seconds. */
 const MAIL_PAUSE_S = 60

@@ -11,8 +11,8 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * A URL, or a text with one in it, as it may be shown: with `***` in place of a password. In a malformed one, such as
- * `http:/USER:PASSWORD@HOST`, the `***` may cover more.
+ * A URL, or a text that contains one, with `***` in place of its password, so that it may be shown. In a malformed URL,
+ * such as `http:/USER:PASSWORD@HOST`, the `***` may cover more than the password.
  */
 export function withoutPassword(url: string): string {
   return url

@@ -18,7 +18,7 @@ export class FailedLogins {
   readonly #ofNetworks: FailureWindow
   readonly #ofAccounts: FailureWindow
 
-  /** Each is the number of failures allowed, or 0 for any number. */
+  /** Each option is how many failures are allowed; 0 allows any number. */
   constructor({ loginFailures, accountFailures }: { loginFailures: number; accountFailures: number }) {
     this.#ofNetworks = new FailureWindow(loginFailures, 10 * MINUTE_MS)
     this.#ofAccounts = new FailureWindow(accountFailures, 60 * MINUTE_MS)

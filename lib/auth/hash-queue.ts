@@ -96,7 +96,7 @@ export class HashQueue {
     const [next] = lane ?? []
     if (network === undefined || lane === undefined || next === undefined) return undefined
     this.#leave(network, next)
-    // The network goes to the end of the round, unless none of its passwords still waits.
+    // A network with more passwords waiting goes to the back of the line.
     if (this.#lanes.delete(network)) this.#lanes.set(network, lane)
     return next
   }

@@ -56,7 +56,7 @@ function checkNotMissing(name: string, value: unknown): asserts value is string 
 
 /**
  * The network that an address counts for. For IPv6 it is the /64: a subscriber has at least one (RFC 6177), and could
- * take a new address from it for every try. An IPv4 address counts alone, also when it is written as IPv6,
+ * take a new address from it for every try. An IPv4 address counts on its own, even when it is written as IPv6,
  * `::ffff:1.2.3.4`. Any other text is returned unchanged.
  */
 export function networkOf(address: string): string {

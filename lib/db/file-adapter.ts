@@ -101,7 +101,7 @@ export class FileAdapter implements Adapter<Rows> {
       for (const step of undo.reverse()) await step().catch(() => {})
       if (error instanceof StoreError) throw error
       const message = messageOf(error)
-      // Look in the message: an error to which the name of a file was added has lost its `code`.
+      // The code is looked for in the message: an error to which the name of a file was added has no `code`.
       const [, advice] = [...ADVICE].find(([code]) => message.includes(`${code}: `)) ?? []
       throw new StoreError(`cannot open ${givenPath}: ${message}${advice === undefined ? '' : `; ${advice}`}`)
     }
@@ -119,7 +119,7 @@ export class FileAdapter implements Adapter<Rows> {
 
   /** Resolves when the disk has answered. Throws `StoreError` unless the table is still this process's own. */
   check(): Promise<void> {
-    // In turn, so as not to meet a fold that has renamed the new log into place but still has the old one in `files`.
+    // In turn, because a fold gives the new log its name a moment before it puts that log into `files`.
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 

@@ -74,7 +74,7 @@ function isMounted(path: string): boolean {
  * Failures?", USENIX ATC 2020).
  */
 export function exitAfter(step: string, error: unknown): never {
-  exitWith(`cannot ${step}: ${messageOf(error)}; start again to go on with what is on the disk`)
+  exitWith(`cannot ${step}: ${messageOf(error)}; start again to continue with what is on the disk`)
 }
 
 /** Says in one line why the process ends, and ends it. What was acknowledged is on the disk. */

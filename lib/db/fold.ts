@@ -70,7 +70,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const temporary = temporaryName(path)
   const { failures } = commits
   try {
-    // Not with the mode of another program's version, which may let others read it.
+    // Not the mode of another program's version, which may let others read it.
     const table = await writeTable(temporary, rows, isAsLeft(files) ? statFile(path) : files.table)
     // The new table may have changes that were still on their way to the log. Wait until each is in the log or undone.
     await commits.drained()

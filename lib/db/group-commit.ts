@@ -1,4 +1,4 @@
-/** Group commit: the changes that come while a sync runs share the next write and the next sync. */
+/** Group commit: the changes that arrive while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
 /** The most rows in a batch: its line must be far shorter than V8's longest string (512 MB). */

@@ -156,7 +156,7 @@ function readClaims(file: number): Claim[] {
   return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
 }
 
-/** Removes a file unless it is gone. rmSync does more first, while the caller's check grows old. */
+/** Removes a file unless it is gone. Not rmSync, which does more first: the caller's check has to be recent. */
 function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path)

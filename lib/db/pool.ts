@@ -115,7 +115,7 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   }
 }
 
-/** An error's message, with what to do. If none of a host's addresses could be reached, it is that of the first. */
+/** An error's message, with what to do. If no address of a host could be reached, the message is the first one's. */
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')

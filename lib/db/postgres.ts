@@ -38,7 +38,7 @@ export class Postgres implements Engine {
     const text = `select current_setting('transaction_read_only') as value, exists(select from ${TABLE})`
     return this.#use(async (client) => {
       const { rows } = await client.query<{ value: string }>(text)
-      // Thrown inside the task, so that `use` closes the connection: the next may lead to a server that can write.
+      // Thrown inside the task, so that `use` closes the connection: the next one may lead to a server that can write.
       if (rows[0]?.value !== 'off') throw new StoreError('the database is read-only')
     })
   }

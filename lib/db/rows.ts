@@ -22,9 +22,9 @@ export class Rows {
     this.lastId = lastId
   }
 
-  /** Adds a row with the highest id. Returns false if its email is taken: then these rows are broken; discard them. */
+  /** Adds a row with the highest id. Returns false if its email is taken; the rows are broken then: discard them. */
   add(user: User): boolean {
-    // To look the email up first, instead of comparing sizes, would make a start 7 % slower.
+    // Looking the email up first, instead of comparing sizes, would make a start 7 % slower.
     const emails = this.#byEmail.size
     this.#byEmail.set(emailKey(user.email), user)
     if (this.#byEmail.size === emails) return false

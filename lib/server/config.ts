@@ -81,7 +81,7 @@ function check(isRight: boolean, message: string): void {
 
 function checkCookieName(name: string): void {
   check(/^[!#$%&'*+\-.^`|~\w]+$/.test(name), "expected letters, digits and !#$%&'*+-.^_`|~ (a token, RFC 9110)")
-  check(name.toLowerCase() !== 'notice', 'the pages have a cookie of this name: take another')
+  check(name.toLowerCase() !== 'notice', 'the pages have a cookie of this name: choose another')
 }
 
 /** Accepts only an origin: anything beyond it (a path, a password) would be silently dropped. */

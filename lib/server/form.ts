@@ -130,7 +130,7 @@ function* parseMultipart(body: Buffer, contentType: string): Iterable<[string, s
 function fieldOf(part: string): [string, string] | null {
   const blank = BLANK_LINE.exec(part)
   const value = blank === null ? '' : part.slice(blank.index + blank[0].length)
-  // Invalid UTF-8 is no error here, as the name of a file may be in any encoding.
+  // Invalid UTF-8 is not an error here, as the name of a file may be in any encoding.
   const head = Buffer.from(part.slice(0, blank?.index), 'latin1').toString()
   const lines = head.replace(/[\r\n]{1,2}[ \t]+/g, ' ').split(/[\r\n]+/)
   const headers = new Map(

@@ -123,8 +123,8 @@ const FORWARDED =
 /**
  * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a
  * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So
- * does its Host, which also gives away a page of another site whose name now leads to this machine (DNS rebinding). A
- * proxy that adds no header and sends a local Host cannot be told from this machine.
+ * does its Host, which also exposes another site's page whose name now leads to this machine (DNS rebinding). A proxy
+ * that adds no header and sends a local Host cannot be told from this machine.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

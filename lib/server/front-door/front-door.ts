@@ -99,7 +99,7 @@ async function register(service: Service, request: IncomingMessage): Promise<Rep
     if (!(error instanceof EmailTaken)) throw error
     const sessionId = await auth.logIn(email, password, client)
     if (sessionId !== null) return returnWith(sessionId, service, request)
-    throw new HttpError(400, 'this email is registered already: log in, or take another')
+    throw new HttpError(400, 'this email is registered already: log in, or use another')
   }
   return returnWith(await auth.createSession(email), service, request)
 }

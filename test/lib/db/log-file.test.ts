@@ -140,7 +140,7 @@ t.test('when a sync of the log fails, the process says so and ends; nobody is to
   await inject(server, 'fdatasync', 'error=EIO:when=1+')
   await t.rejects(register(server, 'a@b'))
   t.match(await server.exited, { code: 1 })
-  t.match(server.stderr, /^cannot sync \S+users.json-wal: EIO.*; start again to go on with what is on the disk\n$/)
+  t.match(server.stderr, /^cannot sync \S+users.json-wal: EIO.*; start again to continue with what is on the disk\n$/)
 })
 
 t.test('when a sync of the directory fails in a fold, the process says so and ends', NEEDS_STRACE, async (t) => {

@@ -93,7 +93,7 @@ t.test('the page for new users registers and logs in, or says what is wrong', as
   const account = await ask('/account', undefined, { cookie: registered.cookie })
   t.match(account.text, '<strong>zoë@me.com</strong>')
   for (const [fields, message] of [
-    [{ ...BOB, password: 'another' }, 'This email is registered already: log in, or take another.'],
+    [{ ...BOB, password: 'another' }, 'This email is registered already: log in, or use another.'],
     [{ ...ZOE, email: '' }, /email/i],
     [{ ...ZOE, email: 'no address' }, /@/],
     [{ ...ZOE, password: '' }, /password/i],
