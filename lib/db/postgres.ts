@@ -158,7 +158,9 @@ function allOf(attributes: Attributes, values: unknown[]): string {
   const conditions = Object.entries(attributes).map(([name, value]) => {
     if (value === null) return `${column(name)} is null`
     if (name === 'email') return `${EMAIL_KEY} = $${values.push(emailKey(String(value)))}`
-    return `${name} = $${values.push(value)}${castOf(column(name))}`
+    // Without the cast, a search for an id over 2^31 would be an error instead of finding nothing.
+    const cast = COLUMNS[column(name)].type === 'integer' ? '::bigint' : ''
+    return `${name} = $${values.push(value)}${cast}`
   })
   return conditions.join(' and ')
 }
@@ -167,9 +169,4 @@ function allOf(attributes: Attributes, values: unknown[]): string {
 function column(name: string): ColumnName {
   if (!isColumn(name)) throw new TypeError(`unknown column ${name}`)
   return name
-}
-
-/** A parameter's cast: without it, a search for an id over 2^31 would be an error instead of finding nothing. */
-function castOf(name: ColumnName): string {
-  return COLUMNS[name].type === 'integer' ? '::bigint' : ''
 }
