@@ -7,17 +7,15 @@ import { parseBlock, readBlocks } from './lines.ts'
 import { Rows } from './rows.ts'
 import { readTable, type Stored, toUser } from './table-file.ts'
 
-/** The rows of a table with its log, and how long the readable part of the log is, in bytes. */
-export type Loaded = { rows: Rows; logLength: number }
-
 /** How many rows are put into the Maps before other work gets its turn, such as the lock's heartbeat. */
 const TURN_ROWS = 10_000
 
 /**
- * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id.
+ * Reads the table at `path` and replays the log over it: a row in the log replaces the row with its id. `logLength` is
+ * how long the readable part of the log is, in bytes.
  * @throws {StoreError} when the table, or any line of the log but the last, is damaged
  */
-export async function load(path: string): Promise<Loaded> {
+export async function load(path: string): Promise<{ rows: Rows; logLength: number }> {
   const log = await readLog(`${path}-wal`)
   const stored: Stored = statFile(path) ? await readTable(path) : { users: [], lastId: 0, locate: () => path }
   const rows = new Rows(stored.lastId)
