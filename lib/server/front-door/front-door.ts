@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
-import { field, type Form, formOf, readForm } from '../form.ts'
+import { field, formOf, readForm } from '../form.ts'
 import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf } from '../session.ts'
@@ -60,8 +60,8 @@ export function frontDoor(service: Service): FrontDoor {
       const page = request.method === 'POST' ? FORMS.get(path) : undefined
       if (page === undefined) return showError(service, pages.failed, reason)
       const form = formOf(request)
-      const [email, token, address] = [emailIn(form), form.get('token') ?? '', returnAddress(service, request)]
-      return showError(service, page, reason, { email, token, returnTo: address })
+      const [email = '', token = ''] = [form.get('email'), form.get('token')]
+      return showError(service, page, reason, { email, token, returnTo: returnAddress(service, request) })
     },
   }
 }
@@ -71,6 +71,7 @@ async function logIn(service: Service, request: IncomingMessage): Promise<Reply>
   const { auth, config } = service
   const form = await readForm(request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
+  // Phones put a space after a word.
   const email = field(form, 'email', 401).trim()
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
   return returnWith(sessionId, service, request)
@@ -91,7 +92,7 @@ async function register(service: Service, request: IncomingMessage): Promise<Rep
   const form = await readForm(request)
   checkRegistration(config, request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
-  const [email, password] = [emailIn(form), field(form, 'password', 400)]
+  const [email, password] = [field(form, 'email', 400).trim(), field(form, 'password', 400)]
   const client = clientOf(config, request)
   try {
     await auth.registerUser(email, password, client)
@@ -215,11 +216,6 @@ function returnAddress({ config }: Service, request: IncomingMessage): string {
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(cut(url, '?')[1])
-}
-
-/** The email in a form, without the space that phones put after a word. */
-function emailIn(form: Form): string {
-  return form.get('email')?.trim() ?? ''
 }
 
 /** Notices, by the path of the page that shows them and the cookie `notice`. */
