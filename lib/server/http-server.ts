@@ -95,6 +95,8 @@ export function createHttpServer(
   }
 
   server.setTimeout(IDLE_TIMEOUT_MS)
+  // Otherwise node 20 drops headers after the 1000th, such as the X-Forwarded-For that a proxy adds after a client's.
+  server.maxHeadersCount = 0
   server.on('close', () => log?.close())
   server.on('request', receive)
   server.on('checkContinue', (request, response) => {

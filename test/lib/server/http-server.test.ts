@@ -45,6 +45,7 @@ t.test('requests that are too large or not HTTP are answered in JSON', async (t)
     const answered = parseRaw(t, await raw(port, ...chunks))
     t.match(answered, { status, message: /./ }, `${status} ${chunks[0].slice(0, 90)}`)
   }
+  t.match(await raw(port, `GET / HTTP/1.1\r\n${'a:\r\n'.repeat(2000)}Host: x\r\n${close}\r\n`), /^HTTP\/1.1 200 /)
   const small = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
   t.match(await raw(port, small, 'email=a%40b.c&password=xy'), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
