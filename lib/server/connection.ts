@@ -31,6 +31,8 @@ export class Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket
+    // node calls this after a last reply. Its own would close at once, and with anything unread, reset the connection.
+    socket.destroySoon = () => this.#end()
   }
 
   /** The connection of a socket, made at its first request. */

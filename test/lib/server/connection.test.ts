@@ -108,6 +108,23 @@ t.test('the reply to a request with Upgrade is the last', async (t) => {
   t.strictSame(statuses(await apart(post('/sessions', BOB) + get('/', upgrade), get('/nope').repeat(9))), [200, 200])
 })
 
+t.test('a last reply arrives even if the client is still sending', async (t) => {
+  const { port } = await startService(t)
+  const head = (more: string) => `POST /users HTTP/1.1\r\nHost: x\r\n${more}\r\n\r\n`
+  for (const [status, request] of [
+    [413, head('Content-Type: application/json\r\nContent-Length: 1000000\r\nConnection: close')],
+    [400, `${head('Transfer-Encoding: chunked')}no chunk\r\n`],
+  ] as const) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {})
+    socket.write(request)
+    t.match(String((await once(socket, 'data'))[0]), `HTTP/1.1 ${status}`)
+    await once(socket, 'end')
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => socket.write('x', resolve))
+    t.equal(socket.errored, null, `${status}: the connection is not reset`)
+    socket.destroy()
+  }
+})
+
 t.test('a client that sends without end and reads nothing fits into a heap of 64 MiB', LINUX_ONLY, async (t) => {
   await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
 })
