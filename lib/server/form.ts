@@ -185,14 +185,14 @@ function readBody(request: IncomingMessage): Promise<Buffer> {
   const tooLarge = new HttpError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
   if (declaresTooLarge(request)) return Promise.reject(tooLarge)
   return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = []
+    // One buffer, not a list of chunks: each chunk takes 300 bytes of memory, and may have one byte.
+    const body = Buffer.alloc(Number(request.headers['content-length'] ?? MAX_BODY_BYTES))
     let size = 0
-    request.on('data', (chunk: Uint8Array) => {
-      size += chunk.length
-      if (size > MAX_BODY_BYTES) reject(tooLarge)
-      else chunks.push(chunk)
+    request.on('data', (chunk: Buffer) => {
+      if (size + chunk.length > MAX_BODY_BYTES) reject(tooLarge)
+      else size += chunk.copy(body, size)
     })
-    request.on('end', () => resolve(Buffer.concat(chunks)))
+    request.on('end', () => resolve(body.subarray(0, size)))
     request.on('error', reject)
   })
 }

@@ -20,12 +20,12 @@ for (let i = 0; i < connections; i++) {
 }`
 
 /** A process's memory in KiB, from Linux's /proc. */
-function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
+export function memory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
 }
 
 /** Resolves when a process has used no CPU for half a second. */
-async function idle(child: ChildProcess): Promise<void> {
+export async function idle(child: ChildProcess): Promise<void> {
   const used = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
   for (let before = ''; before !== used();) {
     before = used()

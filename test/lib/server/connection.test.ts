@@ -4,7 +4,7 @@ import { connect, type Server } from 'node:net'
 import t from 'tap'
 import { Auth } from '../../../auth.ts'
 import { createService } from '../../../server.ts'
-import { flood, LINUX_ONLY } from '../../helper/flood.ts'
+import { flood, idle, LINUX_ONLY, memory } from '../../helper/flood.ts'
 import { BOB, get, LAST, listen, post, raw, request, statuses } from '../../helper/http.ts'
 import { startServer } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
@@ -127,6 +127,18 @@ t.test('a last reply arrives even if the client is still sending', async (t) => 
 
 t.test('a client that sends without end and reads nothing fits into a heap of 64 MiB', LINUX_ONLY, async (t) => {
   await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
+})
+
+t.test('a body that arrives byte by byte takes little memory', LINUX_ONLY, async (t) => {
+  const { child, port } = await startServer(t)
+  const before = memory(child, 'VmRSS')
+  const head = ['POST /users HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Transfer-Encoding: chunked']
+  const body = '1\r\n{\r\n'.repeat(16_000)
+  const sockets = Array.from({ length: 10 }, () => connect({ port, host: '127.0.0.1' }))
+  for (const socket of sockets) socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
+  await idle(child)
+  t.ok(memory(child, 'VmRSS') - before < 40 * 1024, 'less than 4 MiB each')
+  for (const socket of sockets) socket.destroy()
 })
 
 t.test('a connection whose client reads nothing for long is closed', async (t) => {
