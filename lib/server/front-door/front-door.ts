@@ -126,6 +126,7 @@ async function showAccount(service: Service, request: IncomingMessage): Promise<
 async function changePassword(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   const form = await readForm(request)
+  if (isOverHttp(config, request)) throw NEEDS_HTTPS
   const session = await sessionOf(service, request)
   if (session === null) return seeOther(TO_LOGIN)
   const { user } = session

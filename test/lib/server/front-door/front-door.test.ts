@@ -231,12 +231,15 @@ t.test('where a browser would not keep the cookie, the page says so', async (t) 
     [{}, 'localhost:5000', 'http://localhost:5000', 303],
     [{ PUBLIC_URL: `https://${AT}` }, AT, 'http://evil.com', 403],
   ] as const) {
-    const { port } = await start(t, { ...env, COOKIE_SECURE: '1' })
-    for (const [path, user] of [
+    const { port, auth } = await start(t, { ...env, COOKIE_SECURE: '1' })
+    for (const [path, fields] of [
       ['/login', BOB],
       ['/register', ZOE],
+      ['/account', { password: BOB.password, new_password: 'new' }],
     ] as const) {
-      const shown = await raw(port, post(path, user, [`Host: ${host}`, `Origin: ${origin}`, 'Connection: close']))
+      const cookie = `Cookie: session_id=${await auth.createSession(BOB.email)}`
+      const headers = [`Host: ${host}`, `Origin: ${origin}`, cookie, 'Connection: close']
+      const shown = await raw(port, post(path, fields, headers))
       t.match(shown, `HTTP/1.1 ${status} `, `${origin} at ${host}`)
       if (!/evil/.test(origin) && status === 403) t.match(shown, /Over http your browser does not keep the cookie/)
     }
