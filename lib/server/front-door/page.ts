@@ -34,8 +34,10 @@ export function showError(service: Service, page: Page, error: unknown, state: P
   return show(service, page, status, { ...state, error: `${sentence(message)}${wait}` }, headers)
 }
 
+/** A message as a sentence: "new_password is missing" becomes "New password is missing." */
 function sentence(message: string): string {
-  return `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.!?]$/.test(message) ? '' : '.'}`
+  const text = message.replaceAll('_', ' ')
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`
 }
 
 const UNITS = [
