@@ -39,4 +39,5 @@ export async function drain(
   for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
   await closed
   await Promise.race([webhook?.settled(), timeUp])
+  webhook?.reportUnsent()
 }

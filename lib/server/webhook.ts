@@ -73,6 +73,11 @@ export class Webhook {
     while (this.#work.size > 0) await Promise.all(this.#work)
   }
 
+  /** Says on stderr that mails are lost, if any still waits or is on its way. */
+  reportUnsent(): void {
+    if (this.#work.size > 0) warn('stopped before every mail was sent')
+  }
+
   #run(promise: Promise<void>): void {
     const work = promise.catch((error) => warn(messageOf(error))).finally(() => this.#work.delete(work))
     this.#work.add(work)

@@ -149,6 +149,7 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
     const { server } = await startService(t)
     await drain(server, connectionsOf(server), patient, 100)
     t.equal(mailer.received.length, 3)
+    t.equal(errors.at(-1), 'RESET_WEBHOOK: stopped before every mail was sent')
     mailer.server.closeAllConnections()
     await patient.settled()
     t.equal(mailer.received.length, 4)
