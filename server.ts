@@ -181,7 +181,12 @@ async function main(): Promise<void> {
     }
     // A closed terminal sends SIGHUP.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
-    const [users, foreignHashes] = [await auth.countUsers(), await auth.countForeignHashes()]
+    const counts = Promise.all([auth.countUsers(), auth.countForeignHashes()])
+    const [users, foreignHashes] = await counts.catch((error) => {
+      // A database may not count a large table in the time that a statement has. It can still serve.
+      console.error(messageOf(error))
+      return ['?', 0] as const
+    })
     console.log(`${listening}\n${summary(auth.options.databaseUrl, config, users, foreignHashes)}`)
   } catch (error) {
     console.error(messageOf(error))

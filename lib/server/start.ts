@@ -26,7 +26,12 @@ To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/
 }
 
 /** A line each: how many users are in which store, who gets reset tokens, and how many users cannot log in, if any. */
-export function summary(databaseUrl: string, { resetWebhook }: Config, users: number, foreignHashes: number): string {
+export function summary(
+  databaseUrl: string,
+  { resetWebhook }: Config,
+  users: number | '?',
+  foreignHashes: number,
+): string {
   const tokens = resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   const foreign = `\nUsers who must reset their password to log in, as their hash is not bcrypt's: ${foreignHashes}`
   return `Users: ${users} in ${withoutPassword(databaseUrl)}

@@ -7,8 +7,10 @@ import { networkInterfaces } from 'node:os'
 import t from 'tap'
 import { listen, summary } from '../../../lib/server/start.ts'
 import { readConfig } from '../../../server.ts'
-import { listen as listenOn, portOf } from '../../helper/http.ts'
-import { Program, ROOT, startedOtherwise, tempDir } from '../../helper/program.ts'
+import { listen as listenOn, portOf, request } from '../../helper/http.ts'
+import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
+import { Program, ROOT, startedOtherwise, startServer, tempDir } from '../../helper/program.ts'
+import { dbAt } from '../../helper/store.ts'
 
 t.test('whatever keeps the server from starting is reported in one line, with exit code 1', async (t) => {
   const dir = tempDir(t)
@@ -27,6 +29,28 @@ t.test('whatever keeps the server from starting is reported in one line, with ex
   }
   t.equal(readFileSync(`${dir}/broken.json`, 'utf8'), '{"users":[')
   t.strictSame(readdirSync(dir), ['broken.json'], 'nothing is left behind')
+})
+
+t.test('a service starts on a table that takes the database too long to count', NEEDS_POSTGRES, async (t) => {
+  const { url, name, admin } = await createDatabase(t)
+  const db = dbAt(t, url)
+  await db.addUser('bob@me.com', 'x')
+  const sql = await connectTo(t, url)
+  await sql.query(`create role ${name} login`)
+  t.teardown(async () => {
+    await sql.query(`drop owned by ${name}`)
+    await admin.query(`drop role ${name}`)
+  })
+  await sql.query(`grant all on all tables in schema public to ${name}`)
+  await sql.query(`grant all on all sequences in schema public to ${name}`)
+  // The policy is run for each row that this role reads.
+  await sql.query('alter table users enable row level security')
+  await sql.query(`create policy slow on users to ${name} using (pg_sleep(60) is not null)`)
+  const limited = Object.assign(new URL(url), { username: name, password: '' }).href
+  const server = await startServer(t, { DATABASE_URL: limited })
+  await server.printed(/^Users: \? in postgres:/m)
+  t.match(server.stderr, /^the database: canceling statement due to statement timeout$/m)
+  t.match(await request(server.url, 'GET'), { status: 200 })
 })
 
 const HAS_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
