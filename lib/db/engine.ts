@@ -1,6 +1,6 @@
-/** The interface that every store has, and the errors of stores and of `DB`. */
-import type { User } from '../../user.ts'
-import { ValueError } from '../errors.ts'
+/** The interface that every store has, the errors of stores and of `DB`, and the check of rows that a store reads. */
+import { User } from '../../user.ts'
+import { messageOf, ValueError } from '../errors.ts'
 
 /** No row matches all attributes; named after SQLAlchemy's exception. */
 export class NoResultFound extends Error {
@@ -51,4 +51,13 @@ export interface Engine {
    * Throws `EmailTaken`.
    */
   update(where: Attributes, changes: Attributes): Promise<boolean>
+}
+
+/** A row that a store has read, as a user: others may write there, too. An error names the location of the row. */
+export function toUser(row: unknown, locate: () => string): User {
+  try {
+    return new User(row)
+  } catch (error) {
+    throw new StoreError(`${locate()}: ${messageOf(error)}`)
+  }
 }

@@ -1,11 +1,11 @@
 /** Reading a table and replaying its log over it. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { User } from '../../user.ts'
-import { StoreError } from './engine.ts'
+import { StoreError, toUser } from './engine.ts'
 import { statFile } from './files.ts'
 import { parseBlock, readBlocks } from './lines.ts'
 import { Rows } from './rows.ts'
-import { readTable, type Stored, toUser } from './table-file.ts'
+import { readTable, type Stored } from './table-file.ts'
 
 /** How many rows are put into the Maps before other work gets its turn, such as the lock's heartbeat. */
 const TURN_ROWS = 10_000

@@ -1,9 +1,9 @@
 /** The engine over SQL. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
-import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, User } from '../../user.ts'
+import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
-import { type Attributes, EmailTaken, type Engine, StoreError } from './engine.ts'
+import { type Attributes, EmailTaken, type Engine, StoreError, toUser } from './engine.ts'
 import { commit, explain, hasCode, LIMITS, openPool, readUrl, use } from './pool.ts'
 import { EMAIL_KEY, prepareTable } from './schema.ts'
 
@@ -60,7 +60,7 @@ export class Postgres implements Engine {
     const values = [email, hashedPassword, emailKey(email)]
     const [user] = await this.#use((client) => commit<User>(client, text, values), email)
     if (user === undefined) throw new EmailTaken(email)
-    return new User(user)
+    return userOf(user)
   }
 
   async find(attributes: Attributes): Promise<User | undefined> {
@@ -70,7 +70,7 @@ export class Postgres implements Engine {
     const where = allOf(attributes, values)
     const text = `select ${NAMES} from ${TABLE} where ${where} order by id limit 1`
     const { rows } = await this.#use((client) => client.query<User>(text, values))
-    return rows[0] && new User(rows[0])
+    return rows[0] && userOf(rows[0])
   }
 
   /**
@@ -81,7 +81,7 @@ export class Postgres implements Engine {
     this.#lookup ??= this.#startLookup()
     this.#lookup.ids.push(session_id)
     const user = (await this.#lookup.found).get(session_id)
-    return user && new User(user)
+    return user && userOf(user)
   }
 
   #startLookup(): Lookup {
@@ -151,6 +151,11 @@ export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
       throw new StoreError(`cannot open the database: ${explain(error)}`)
     }
   }
+}
+
+/** A row as a user. */
+function userOf(row: User): User {
+  return toUser(row, () => `the database: the row with id ${row.id}`)
 }
 
 /** The condition that a row has all of the attributes. The text contains names of columns, never a value. */

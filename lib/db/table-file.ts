@@ -2,9 +2,9 @@
 import { isUtf8 } from 'node:buffer'
 import { type BigIntStats, readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { TABLE, User } from '../../user.ts'
+import { TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
-import { StoreError } from './engine.ts'
+import { StoreError, toUser } from './engine.ts'
 import { parseBlock, readBlocks } from './lines.ts'
 import type { Rows } from './rows.ts'
 
@@ -95,15 +95,6 @@ function parseWhole(path: string, location: string): unknown {
       .replace(/, (\.{3})?".*/s, '')
       .replace('\n', '\\n')
     throw new StoreError(`${location}: not readable${error instanceof SyntaxError ? ' as JSON' : ''}: ${reason}`)
-  }
-}
-
-/** A row of a file as a user. An error names the location of the row. */
-export function toUser(row: unknown, locate: () => string): User {
-  try {
-    return new User(row)
-  } catch (error) {
-    throw new StoreError(`${locate()}: ${messageOf(error)}`)
   }
 }
 

@@ -142,6 +142,30 @@ t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_
   t.strictSame(await Promise.all(writes), Array(8).fill(200))
 })
 
+t.test('a row that no user can have is refused by its id, and delays no other', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const engine = await openEngine(t, url)
+  const sql = await connectTo(t, url)
+  await sql.query(`alter table users alter hashed_password drop not null`)
+  await sql.query(`insert into users (id, email, hashed_password, session_id)
+    values (-1, 'negative', 'x', 'a'), (3, 'null', null, 'b'), (4, 'good', 'x', 'c')`)
+  const refused = (id: number, reason: string) => ({
+    name: 'StoreError',
+    message: `the database: the row with id ${id}: ${reason}`,
+  })
+  const negative = refused(-1, 'id must be a positive integer')
+  const without = refused(3, 'hashed_password must be a string of at most 250 characters, well-formed and without NUL')
+  await Promise.all([
+    t.rejects(engine.find({ email: 'negative' }), negative),
+    t.rejects(engine.find({ id: 3 }), without),
+    t.rejects(engine.find({ session_id: 'a' }), negative),
+    t.rejects(engine.find({ session_id: 'b' }), without),
+    engine.find({ session_id: 'c' }).then((user) => t.match(user, { id: 4 })),
+  ])
+  await sql.query('alter sequence users_id_seq minvalue 0 restart 0')
+  await t.rejects(engine.insert('zero', 'x'), refused(0, 'id must be a positive integer'))
+})
+
 t.test('transactions that the database aborts because of others are tried again', NEEDS_POSTGRES, async (t) => {
   for (const isolation of ['serializable', 'repeatable read']) {
     const { url, name, admin } = await createDatabase(t)
