@@ -39,36 +39,33 @@ function define(name: ColumnName): string {
  */
 export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {
   await refuseIf(pool, IS_NOT_UTF8)
-  const missing = await findMissing(pool)
-  if (missing.length > 0) {
-    try {
-      await transaction(pool, (client) => complete(client, lockMs))
-    } catch (error) {
-      if (hasCode(error, '42501')) {
-        throw new StoreError(`${messageOf(error)}; let a role with the rights run: ${missing.join('; ')}`)
-      }
-      // Two users have the same email, which the detail names.
-      if (hasCode(error, '23505')) throw new StoreError(`${messageOf(error)}: ${Object(error).detail}`)
-      if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
-      throw error
+  let missing: string[] = []
+  try {
+    await transaction(pool, async (client) => {
+      await client.query('set local statement_timeout = 0')
+      // One process at a time: even with IF NOT EXISTS, the statements can fail when two run them.
+      await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
+      await client.query(`set local lock_timeout = ${lockMs}`)
+      missing = await findMissing(client)
+      for (const text of missing) await client.query({ ...NO_LIMIT, text })
+    })
+  } catch (error) {
+    if (hasCode(error, '42501')) {
+      throw new StoreError(`${messageOf(error)}; let a role with the rights run: ${missing.join('; ')}`)
     }
+    // Two users have the same email, which the detail names.
+    if (hasCode(error, '23505')) throw new StoreError(`${messageOf(error)}: ${Object(error).detail}`)
+    if (hasCode(error, '55P03')) await refuseIf(pool, IS_LOCKED)
+    throw error
   }
   await refuseIf(pool, LACKS_RIGHTS)
-}
-
-/** Runs the missing statements, one process at a time: even with IF NOT EXISTS, they can fail when two run them. */
-async function complete(client: PoolClient, lockMs: number): Promise<void> {
-  await client.query('set local statement_timeout = 0')
-  await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
-  await client.query(`set local lock_timeout = ${lockMs}`)
-  for (const text of await findMissing(client)) await client.query({ ...NO_LIMIT, text })
 }
 
 /**
  * The statements that would complete the table, or create it.
  * @throws {StoreError} when another program made the table
  */
-async function findMissing(client: Pool | PoolClient): Promise<string[]> {
+async function findMissing(client: PoolClient): Promise<string[]> {
   const { rows: columns } = await client.query<Found>(`
     select attname::text as name, atttypid::regtype::text as type, relkind = 'r' as "isTable", attnotnull as "isRequired",
       atthasdef or attidentity <> '' as "hasDefault",
@@ -80,10 +77,13 @@ async function findMissing(client: Pool | PoolClient): Promise<string[]> {
     throw new StoreError(
       `its table ${TABLE} was not made by this service or the original: ${reason}; use another database`,
     )
-  const { rows: indexes } = await client.query<{ index: string }>(`
-    select case when indisunique then 'unique ' else '' end
+  // pg_get_indexdef waits while another transaction has the whole table locked.
+  const { rows: indexes } = await client.query<{ index: string }>({
+    ...NO_LIMIT,
+    text: `select case when indisunique then 'unique ' else '' end
       || format('index on ${TABLE} (%s)', replace(pg_get_indexdef(indexrelid, 1, true), '::text', '')) as index
-    from pg_index where indrelid = to_regclass('${TABLE}') and indisvalid and indpred is null and indnatts = 1`)
+    from pg_index where indrelid = to_regclass('${TABLE}') and indisvalid and indpred is null and indnatts = 1`,
+  })
   const has = (name: string) => columns.some((column) => column.name === name)
   const statements =
     columns.length === 0

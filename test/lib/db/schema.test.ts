@@ -165,13 +165,25 @@ t.test('rights to read, add and change rows are enough, and missing ones are nam
 })
 
 t.test('one process makes the table, and the others wait for as long as it takes', NEEDS_POSTGRES, async (t) => {
-  const { url, sql } = await prepare(t)
   const limits = { ...LIMITS, statementMs: 100, hangMs: 200, lockMs: 100 }
-  await sql.query("begin; select pg_advisory_xact_lock(hashtext('users'))")
-  const opening = [refusalOf(url, limits), refusalOf(url, limits)]
-  await sql.query('select pg_sleep(0.5)')
-  await sql.query('commit')
-  t.strictSame(await Promise.all(opening), ['open', 'open'])
+  // As a process does that makes a table, or completes one.
+  const advisory = "begin; select pg_advisory_xact_lock(hashtext('users'))"
+  for (const statements of [[advisory], [ORIGINAL, advisory, 'lock table users in access exclusive mode']]) {
+    const { url, sql } = await prepare(t, ...statements)
+    const opening = [refusalOf(url, limits), refusalOf(url, limits)]
+    await sql.query('select pg_sleep(0.5)')
+    await sql.query('commit')
+    t.strictSame(await Promise.all(opening), ['open', 'open'])
+  }
+})
+
+t.test('a complete table opens for many at once, and in a read-only database', NEEDS_POSTGRES, async (t) => {
+  const { url, sql } = await prepare(t)
+  t.equal(await refusalOf(url), 'open')
+  const starts = Array.from({ length: 5 }, () => refusalOf(url))
+  t.strictSame(await Promise.all(starts), Array(5).fill('open'))
+  await sql.query(`alter database ${new URL(url).pathname.slice(1)} set default_transaction_read_only = on`)
+  t.equal(await outcomeOf(url), 'the database is read-only', 'says the check of the open store')
 })
 
 t.test('whatever keeps the table from being made is reported in one line', NEEDS_POSTGRES, async (t) => {
@@ -185,6 +197,9 @@ t.test('whatever keeps the table from being made is reported in one line', NEEDS
   t.equal(await opening, 'terminating connection due to administrator command')
   await sql.query('rollback')
   t.equal(await refusalOf(url), 'open')
+  // This lock is held against those who only look, too.
+  await sql.query('begin; lock table users in access exclusive mode')
+  t.equal(await refusalOf(url, { ...LIMITS, statementMs: 200, hangMs: 300, lockMs: 500 }), holder)
 })
 
 t.test('a database in another encoding than UTF8 is refused', NEEDS_POSTGRES, async (t) => {
