@@ -42,7 +42,8 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
   let missing: string[] = []
   try {
     await transaction(pool, async (client) => {
-      await client.query('set local statement_timeout = 0')
+      // findMissing() compares types and indexes as the database writes them: without quotation marks by default.
+      await client.query('set local statement_timeout = 0; set local quote_all_identifiers = off')
       // One process at a time: even with IF NOT EXISTS, the statements can fail when two run them.
       await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
       await client.query(`set local lock_timeout = ${lockMs}`)

@@ -49,6 +49,9 @@ t.test('a table that the Python original made is completed and served', NEEDS_PO
   t.match(JSON.stringify(plan.rows), /Index Cond: \(lower/, 'the index serves the search')
   t.equal(await refusalOf(url), 'open')
   t.strictSame(await describe(sql), completed, 'the next start changes nothing')
+  await sql.query(`alter database ${new URL(url).pathname.slice(1)} set quote_all_identifiers = on`)
+  t.equal(await refusalOf(url), 'open')
+  t.strictSame(await describe(sql), completed, 'nor does one where the database quotes all names')
 })
 
 t.test('only a conflict on an index of emails means that an email is taken', NEEDS_POSTGRES, async (t) => {
