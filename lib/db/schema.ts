@@ -67,8 +67,11 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
  * @throws {StoreError} when another program made the table
  */
 async function findMissing(client: PoolClient): Promise<string[]> {
+  // The type has its length only if that is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64).
   const { rows: columns } = await client.query<Found>(`
-    select attname::text as name, atttypid::regtype::text as type, relkind = 'r' as "isTable", attnotnull as "isRequired",
+    select attname::text as name, format_type(atttypid, case when atttypmod - 4 <
+        case attname when 'email' then 0 when 'hashed_password' then 60 else 64 end then atttypmod end) as type,
+      relkind = 'r' as "isTable", attnotnull as "isRequired",
       atthasdef or attidentity <> '' as "hasDefault",
       case attname when 'id' then pg_get_serial_sequence('${TABLE}', 'id') end is not null as "hasSequence"
     from pg_attribute join pg_class on pg_class.oid = attrelid
