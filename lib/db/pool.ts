@@ -17,7 +17,7 @@ export const LIMITS = {
 
 /**
  * A URL for pg, changed so that pg understands it as libpq would. `?max=` is the number of connections, 10 by default.
- * @throws {ValueError} when it is not a URL, or asks for what pg cannot do
+ * @throws {ValueError} when it is not a URL of PostgreSQL, or asks for what pg cannot do
  */
 export function readUrl(text: string): { url: URL; max: number } {
   try {
@@ -26,10 +26,10 @@ export function readUrl(text: string): { url: URL; max: number } {
     // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
-  // `URL` requires a host after a user; libpq does not. A text that `URL` cannot parse is replaced by one with two
-  // hosts, which is refused below.
+  // `URL` requires a host after a user; libpq does not. Any other text, for which pg would use its
+  // defaults, is replaced by a URL with two hosts, which is refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
-  const url = new URL(URL.canParse(withHost) ? withHost : 'postgres://,')
+  const url = new URL(/^postgres(ql)?:\/\//.test(text) && URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url
   const max = settings.get('max') ?? '10'
   if (!/^[1-9]\d{0,2}$/.test(max) || `${hostname}${settings.get('host')}`.includes(',')) {

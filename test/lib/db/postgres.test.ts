@@ -12,7 +12,7 @@ import { BOB, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
-import { dbAt, row, table } from '../../helper/store.ts'
+import { dbAt, row, table, writeStore } from '../../helper/store.ts'
 
 /** An engine that is closed at the end of the test. */
 async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
@@ -203,6 +203,14 @@ t.test('a start without the database, or without the driver, is refused in one l
   const driverless = new Program('server.ts', env, ['--import', `data:text/javascript,${encodeURIComponent(register)}`])
   t.match(await driverless.exited, { code: 1 })
   t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
+})
+
+t.test('users are moved to a URL of PostgreSQL only', async (t) => {
+  const path = writeStore(t, { '': table(row(1)) })
+  const message = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  for (const url of ['memory:', 'file:users.json', 'mysql://root@h/x', 'postgres:x', '/x']) {
+    await t.rejects(moveUsers(path, url), { name: 'ValueError', message }, url)
+  }
 })
 
 t.test('one command moves users.json into the database', NEEDS_POSTGRES, async (t) => {
