@@ -9,7 +9,7 @@ import { type Attributes, type Engine, InvalidRequestError, NoResultFound, Store
 import { poolAt, Postgres } from './lib/db/postgres.ts'
 import { Table } from './lib/db/table.ts'
 import { messageOf, ValueError } from './lib/errors.ts'
-import { canHold, checkValue, DEFAULT_URL, isColumn, type User } from './user.ts'
+import { canHold, checkValue, type ColumnName, DEFAULT_URL, isColumn, type User } from './user.ts'
 
 export { type Attributes, EmailTaken, InvalidRequestError, NoResultFound, StoreError } from './lib/db/engine.ts'
 
@@ -31,7 +31,8 @@ export class DB {
    * @throws {ValueError} when it is none of these
    */
   constructor(databaseUrl = DEFAULT_URL) {
-    this.#openEngine = openerFor(databaseUrl)
+    // A program in JavaScript may pass null, for example.
+    this.#openEngine = openerFor(String(databaseUrl))
   }
 
   /** Opens the store now instead of at the first call. May be called again, even after opening failed. */
@@ -103,7 +104,7 @@ export class DB {
    * @throws {InvalidRequestError} when an expected attribute is not a column
    */
   async updateUser(userId: number, attributes: Attributes, expected: Attributes = {}): Promise<void> {
-    const { id, ...changes } = copyChanges(attributes)
+    const { id, ...changes } = copy(attributes, ValueError, checkValue)
     if (id !== undefined && id !== userId) throw new ValueError('an id never changes')
     const where = copySearch({ id: userId, ...expected })
     const engine = await this.#opened()
@@ -113,11 +114,20 @@ export class DB {
   }
 }
 
-/** A copy of what a caller passes, each value read once and checked: the caller may change it while the store opens. */
-function copy(attributes: Attributes, check: (name: string, value: unknown) => void): Attributes {
+/**
+ * A copy of what a caller passes, each value read once and checked: the caller may change it while the store opens.
+ * Throws a `Refusal` for an unknown column, or for what is not an object.
+ */
+function copy(
+  attributes: Attributes,
+  Refusal: typeof InvalidRequestError | typeof ValueError,
+  check: (name: ColumnName, value: unknown) => void,
+): Attributes {
+  if (Object(attributes) !== attributes) throw new Refusal('expected an object with columns and their values')
   const given: Readonly<Record<string, unknown>> = attributes
   const copied: Record<string, unknown> = {}
   for (const name of Object.keys(given)) {
+    if (!isColumn(name)) throw new Refusal(`unknown column ${name}`)
     const value = given[name]
     check(name, value)
     copied[name] = value
@@ -125,19 +135,10 @@ function copy(attributes: Attributes, check: (name: string, value: unknown) => v
   return copied
 }
 
-/** A copy of values to search by. Rejects unknown columns, and values that no row can have. */
+/** A copy of values to search by. Rejects values that no row can have. */
 function copySearch(attributes: Attributes): Attributes {
-  return copy(attributes, (name, value) => {
-    if (!isColumn(name)) throw new InvalidRequestError(`unknown column ${name}`)
+  return copy(attributes, InvalidRequestError, (name, value) => {
     if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
-  })
-}
-
-/** A copy of new values. Rejects unknown columns, and values that their column cannot hold. */
-function copyChanges(attributes: Attributes): Attributes {
-  return copy(attributes, (name, value) => {
-    if (!isColumn(name)) throw new ValueError(`unknown column ${name}`)
-    checkValue(name, value)
   })
 }
 

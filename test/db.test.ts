@@ -88,6 +88,10 @@ const CALLS: Call[] = [
   ['countUsers', [], 21],
   // Searches.
   ['findUserBy', [{}], 'InvalidRequestError'],
+  ['findUserBy', [], 'InvalidRequestError'],
+  ['findUserBy', [null], 'InvalidRequestError'],
+  ['findUserBy', [5], 'InvalidRequestError'],
+  ['findUserBy', ['id'], 'InvalidRequestError'],
   ['findUserBy', [{ no_email: 'x' }], 'InvalidRequestError'],
   ['findUserBy', [{ email: 'test@test.com', no_email: 'x' }], 'InvalidRequestError'],
   ['findUserBy', [{ toString: 'x' }], 'InvalidRequestError'],
@@ -119,6 +123,9 @@ const CALLS: Call[] = [
   ['updateUser', [1, { id: 2 }], 'ValueError'],
   ['updateUser', [1, { id: 99 }], 'ValueError'],
   ['updateUser', [1, { id: '1' }], 'ValueError'],
+  ['updateUser', [1, null], 'ValueError'],
+  ['updateUser', [1], 'ValueError'],
+  ['updateUser', [1, 'email'], 'ValueError'],
   ['updateUser', [1, { no_column: 'x' }], 'ValueError'],
   ['updateUser', [1, { hashed_password: 'Not', no_column: 'x' }], 'ValueError'],
   ['updateUser', [1, { hashed_password: 'Not', email: 'TEST1@test.com' }], 'EmailTaken'],
@@ -337,6 +344,11 @@ t.test('a URL that fits no engine is refused', async (t) => {
     'postgres://x?max=0',
     'postgres://x?max=many',
     'postgres://:x:',
+    // As a program in JavaScript may pass it.
+    null,
+    5,
+    {},
+    Symbol('x'),
   ])
-    t.throws(() => new DB(url), ValueError, url)
+    t.throws(() => Reflect.construct(DB, [url]), ValueError, String(url))
 })
