@@ -176,6 +176,7 @@ const CALLS: Call[] = [
   ['addUser', ['last@x', 'x'], 22],
   ['countUsers', [], 22],
   ['countUsers', [/^x$/], 7],
+  ['countUsers', [/^x$/g], 7],
 ]
 
 /** Calls that give several rows one session or token, on a table of five users. */
