@@ -140,7 +140,7 @@ function withdraw(file: number, id: string): void {
   } catch {}
 }
 
-/** The claims in a lock file that were not withdrawn, the oldest first. A line that is empty or torn has none. */
+/** The claims in a lock file that were not withdrawn, the oldest first. An empty, torn or foreign line has none. */
 function readClaims(file: number): Claim[] {
   const lines = readAll(file)
     .toString()
@@ -153,7 +153,7 @@ function readClaims(file: number): Claim[] {
       }
     })
   const withdrawn = new Set(lines.map((line) => line.withdrawn))
-  return lines.filter((line): line is Claim => line.id !== undefined && !withdrawn.has(line.id))
+  return lines.filter((line): line is Claim => typeof line.place === 'string' && !withdrawn.has(line.id))
 }
 
 /** Removes a file unless it is gone. Not rmSync, which does more first: the caller's check has to be recent. */

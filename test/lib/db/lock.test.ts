@@ -104,7 +104,7 @@ t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds
     [3600, false],
   ] as const) {
     // Torn lines, and JSON that is not a claim, are ignored.
-    writeFileSync(path, `torn {\nnull\n1\n${claim}\n{"pid":`)
+    writeFileSync(path, `torn {\nnull\n1\n{"id":"x"}\n{"place":5}\n${claim}\n{"pid":`)
     utimesSync(path, Date.now() / 1000 + seconds, Date.now() / 1000 + seconds)
     if (isValid) t.throws(() => take(t, path), { message }, `${seconds} s`)
     else take(t, path).release()
