@@ -125,10 +125,10 @@ export async function writeTable(path: string, rows: Rows, like?: BigIntStats): 
   }
 }
 
-/** Gives a file the mode of another, and its owner and group if this process may (only root may change an owner). */
+/** Gives a file the mode of another, and its owner and its group if this process may (only root may change an owner). */
 async function copyAccess(file: FileHandle, { uid, gid, mode }: BigIntStats): Promise<void> {
-  try {
-    await file.chown(Number(uid), Number(gid))
-  } catch {}
+  // One by one: the group may be allowed where the owner is not.
+  await file.chown(-1, Number(gid)).catch(() => {})
+  await file.chown(Number(uid), -1).catch(() => {})
   await file.chmod(Number(mode) & 0o777)
 }

@@ -1,8 +1,11 @@
 /** `users.json`: every layout, damage, and who may read it. */
 import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import t from 'tap'
 import { DB } from '../../../db.ts'
 import { COLUMNS } from '../../../user.ts'
+import { AS_NOBODY, NEEDS_ROOT } from '../../helper/disk.ts'
+import { runScript } from '../../helper/program.ts'
 import { filesAt, log, openWith, row, table, writeStore } from '../../helper/store.ts'
 
 t.test('a table loads however it is laid out', async (t) => {
@@ -160,6 +163,23 @@ t.test('the table keeps its owner, group and mode; a new one is private', async 
     t.equal(statSync(path).mode & 0o777, mode ?? 0o600)
     if (mode !== undefined && isRoot) t.match(statSync(path), { uid: 12, gid: 34 })
   }
+})
+
+t.test('the table keeps its group where this process may not keep its owner', NEEDS_ROOT, async (t) => {
+  const path = writeStore(t, { '': table(row(1)) })
+  chownSync(dirname(path), 65534, 65534)
+  chownSync(path, 12, 34)
+  chmodSync(path, 0o660)
+  const child = runScript(`
+    process.setgroups([34])
+    ${AS_NOBODY}
+    const { DB } = await import('./db.ts')
+    const db = new DB('file:${path}')
+    await db.addUser('a@b', 'x')
+    await db.close()`)
+  t.match(await child.exited, { code: 0 }, child.stderr)
+  const { uid, gid, mode } = statSync(path)
+  t.match({ uid, gid, mode: mode & 0o777 }, { uid: 65534, gid: 34, mode: 0o660 })
 })
 
 t.test('a mode that was changed while the table was open is kept', async (t) => {
