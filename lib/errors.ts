@@ -11,11 +11,11 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * A URL, or a text that contains one, with `***` in place of its password, so that it may be shown. In a malformed URL,
- * such as `http:/USER:PASSWORD@HOST`, the `***` may cover more than the password.
+ * A URL, or a text that ends with one, with `***` in place of its password, so that it may be shown. In any other text,
+ * such as `http:/USER:PASSWORD@HOST` or `host=HOST password=PASSWORD`, the `***` may cover more than the password.
  */
 export function withoutPassword(url: string): string {
   return url
     .replace(/(:\/\/[^:]*|^(?!.*(?:\bfile:|:\/\/))[^:]*):.*@/s, '$1:***@')
-    .replace(/([?&]\w*password=)[^&'"]*/gi, '$1***')
+    .replace(/([?&]\w*password=)[^&]*[^&'"]|(password\s*=).*[^'"]/gis, '$1$2***')
 }

@@ -57,6 +57,7 @@ t.test('every common form of URL opens the database', NEEDS_POSTGRES, async (t) 
 
 t.test('an invalid URL is refused in a line without the password', async (t) => {
   const expected = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  const others = 'expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE'
   const encode = 'write a % in a password as %25'
   for (const [url, shown, reason] of [
     ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', expected],
@@ -70,6 +71,10 @@ t.test('an invalid URL is refused in a line without the password', async (t) => 
     ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', expected],
     ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', encode],
     ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', encode],
+    ['postgres://h/x?max=0&password=se"cret&user=me', 'postgres://h/x?max=0&password=***&user=me', expected],
+    ['postgres://h/x?max=0&sslpassword=s', 'postgres://h/x?max=0&sslpassword=***', expected],
+    ['host=h password=secret user=u', 'host=h password=***', others],
+    ['password = se&cret', 'password =***', others],
   ] as const) {
     const error = { name: 'ValueError', message: `databaseUrl='${shown}': ${reason}` }
     t.throws(() => new Auth({ databaseUrl: url }), error, url)
