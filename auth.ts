@@ -32,7 +32,7 @@ export type Session = { sessionId: string; user: User }
 export type ResetToken = { resetToken: string; expiresAt: number }
 
 const NO_SESSION = { session_id: null, session_expires_at: null }
-/** The expiry stays: `createMailToken` works out from it when the token was made, `resetTtl` seconds before. */
+/** The expiry stays, because `createMailToken` computes from it when the token was made. */
 const NO_TOKEN = { reset_token: null }
 /** The least time between two mails with a reset token to one user, in seconds. */
 const MAIL_PAUSE_S = 60
@@ -104,7 +104,7 @@ export class Auth {
     checkNewEmail(email)
     checkNewPassword('password', password, this.options.passwordMin)
     checkClient(client)
-    // Look first to save a hash; the store has the last word.
+    // Checked first to save a hash; the store decides.
     if ((await this.#find({ email })) !== null) throw new EmailTaken(email)
     return this.#db.addUser(email, await this.#hash(password, client))
   }
@@ -147,8 +147,8 @@ export class Auth {
   /**
    * The user whose session this is (task 12), or `null` if there is none or it has expired. Use does not extend a
    * session: its expiry is set when it begins, and the server's cookie expires with it (`sessionCookie`). To extend
-   * both, the cookie has to be sent again, as `showForm` in the front door does, and a proxy has to pass on that of
-   * `/verify`.
+   * both, `/verify` would have to set the cookie again, as `showForm` in the front door does, and proxies would have to
+   * pass it on.
    */
   async getUserFromSessionId(sessionId: string | null | undefined): Promise<User | null> {
     if (sessionId === null || sessionId === undefined) return null

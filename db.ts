@@ -31,7 +31,7 @@ export class DB {
    * @throws {ValueError} when it is none of these
    */
   constructor(databaseUrl = DEFAULT_URL) {
-    // A program in JavaScript may pass null, for example.
+    // A caller in JavaScript may pass anything, such as null.
     this.#openEngine = openerFor(String(databaseUrl))
   }
 
@@ -115,8 +115,8 @@ export class DB {
 }
 
 /**
- * A copy of what a caller passes, each value read once and checked: the caller may change it while the store opens.
- * Throws a `Refusal` for an unknown column, or for what is not an object.
+ * Copies and checks what a caller passed, which may change while the store opens. Each value is read once. Throws a
+ * `Refusal` for an unknown column, or for what is not an object.
  */
 function copy(
   attributes: Attributes,
@@ -142,7 +142,7 @@ function copySearch(attributes: Attributes): Attributes {
   })
 }
 
-/** Opens a store, or throws `StoreError`; may be called again after that. Nothing is connected or locked before. */
+/** Opens a store; nothing is connected or locked before. May be called again after it has thrown `StoreError`. */
 type Opener = () => Promise<Engine>
 
 /** The function that opens the store at a URL. */

@@ -183,7 +183,7 @@ async function main(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
     const counts = Promise.all([auth.countUsers(), auth.countForeignHashes()])
     const [users, foreignHashes] = await counts.catch((error) => {
-      // A database may not count a large table in the time that a statement has. It can still serve.
+      // Counting a large table may exceed the database's time limit for a statement; the service still works.
       console.error(messageOf(error))
       return ['?', 0] as const
     })

@@ -54,8 +54,8 @@ type Row = {
 export interface User extends Row {}
 export class User {
   /**
-   * Makes a row from an object that nobody has checked yet, such as parsed JSON. Nullable columns may be missing, so
-   * that a table with only the exercise's five columns loads.
+   * Makes a row from an unchecked object, such as parsed JSON. Nullable columns may be missing, so that a table with
+   * only the exercise's five columns loads.
    * @throws {ValueError} says what is wrong with the row
    */
   constructor(values: unknown) {

@@ -345,7 +345,7 @@ t.test('a URL that fits no engine is refused', async (t) => {
     'postgres://x?max=0',
     'postgres://x?max=many',
     'postgres://:x:',
-    // As a program in JavaScript may pass it.
+    // What a caller in JavaScript may pass.
     null,
     5,
     {},

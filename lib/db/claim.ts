@@ -30,7 +30,7 @@ export function claim(): Claim {
   return { id: randomUUID(), pid: process.pid, thread: THREAD, started, place: PLACE }
 }
 
-/** True if a claimant is alive. One in another place shows that by touching the lock file, last at `touchedAt` (ms). */
+/** True if a claimant is alive. In another place, it shows that by touching the lock file, last at `touchedAt` (ms). */
 export function isAlive({ pid, thread, started, place }: Claim, touchedAt: number): boolean {
   // abs: a timestamp in the future, from a wrong clock, must not keep the lock until then.
   if (place !== PLACE) return Math.abs(Date.now() - touchedAt) < STALE_MS

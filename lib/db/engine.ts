@@ -1,4 +1,4 @@
-/** The interface that every store has, the errors of stores and of `DB`, and the check of rows that a store reads. */
+/** The interface of every store, the errors of stores and of `DB`, and the check of a row that a store has read. */
 import { User } from '../../user.ts'
 import { messageOf, ValueError } from '../errors.ts'
 
@@ -53,7 +53,7 @@ export interface Engine {
   update(where: Attributes, changes: Attributes): Promise<boolean>
 }
 
-/** A row that a store has read, as a user: others may write there, too. An error names the location of the row. */
+/** Makes a user of a row that a store has read; another program may have written it. An error says where it is. */
 export function toUser(row: unknown, locate: () => string): User {
   try {
     return new User(row)

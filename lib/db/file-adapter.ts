@@ -101,7 +101,7 @@ export class FileAdapter implements Adapter<Rows> {
       for (const step of undo.reverse()) await step().catch(() => {})
       if (error instanceof StoreError) throw error
       const message = messageOf(error)
-      // The code is looked for in the message: an error to which the name of a file was added has no `code`.
+      // Search the message: an error to which a file's name was added has no `code`.
       const [, advice] = [...ADVICE].find(([code]) => message.includes(`${code}: `)) ?? []
       throw new StoreError(`cannot open ${givenPath}: ${message}${advice === undefined ? '' : `; ${advice}`}`)
     }
@@ -119,7 +119,7 @@ export class FileAdapter implements Adapter<Rows> {
 
   /** Resolves when the disk has answered. Throws `StoreError` unless the table is still this process's own. */
   check(): Promise<void> {
-    // In turn, because a fold gives the new log its name a moment before it puts that log into `files`.
+    // In turn, because a fold renames the new log a moment before it puts that log into `files`.
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
@@ -204,7 +204,7 @@ export class FileAdapter implements Adapter<Rows> {
 
 /** The file that a path leads to, even if it does not exist yet: all paths to one table must share one lock. */
 function followLinks(path: string): string {
-  // Throws when links form a circle.
+  // Throws when links form a loop.
   statSync(path, { throwIfNoEntry: false })
   let target = path
   for (;;) {

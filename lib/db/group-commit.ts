@@ -1,7 +1,7 @@
 /** Group commit: the changes that arrive while a sync runs share the next write and the next sync. */
 import type { User } from '../../user.ts'
 
-/** The most rows in a batch: its line must be far shorter than V8's longest string (512 MB). */
+/** The most rows in a batch. They take about 6 MB at most, far below V8's longest string (512 MB). */
 const MAX_ROWS = 1000
 
 /** A changed row as JSON, what takes the change back, and who waits for it. */

@@ -156,7 +156,7 @@ function readClaims(file: number): Claim[] {
   return lines.filter((line): line is Claim => typeof line.place === 'string' && !withdrawn.has(line.id))
 }
 
-/** Removes a file unless it is gone. Not rmSync, which does more first: the caller's check has to be recent. */
+/** Removes a file unless it is gone. rmSync would do more first, and the caller's check has to be recent. */
 function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path)

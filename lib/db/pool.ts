@@ -17,7 +17,7 @@ export const LIMITS = {
 
 /**
  * A URL for pg, changed so that pg understands it as libpq would. `?max=` is the number of connections, 10 by default.
- * @throws {ValueError} when it is not a URL of PostgreSQL, or asks for what pg cannot do
+ * @throws {ValueError} when it is not a PostgreSQL URL, or asks for what pg cannot do
  */
 export function readUrl(text: string): { url: URL; max: number } {
   try {
@@ -26,8 +26,8 @@ export function readUrl(text: string): { url: URL; max: number } {
     // pg would silently use another password.
     throw new ValueError('write a % in a password as %25')
   }
-  // `URL` requires a host after a user; libpq does not. Any other text, for which pg would use its
-  // defaults, is replaced by a URL with two hosts, which is refused below.
+  // `URL` requires a host after a user; libpq does not. pg would use its defaults for a text that is not a PostgreSQL
+  // URL, so that is replaced by a URL with two hosts, which is refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
   const url = new URL(/^postgres(ql)?:\/\//.test(text) && URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url

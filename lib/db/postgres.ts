@@ -20,7 +20,7 @@ export class Postgres implements Engine {
   #lookup: Lookup | undefined
   #lastLookup: Promise<unknown> = Promise.resolve()
 
-  /** @param pool as `poolAt` opens it */
+  /** @param pool from `poolAt` */
   constructor(pool: Pool) {
     this.#pool = pool
   }
@@ -153,7 +153,7 @@ export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
   }
 }
 
-/** A row as a user. */
+/** A row that the database returned, checked. */
 function userOf(row: User): User {
   return toUser(row, () => `the database: the row with id ${row.id}`)
 }

@@ -7,7 +7,8 @@ const INDEXED = ['session_id', 'reset_token'] as const
 
 /**
  * All rows, in the order of their ids. A search by id, email, session or reset token takes constant time, or
- * logarithmic for an id if lower ones are missing; any other looks at every row.
+ * logarithmic for an id if lower ones are missing. Any other looks at every row, as does one for a session or token
+ * that several rows have had.
  *
  * When a Map of a million entries doubles its capacity, the event loop may pause for about a tenth of a second.
  */
@@ -22,7 +23,7 @@ export class Rows {
     this.lastId = lastId
   }
 
-  /** Adds a row with the highest id. Returns false if its email is taken; the rows are broken then: discard them. */
+  /** Adds a row with the highest id. Returns false if its email is taken; these rows are then broken: discard them. */
   add(user: User): boolean {
     // Looking the email up first, instead of comparing sizes, would make a start 7 % slower.
     const emails = this.#byEmail.size
@@ -65,7 +66,7 @@ export class Rows {
     return user !== undefined && hasAll(user, attributes) ? user : undefined
   }
 
-  /** The only row that may have the attributes, `undefined` if none has; `null` if any row may have them. */
+  /** The only row that can have the attributes; `undefined` if none can, `null` if any can. */
   #candidate(attributes: Attributes): User | undefined | null {
     const { id, email } = attributes
     if (id !== undefined) return this.#byId(id)
@@ -91,7 +92,7 @@ export class Rows {
   }
 }
 
-/** From a value to its row; to null once several rows have had it, so that a search looks at every row. */
+/** The row of each value; null once several rows have had it. */
 type Index = Map<string, User | null>
 
 function link(index: Index, value: string | null, user: User): void {

@@ -21,7 +21,7 @@ const INDEXES = [
 /** The types that columns may have in the database. */
 const TYPES = { integer: ['smallint', 'integer', 'bigint'], string: ['text', 'character varying'] }
 
-/** No limit, for a statement that takes its time on a large table. */
+/** No time limit in pg, for a statement that may take long on a large table. */
 const NO_LIMIT = { query_timeout: 2 ** 31 - 1 }
 
 type Found = Record<'name' | 'type', string> & Record<'isTable' | 'isRequired' | 'hasDefault' | 'hasSequence', boolean>
@@ -42,7 +42,7 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
   let missing: string[] = []
   try {
     await transaction(pool, async (client) => {
-      // findMissing() compares types and indexes as the database writes them: without quotation marks by default.
+      // findMissing() compares types and indexes as PostgreSQL writes them by default, without quotation marks.
       await client.query('set local statement_timeout = 0; set local quote_all_identifiers = off')
       // One process at a time: even with IF NOT EXISTS, the statements can fail when two run them.
       await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
@@ -67,7 +67,8 @@ export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promi
  * @throws {StoreError} when another program made the table
  */
 async function findMissing(client: PoolClient): Promise<string[]> {
-  // The type has its length only if that is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64).
+  // A type keeps its length only if it is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64): then it
+  // matches none of TYPES.
   const { rows: columns } = await client.query<Found>(`
     select attname::text as name, format_type(atttypid, case when atttypmod - 4 <
         case attname when 'email' then 0 when 'hashed_password' then 60 else 64 end then atttypmod end) as type,
@@ -81,7 +82,7 @@ async function findMissing(client: PoolClient): Promise<string[]> {
     throw new StoreError(
       `its table ${TABLE} was not made by this service or the original: ${reason}; use another database`,
     )
-  // pg_get_indexdef waits while another transaction has the whole table locked.
+  // pg_get_indexdef waits for whoever has locked the whole table; only lock_timeout may end that.
   const { rows: indexes } = await client.query<{ index: string }>({
     ...NO_LIMIT,
     text: `select case when indisunique then 'unique ' else '' end
@@ -93,11 +94,11 @@ async function findMissing(client: PoolClient): Promise<string[]> {
     columns.length === 0
       ? [`create table ${TABLE} (${COLUMN_NAMES.map(define).join(', ')})`]
       : COLUMN_NAMES.filter((name) => !has(name)).map((name) => `alter table ${TABLE} add column ${define(name)}`)
-  const lacking = INDEXES.filter((wanted) => !indexes.some(({ index }) => index === wanted))
-  return [...statements, ...lacking.map((index) => `create ${index}`)]
+  const missingIndexes = INDEXES.filter((wanted) => !indexes.some(({ index }) => index === wanted))
+  return [...statements, ...missingIndexes.map((index) => `create ${index}`)]
 }
 
-/** Why a table cannot be one that the Python original or this service made; `undefined` if it can be. */
+/** Why neither the Python original nor this service can have made a table; `undefined` if one of them can. */
 function findForeign(columns: Found[]): string | undefined {
   if (columns.length === 0) return undefined
   if (columns.some(({ isTable }) => !isTable)) return 'it is not a table'

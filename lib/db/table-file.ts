@@ -125,9 +125,9 @@ export async function writeTable(path: string, rows: Rows, like?: BigIntStats): 
   }
 }
 
-/** Gives a file the mode of another, and its owner and its group if this process may (only root may change an owner). */
+/** Gives a file the mode of another, and its group and owner as far as this process may set them. */
 async function copyAccess(file: FileHandle, { uid, gid, mode }: BigIntStats): Promise<void> {
-  // One by one: the group may be allowed where the owner is not.
+  // One at a time: only root may change the owner, but others may change the group.
   await file.chown(-1, Number(gid)).catch(() => {})
   await file.chown(Number(uid), -1).catch(() => {})
   await file.chmod(Number(mode) & 0o777)

@@ -45,7 +45,7 @@ export class Table implements Engine {
 
   count(unlike?: RegExp): number {
     const { all } = this.#low.data
-    // Not test(), which with the flag g begins where it found the last match.
+    // Not test(), which with the flag g starts after the last match.
     return unlike ? all.filter((user) => user.hashed_password.search(unlike) < 0).length : all.length
   }
 

@@ -31,7 +31,7 @@ export class Connection {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    // node calls this after a last reply. Its own would close at once, and with anything unread, reset the connection.
+    // node calls this after a last reply. Its own version closes immediately: with bytes unread, that is a reset.
     socket.destroySoon = () => this.#end()
   }
 
@@ -104,8 +104,8 @@ export class Connection {
   }
 
   /**
-   * Makes this reply the connection's last. After an `Upgrade`, node's parser treats the rest of what was read
-   * as another protocol, drops it, and would go on with the next read as if nothing were missing.
+   * Makes this reply the connection's last. After an `Upgrade`, node's parser takes the rest of what was read for
+   * another protocol, drops it, and would parse the next read as if nothing were missing.
    */
   #endWith(response: ServerResponse): void {
     this.#isClosing = true
@@ -139,10 +139,10 @@ export class Connection {
     socket.removeAllListeners('data').on('data', (chunk: Buffer) => {
       if (this.#waiting.length > MAX_WAITING) return this.#hold(chunk)
       Reflect.apply(parse, socket, [chunk.subarray(0, PARSE_BYTES)])
-      // The rest comes back immediately, or when node goes on reading.
+      // The rest comes back immediately, or when node resumes reading.
       if (chunk.length > PARSE_BYTES) socket.unshift(chunk.subarray(PARSE_BYTES))
     })
-    // Adding our listener made node remove the one by which `resume` starts reading; an empty push starts it too.
+    // Our listener made node remove its own for `resume`, which starts reading; an empty push starts it too.
     socket.push('')
   }
 
@@ -159,7 +159,7 @@ export class Connection {
     })
   }
 
-  /** Takes the connection away from node's parser, which would go on with whatever comes in. */
+  /** Detaches node's parser, which would parse whatever comes in. */
   #stopReading(): void {
     this.#socket.removeAllListeners('data').on('data', () => {})
     this.#socket.pause()

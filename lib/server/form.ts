@@ -29,7 +29,7 @@ export function emailField(form: Form, status: number): string {
   throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
-/** Reads the names and values in a body of one media type, `null` for a part to ignore; throws if it is malformed. */
+/** Yields the name and value of each field in a body, `null` for a part to ignore; throws if it is malformed. */
 type Parser = (body: Buffer, contentType: string) => Iterable<[string, unknown] | null>
 
 const PARSERS = new Map<string, Parser>([
@@ -40,7 +40,7 @@ const PARSERS = new Map<string, Parser>([
 
 const forms = new WeakMap<IncomingMessage, Form>()
 
-/** The form that came with a request, once it has been read; before that, one without fields. */
+/** The form that came with a request; without fields until `readForm` has read it. */
 export function formOf(request: IncomingMessage): Form {
   return forms.get(request) ?? new Map()
 }
@@ -86,7 +86,7 @@ function* parseUrlencoded(body: Buffer): Iterable<[string, string]> {
   if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON; send it with Content-Type: application/json')
   for (const pair of text.split('&')) {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
-    // The line end of a file would become a part of the password.
+    // A file's line end would become part of the password.
     if (/[\r\n]/.test(pair)) {
       throw new TypeError(`${name} contains a line break; remove it (curl: -d @FILE) or write it as %0A`)
     }
@@ -180,12 +180,12 @@ export function declaresTooLarge({ headers }: IncomingMessage): boolean {
   return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES
 }
 
-/** The body's bytes. Rejects as soon as they are too many; what follows is dropped until the request times out. */
+/** The body's bytes. Rejects as soon as there are too many; the rest is dropped until the request times out. */
 function readBody(request: IncomingMessage): Promise<Buffer> {
   const tooLarge = new HttpError(413, `the body is larger than ${MAX_BODY_BYTES} bytes`)
   if (declaresTooLarge(request)) return Promise.reject(tooLarge)
   return new Promise((resolve, reject) => {
-    // One buffer, not a list of chunks: each chunk takes 300 bytes of memory, and may have one byte.
+    // One buffer, not a list of chunks: a chunk of one byte takes 300 bytes of memory.
     const body = Buffer.alloc(Number(request.headers['content-length'] ?? MAX_BODY_BYTES))
     let size = 0
     request.on('data', (chunk: Buffer) => {

@@ -7,8 +7,8 @@ import type { Config } from './config.ts'
 import { HttpError } from './service.ts'
 
 /**
- * The client's address. Behind a proxy it is the right-most of `X-Forwarded-For`, the only one that the proxy itself
- * has written; if that is not an address, the proxy's own counts.
+ * The client's address. Behind a proxy it is the last of `X-Forwarded-For`, the only one that the proxy itself has
+ * written; if that is not an address, the proxy's own counts.
  */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
   const list = String(headers['x-forwarded-for'])
@@ -16,7 +16,7 @@ export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingM
   return forwarded ?? plainAddress(socket.remoteAddress ?? '-')
 }
 
-/** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6); `null` if it is none. */
+/** An address as proxies write it: alone, in brackets, or with a port (RFC 7239, section 6); else `null`. */
 function parseAddress(text: string): string | null {
   const [, bracketed, v4] = /^\[([^\]]*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
   const address = bracketed ?? v4 ?? text
@@ -48,8 +48,8 @@ export function clientOf(config: Config, request: IncomingMessage): { address: s
 }
 
 /**
- * How often a header occurs in a request. node's `headers` has only the first of several Hosts, and is built when it is
- * first read, which takes a fiftieth of a `GET /`.
+ * How many headers of a name a request has. `headers` would show only the first of several Hosts, and node builds it
+ * when it is first read, which takes a fiftieth of the CPU of a `GET /`.
  * @param name in lower case
  */
 export function countHeader({ rawHeaders }: IncomingMessage, name: string): number {
@@ -85,9 +85,9 @@ export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are re
 const told = new WeakSet<Config>()
 
 /**
- * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so themselves, in
- * `Sec-Fetch-Site` or `Origin`, which are judged as in Go's http.CrossOriginProtection. It fails open on purpose:
- * a client that sends neither is not a browser, or is an old one, for which the cookie's SameSite=Lax has to do.
+ * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so in `Sec-Fetch-Site` or
+ * `Origin`, which are checked as in Go's http.CrossOriginProtection. It fails open on purpose: a client that sends
+ * neither is not a browser, or is an old one, which only the cookie's SameSite=Lax protects.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
   // Safe methods, which promise to change nothing (RFC 9110, section 9.2.1).
@@ -112,7 +112,7 @@ function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boole
   return [from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
 }
 
-/** The loopback addresses, as node writes them: 127.0.0.0/8, also when it is mapped into IPv6, and ::1 (RFC 6890). */
+/** The loopback addresses, as node writes them: 127.0.0.0/8, also mapped into IPv6, and ::1 (RFC 6890). */
 const LOOPBACK = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/
 /** This machine in a Host header. */
 const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
@@ -123,8 +123,8 @@ const FORWARDED =
 /**
  * Throws unless registration is open, or the request comes from this machine itself. A request from elsewhere through a
  * proxy on this machine has a loopback address too; the proxy's headers give it away, whatever TRUST_PROXY says. So
- * does its Host, which also exposes another site's page whose name now leads to this machine (DNS rebinding). A proxy
- * that adds no header and sends a local Host cannot be told from this machine.
+ * does its Host, which also exposes the page of a site whose name now resolves to this machine (DNS rebinding). A proxy
+ * that adds no header and sends a local Host passes for this machine.
  */
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return

@@ -11,9 +11,9 @@ import { HttpError, type Reply, replyToError, type Service } from './service.ts'
 /** A request that takes longer to arrive is answered 408. */
 const REQUEST_TIMEOUT_MS = 10_000
 /**
- * A connection on which nothing is read or written for longer is closed, as when a client does not read its replies.
- * Proxies keep an unused connection for a minute (nginx) or two (Caddy), and must be the first to close it, or their
- * next request meets a closed one.
+ * A connection is closed after this long without a read or a write, for example when a client does not read its
+ * replies. Proxies keep an idle connection for a minute (nginx) or two (Caddy), and must close it first, or their next
+ * request finds it closed.
  */
 const IDLE_TIMEOUT_MS = 130_000
 
@@ -31,7 +31,7 @@ const HTTP_OPTIONS = {
   optimizeEmptyRequests: true,
 }
 
-/** Replies to what node's parser and its timer find, by the code of their error. */
+/** Replies to what node's parser and timer find wrong, by error code. */
 const PARSE_ERRORS = new Map([
   ['HPE_HEADER_OVERFLOW', new HttpError(431, 'the headers are larger than 16 KiB')],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', new HttpError(413, 'the chunk extensions are larger than 16 KiB')],
@@ -95,7 +95,7 @@ export function createHttpServer(
   }
 
   server.setTimeout(IDLE_TIMEOUT_MS)
-  // Otherwise node 20 drops headers after the 1000th, such as the X-Forwarded-For that a proxy adds after a client's.
+  // By default node 20 and 22 drop headers after the 1000th, perhaps the X-Forwarded-For that a proxy has added.
   server.maxHeadersCount = 0
   server.on('close', () => log?.close())
   server.on('request', receive)

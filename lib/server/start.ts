@@ -25,7 +25,10 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/login`
 }
 
-/** A line each: how many users are in which store, who gets reset tokens, and how many users cannot log in, if any. */
+/**
+ * A line each: how many users are in which store (`?` if they could not be counted), who gets reset tokens, and how
+ * many users cannot log in, if any.
+ */
 export function summary(
   databaseUrl: string,
   { resetWebhook }: Config,

@@ -73,7 +73,7 @@ export class Webhook {
     while (this.#work.size > 0) await Promise.all(this.#work)
   }
 
-  /** Says on stderr that mails are lost, if any still waits or is on its way. */
+  /** Warns on stderr if any mail is unsent: it is lost when the process ends. */
   reportUnsent(): void {
     if (this.#work.size > 0) warn('stopped before every mail was sent')
   }

@@ -71,7 +71,7 @@ async function logIn(service: Service, request: IncomingMessage): Promise<Reply>
   const { auth, config } = service
   const form = await readForm(request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
-  // Phones put a space after a word.
+  // Phone keyboards add a space after a word.
   const email = field(form, 'email', 401).trim()
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
   return returnWith(sessionId, service, request)

@@ -72,7 +72,7 @@ t.test('the store recovers from cut connections, and from a database that was aw
   await admin.query(CUT, [name])
   const message = `the database: database "${name}" is not currently accepting connections`
   const away = { name: 'StoreError', message }
-  // A connection may be found to be cut only when it is used.
+  // A cut connection may not be noticed before it is used.
   await until(async () => String(await insert('g').catch((error) => error)).includes(message) || undefined)
   await t.rejects(engine.find({ id: 1 }), away)
   await t.rejects(engine.check(), away)
@@ -127,7 +127,7 @@ t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_
   await turn('on')
   await admin.query(CUT, [name])
   const read = () => ask('/sessions', { ...BOB, password: 'wrong' })
-  // A connection may be found to be cut only when it is used.
+  // A cut connection may not be noticed before it is used.
   await until(async () => (await read()) === 401 || undefined)
   for (let i = 0; i < 5; i++) {
     t.equal(await ask('/users', { ...BOB, email: 'c@d' }), 503)
@@ -142,7 +142,7 @@ t.test('while the database is read-only, writes get 503 and reads go on', NEEDS_
   t.strictSame(await Promise.all(writes), Array(8).fill(200))
 })
 
-t.test('a row that no user can have is refused by its id, and delays no other', NEEDS_POSTGRES, async (t) => {
+t.test('an invalid row is refused with its id, and does not affect other lookups', NEEDS_POSTGRES, async (t) => {
   const { url } = await createDatabase(t)
   const engine = await openEngine(t, url)
   const sql = await connectTo(t, url)
@@ -205,7 +205,7 @@ t.test('a start without the database, or without the driver, is refused in one l
   t.equal(driverless.stderr, 'the PostgreSQL driver is missing: run npm install pg\n')
 })
 
-t.test('users are moved to a URL of PostgreSQL only', async (t) => {
+t.test('users are moved to a PostgreSQL URL only', async (t) => {
   const path = writeStore(t, { '': table(row(1)) })
   const message = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
   for (const url of ['memory:', 'file:users.json', 'mysql://root@h/x', 'postgres:x', '/x']) {

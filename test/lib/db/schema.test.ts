@@ -177,7 +177,7 @@ t.test('rights to read, add and change rows are enough, and missing ones are nam
 
 t.test('one process makes the table, and the others wait for as long as it takes', NEEDS_POSTGRES, async (t) => {
   const limits = { ...LIMITS, statementMs: 100, hangMs: 200, lockMs: 100 }
-  // As a process does that makes a table, or completes one.
+  // What a process does that creates a table, and one that completes it.
   const advisory = "begin; select pg_advisory_xact_lock(hashtext('users'))"
   for (const statements of [[advisory], [ORIGINAL, advisory, 'lock table users in access exclusive mode']]) {
     const { url, sql } = await prepare(t, ...statements)
@@ -188,13 +188,13 @@ t.test('one process makes the table, and the others wait for as long as it takes
   }
 })
 
-t.test('a complete table opens for many at once, and in a read-only database', NEEDS_POSTGRES, async (t) => {
+t.test('many starts can share a complete table, even in a read-only database', NEEDS_POSTGRES, async (t) => {
   const { url, sql } = await prepare(t)
   t.equal(await refusalOf(url), 'open')
   const starts = Array.from({ length: 5 }, () => refusalOf(url))
   t.strictSame(await Promise.all(starts), Array(5).fill('open'))
   await sql.query(`alter database ${new URL(url).pathname.slice(1)} set default_transaction_read_only = on`)
-  t.equal(await outcomeOf(url), 'the database is read-only', 'says the check of the open store')
+  t.equal(await outcomeOf(url), 'the database is read-only', 'it opens; the check says so')
 })
 
 t.test('whatever keeps the table from being made is reported in one line', NEEDS_POSTGRES, async (t) => {
@@ -208,7 +208,7 @@ t.test('whatever keeps the table from being made is reported in one line', NEEDS
   t.equal(await opening, 'terminating connection due to administrator command')
   await sql.query('rollback')
   t.equal(await refusalOf(url), 'open')
-  // This lock is held against those who only look, too.
+  // This lock blocks even a start that only looks.
   await sql.query('begin; lock table users in access exclusive mode')
   t.equal(await refusalOf(url, { ...LIMITS, statementMs: 200, hangMs: 300, lockMs: 500 }), holder)
 })
