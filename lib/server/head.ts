@@ -112,8 +112,8 @@ function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boole
   return [from, `${from}${scheme === 'https' ? ':443' : ':80'}`].includes(host.toLowerCase())
 }
 
-/** The loopback addresses, as node writes them: 127.0.0.0/8, also mapped into IPv6, and ::1 (RFC 6890). */
-const LOOPBACK = /^(?:(?:::ffff:)?127\.\d+\.\d+\.\d+|::1)$/
+/** The loopback addresses: 127.0.0.0/8 and ::1 (RFC 6890). */
+const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1)$/
 /** This machine in a Host header. */
 const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
 /** The headers that proxies, and the services in front of them, add to a request that they pass on. */
@@ -129,7 +129,7 @@ const FORWARDED =
 export function checkRegistration({ registration }: Pick<Config, 'registration'>, request: IncomingMessage): void {
   if (registration === 'open') return
   const { headers, socket } = request
-  const isLocal = LOOPBACK.test(socket.remoteAddress ?? '') && OWN_HOST.test(headers.host ?? '')
+  const isLocal = LOOPBACK.test(plainAddress(socket.remoteAddress ?? '')) && OWN_HOST.test(headers.host ?? '')
   if (isLocal && !Object.keys(headers).some((name) => FORWARDED.test(name))) return
   throw new HttpError(403, 'registration is closed: ask whoever runs this service for an account')
 }
