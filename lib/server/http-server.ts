@@ -31,9 +31,13 @@ const HTTP_OPTIONS = {
   optimizeEmptyRequests: true,
 }
 
+/** node 24 refuses a request with this many headers; older ones silently drop those that follow. */
+const MAX_HEADERS = 1000
+const HEAD_TOO_LARGE = new HttpError(431, `the headers are larger than 16 KiB, or ${MAX_HEADERS} or more`)
+
 /** Replies to what node's parser and timer find wrong, by error code. */
 const PARSE_ERRORS = new Map([
-  ['HPE_HEADER_OVERFLOW', new HttpError(431, 'the headers are larger than 16 KiB')],
+  ['HPE_HEADER_OVERFLOW', HEAD_TOO_LARGE],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', new HttpError(413, 'the chunk extensions are larger than 16 KiB')],
   ['ERR_HTTP_REQUEST_TIMEOUT', new HttpError(408, `the request took longer than ${REQUEST_TIMEOUT_MS / 1000} seconds`)],
 ])
@@ -76,13 +80,16 @@ export function createHttpServer(
 
   function answer(response: ServerResponse): Promise<void> | void {
     try {
-      const hosts = countHeader(response.req, 'host')
+      const { req } = response
+      const hosts = countHeader(req, 'host')
       if (hosts > 1) throw new HttpError(400, 'more than one Host header')
-      if (hosts === 0 && response.req.httpVersion !== '1.0') {
+      // What was dropped may be the X-Forwarded-For that a proxy has added.
+      const isCut = req.rawHeaders.length >= 2 * MAX_HEADERS
+      if (isCut || (hosts === 0 && req.httpVersion !== '1.0')) {
         response.shouldKeepAlive = false
-        throw new HttpError(400, 'the Host header is missing')
+        throw isCut ? HEAD_TOO_LARGE : new HttpError(400, 'the Host header is missing')
       }
-      const reply = replyTo(response.req)
+      const reply = replyTo(req)
       if (!(reply instanceof Promise)) return handOver(response, reply)
       return reply.then((late) => handOver(response, late)).catch((error) => writeError(response, error))
     } catch (error) {
@@ -95,8 +102,6 @@ export function createHttpServer(
   }
 
   server.setTimeout(IDLE_TIMEOUT_MS)
-  // By default node 20 and 22 drop headers after the 1000th, perhaps the X-Forwarded-For that a proxy has added.
-  server.maxHeadersCount = 0
   server.on('close', () => log?.close())
   server.on('request', receive)
   server.on('checkContinue', (request, response) => {

@@ -40,12 +40,12 @@ t.test('requests that are too large or not HTTP are answered in JSON', async (t)
     [400, '\x16\x03\x01\x02\x00\x01'],
     [405, `TRACE / HTTP/1.1\r\nHost: x\r\n${close}\r\n`],
     [431, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`],
+    [431, `GET / HTTP/1.1\r\nHost: x\r\n${'a:\r\n'.repeat(1500)}X-Forwarded-For: 1.2.3.4\r\n\r\n`],
     [431, `GET /${'x'.repeat(17000)} HTTP/1.1\r\nHost: x\r\n\r\n`],
   ] as const) {
     const answered = parseRaw(t, await raw(port, ...chunks))
     t.match(answered, { status, message: /./ }, `${status} ${chunks[0].slice(0, 90)}`)
   }
-  t.match(await raw(port, `GET / HTTP/1.1\r\n${'a:\r\n'.repeat(2000)}Host: x\r\n${close}\r\n`), /^HTTP\/1.1 200 /)
   const small = `${HEAD}Content-Length: 25\r\nExpect: 100-continue\r\n${close}\r\n`
   t.match(await raw(port, small, 'email=a%40b.c&password=xy'), /^HTTP\/1.1 100 .*\n\r\nHTTP\/1.1 200 /s)
 })
