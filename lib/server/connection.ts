@@ -32,7 +32,11 @@ export class Connection {
   constructor(socket: Socket) {
     this.#socket = socket
     // node calls this after a last reply. Its own version closes immediately: with bytes unread, that is a reset.
-    socket.destroySoon = () => this.#end()
+    socket.destroySoon = () => {
+      this.#isClosing = true
+      this.#stopReading()
+      this.#end()
+    }
   }
 
   /** The connection of a socket, made at its first request. */

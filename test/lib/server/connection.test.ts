@@ -125,6 +125,21 @@ t.test('a last reply arrives even if the client is still sending', async (t) => 
   }
 })
 
+t.test('nothing is carried out after a reply with Connection: close', async (t) => {
+  const { port, server } = await startService(t)
+  const requests: unknown[] = []
+  server.on('request', ({ url }) => requests.push(url))
+  const closed = new Promise((resolve) => server.once('connection', (socket) => socket.once('close', resolve)))
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {})
+  // node itself makes a 204 the last reply on HTTP/1.0.
+  socket.write('OPTIONS / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n')
+  t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1.1 204 .*\r\nConnection: close\r\n/s)
+  await once(socket, 'end')
+  socket.end(post('/users', BOB))
+  await closed
+  t.strictSame(requests, ['/'])
+})
+
 t.test('a client that sends without end and reads nothing fits into a heap of 64 MiB', LINUX_ONLY, async (t) => {
   await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
 })
