@@ -37,13 +37,15 @@ function define(name: ColumnName): string {
  * be used without the right to alter it, and one that another program made stays as it is.
  * @throws {StoreError} that says what is in the way, and what to do
  */
-export async function prepareTable(pool: Pool, { lockMs }: typeof LIMITS): Promise<void> {
+export async function prepareTable(pool: Pool, { lockMs, hangMs }: typeof LIMITS): Promise<void> {
   await refuseIf(pool, IS_NOT_UTF8)
   let missing: string[] = []
   try {
     await transaction(pool, async (client) => {
       // findMissing() compares types and indexes as PostgreSQL writes them by default, without quotation marks.
       await client.query('set local statement_timeout = 0; set local quote_all_identifiers = off')
+      // The database ends the session of a process that hangs, so that the others need not wait for it.
+      await client.query(`set local idle_in_transaction_session_timeout = ${hangMs}`)
       // One process at a time: even with IF NOT EXISTS, the statements can fail when two run them.
       await client.query({ ...NO_LIMIT, text: `select pg_advisory_xact_lock(hashtext('${TABLE}'))` })
       await client.query(`set local lock_timeout = ${lockMs}`)

@@ -1,8 +1,10 @@
 /** The table in PostgreSQL: created, completed or refused, and used by a role that may not alter it. */
+import { connect, createServer } from 'node:net'
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
+import { listen } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { dbAt } from '../../helper/store.ts'
 
@@ -186,6 +188,31 @@ t.test('one process makes the table, and the others wait for as long as it takes
     await sql.query('commit')
     t.strictSame(await Promise.all(opening), ['open', 'open'])
   }
+})
+
+t.test('a start that hangs does not hold up the others for long', { ...NEEDS_POSTGRES, timeout: 30_000 }, async (t) => {
+  const { url } = await prepare(t)
+  const { hostname, port } = new URL(url)
+  let hang = () => {}
+  const hung = new Promise<void>((resolve) => (hang = resolve))
+  // Passes everything on until a start has the lock, then nothing more, not even that its client has gone.
+  const relay = createServer((socket) => {
+    const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
+    socket.on('error', () => {}).on('data', (bytes) => upstream.write(bytes))
+    upstream.on('data', (bytes) => socket.write(bytes))
+    socket.on('data', (bytes) => {
+      if (!bytes.includes('pg_advisory_xact_lock')) return
+      socket.removeAllListeners('data').resume()
+      hang()
+    })
+    t.teardown(() => upstream.destroy())
+  })
+  t.teardown(() => relay.close())
+  const limits = { ...LIMITS, hangMs: 1000 }
+  const first = refusalOf(Object.assign(new URL(url), { host: `127.0.0.1:${await listen(relay)}` }).href, limits)
+  await hung
+  t.equal(await refusalOf(url, limits), 'open')
+  t.match(await first, /Query read timeout/)
 })
 
 t.test('many starts can share a complete table, even in a read-only database', NEEDS_POSTGRES, async (t) => {
