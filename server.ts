@@ -181,12 +181,13 @@ async function main(): Promise<void> {
     }
     // A closed terminal sends SIGHUP.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
-    const counts = Promise.all([auth.countUsers(), auth.countForeignHashes()])
-    const [users, foreignHashes] = await counts.catch((error) => {
-      // Counting a large table may exceed the database's time limit for a statement; the service still works.
+    // Counting a large table may exceed the database's time limit for a statement; the service still works.
+    const orNull = (error: unknown) => {
       console.error(messageOf(error))
-      return ['?', 0] as const
-    })
+      return null
+    }
+    const users = await auth.countUsers().catch(orNull)
+    const foreignHashes = await auth.countForeignHashes().catch(orNull)
     console.log(`${listening}\n${summary(auth.options.databaseUrl, config, users, foreignHashes)}`)
   } catch (error) {
     console.error(messageOf(error))

@@ -26,19 +26,19 @@ To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/
 }
 
 /**
- * A line each: how many users are in which store (`?` if they could not be counted), who gets reset tokens, and how
- * many users cannot log in, if any.
+ * A line each: how many users are in which store (`?` for null), who gets reset tokens, and how many users cannot log
+ * in, if any.
  */
 export function summary(
   databaseUrl: string,
   { resetWebhook }: Config,
-  users: number | '?',
-  foreignHashes: number,
+  users: number | null,
+  foreignHashes: number | null,
 ): string {
   const tokens = resetWebhook === null ? 'handed to anyone who asks; set RESET_WEBHOOK' : 'sent to RESET_WEBHOOK'
   const foreign = `\nUsers who must reset their password to log in, as their hash is not bcrypt's: ${foreignHashes}`
-  return `Users: ${users} in ${withoutPassword(databaseUrl)}
-Reset tokens are ${tokens}${foreignHashes === 0 ? '' : foreign}`
+  return `Users: ${users ?? '?'} in ${withoutPassword(databaseUrl)}
+Reset tokens are ${tokens}${foreignHashes ? foreign : ''}`
 }
 
 /** Characters that may wait for a reader of stderr; lines beyond them are dropped. */
