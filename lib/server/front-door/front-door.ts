@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
-import { field, formOf, readForm } from '../form.ts'
+import { field, type Form, formOf, readForm } from '../form.ts'
 import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf } from '../session.ts'
@@ -71,8 +71,7 @@ async function logIn(service: Service, request: IncomingMessage): Promise<Reply>
   const { auth, config } = service
   const form = await readForm(request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
-  // Phone keyboards add a space after a word.
-  const email = field(form, 'email', 401).trim()
+  const email = emailIn(form, 401)
   const sessionId = await auth.logIn(email, field(form, 'password', 401), clientOf(config, request))
   return returnWith(sessionId, service, request)
 }
@@ -92,7 +91,7 @@ async function register(service: Service, request: IncomingMessage): Promise<Rep
   const form = await readForm(request)
   checkRegistration(config, request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
-  const [email, password] = [field(form, 'email', 400).trim(), field(form, 'password', 400)]
+  const [email, password] = [emailIn(form, 400), field(form, 'password', 400)]
   const client = clientOf(config, request)
   try {
     await auth.registerUser(email, password, client)
@@ -145,7 +144,7 @@ async function changePassword(service: Service, request: IncomingMessage): Promi
 
 /** `POST /forgot`: has a link sent; the page does not tell whether the email is known. */
 async function forgot(service: Service, request: IncomingMessage): Promise<Reply> {
-  const email = field(await readForm(request), 'email', 400).trim()
+  const email = emailIn(await readForm(request), 400)
   service.webhook?.send(email)
   return show(service, pages.sent, 200, { email })
 }
@@ -164,7 +163,7 @@ function showReset(service: Service, request: IncomingMessage): Reply {
  */
 async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)
-  const email = field(form, 'email', 403).trim()
+  const email = emailIn(form, 403)
   const [token, password] = [field(form, 'token', 403), field(form, 'new_password', 400)]
   const client = clientOf(config, request)
   const user = await auth.resetPassword(token, password, email, client)
@@ -217,6 +216,11 @@ function returnAddress({ config }: Service, request: IncomingMessage): string {
 
 function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(cut(url, '?')[1])
+}
+
+/** `field` for an email on a page, without the space that phone keyboards add after a word. */
+function emailIn(form: Form, status: number): string {
+  return field(form, 'email', status).trim()
 }
 
 /** Notices, by the path of the page that shows them and the cookie `notice`. */
