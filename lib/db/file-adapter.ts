@@ -59,10 +59,9 @@ export class FileAdapter implements Adapter<Rows> {
   readonly #pauses: typeof PAUSES
   #isClosed = false
   #folds: Promise<void> = Promise.resolve()
+  /** True while a fold runs, or is to be tried again. */
   #isFolding = false
   #timer: NodeJS.Timeout | undefined
-  /** Why the last fold failed; `undefined` if it succeeded. */
-  #failure: string | undefined
   /** How long to wait after the next failure. */
   #retryMs: number
 
@@ -123,10 +122,7 @@ export class FileAdapter implements Adapter<Rows> {
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
-  /**
-   * Folds the log into the table, after any fold that is running. A failure is one line on stderr; the log stays as it
-   * is.
-   */
+  /** Folds the log into the table, after any fold that is running. A failure is one line on stderr. */
   async write(rows: Rows): Promise<void> {
     this.#folds = this.#folds.then(() => this.#fold(rows))
     await this.#folds
@@ -161,11 +157,11 @@ export class FileAdapter implements Adapter<Rows> {
     this.#schedule()
   }
 
-  /** Begins or schedules a fold if one is due, unless one is running or about to be tried again. */
+  /** Begins or schedules a fold if one is due. */
   #schedule(): void {
     const { log, table } = this.#files
     const tableLength = Number(table?.size ?? 0)
-    if (this.#isClosed || this.#isFolding || this.#failure !== undefined || log.length === 0) return
+    if (this.#isClosed || this.#isFolding || log.length === 0) return
     clearTimeout(this.#timer)
     if (log.length >= Math.max(SMALL_BYTES, tableLength)) this.#onDue()
     else if (tableLength < SMALL_BYTES) this.#timer = setTimeout(this.#onDue, this.#pauses.idleMs).unref()
@@ -175,28 +171,22 @@ export class FileAdapter implements Adapter<Rows> {
     const files = this.#files
     await files.commits.drained()
     // The table may have been closed meanwhile.
-    if (this.#isClosed || (files.log.length === 0 && isAsLeft(files))) return
+    if (this.#isClosed) return
     clearTimeout(this.#timer)
     this.#isFolding = true
     try {
-      await fold(files, rows)
-      this.#failure = undefined
+      if (files.log.length > 0 || !isAsLeft(files)) await fold(files, rows)
+      this.#isFolding = false
       this.#retryMs = this.#pauses.firstRetryMs
     } catch (error) {
       // If another process has taken the table over, it has removed the temporary file: there is nothing to try again.
       mustOwn(files)
-      const message = messageOf(error)
-      // Each attempt has a temporary file of its own, so leave its name out of the comparison.
-      const failure = message.replace(/-tmp-[-0-9a-f]+/g, '')
-      // Report a repeated failure once.
-      if (failure !== this.#failure) {
-        console.error(`cannot fold ${files.log.path} into the table, trying again later: ${message}`)
+      // Said once, however often it is tried.
+      if (this.#retryMs === this.#pauses.firstRetryMs) {
+        console.error(`cannot fold ${files.log.path} into the table, trying again later: ${messageOf(error)}`)
       }
-      this.#failure = failure
       this.#timer = setTimeout(this.#onDue, this.#retryMs).unref()
       this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS)
-    } finally {
-      this.#isFolding = false
     }
     this.#schedule()
   }
