@@ -41,14 +41,10 @@ export function mustOwn(files: Files): void {
   }
 }
 
-/** True if the table's file is as this process left it. A file that cannot be examined counts as changed. */
+/** True if the table's file is as this process left it. */
 export function isAsLeft({ path, table }: Files): boolean {
-  try {
-    const now = statFile(path)
-    return now?.ino === table?.ino && now?.size === table?.size && now?.mtimeNs === table?.mtimeNs
-  } catch {
-    return false
-  }
+  const now = statFile(path)
+  return now?.ino === table?.ino && now?.size === table?.size && now?.mtimeNs === table?.mtimeNs
 }
 
 /** Folds the log into the table. When it throws, the log still holds everything that the table does not. */
