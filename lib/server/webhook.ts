@@ -18,12 +18,11 @@ const MAX_TRIES = 4
 /** How many mails are sent simultaneously; the others wait. */
 const MAX_SENDING = 100
 /**
- * How many emails may wait for their lookup. Each waits for half a second on average, so this is enough for 60,000
- * requests a second, more than a server takes. If all have the maximum length, they take 50 MB.
+ * How many emails may wait for their lookup, and how many mails to be sent. An email waits for half a second on average,
+ * so this is enough for 60,000 requests a second, more than a server takes. If all have the maximum length, they take
+ * 50 MB.
  */
-const MAX_ASKED = 30_000
-/** How many mails may wait; they take some megabytes. */
-const MAX_DUE = 10_000
+const MAX_WAITING = 30_000
 
 /**
  * Sends reset tokens to the operator's mailer, in the background. Before the answer to a request, nothing depends on
@@ -63,7 +62,7 @@ export class Webhook {
   /** Mails a token to the user with this email, if any, unless one was made for that user in the last minute. */
   send(email: string): void {
     if (isTooLong(email) || this.#asked.has(email)) return
-    if (this.#asked.size >= MAX_ASKED) return warn(`dropped a request, as ${MAX_ASKED} are waiting already`)
+    if (this.#asked.size >= MAX_WAITING) return warn(`dropped a request, as ${MAX_WAITING} are waiting already`)
     // A copy: part of a string keeps all of it in memory, here the whole form.
     this.#run(this.#ask(Buffer.from(email).toString()))
   }
@@ -88,7 +87,7 @@ export class Webhook {
     await delay(Math.random() * this.#timing.spreadMs)
     const user = await this.#auth.findUser(email).finally(() => this.#asked.delete(email))
     if (user === null) return
-    if (this.#due.size >= MAX_DUE) return warn(`dropped a mail, as ${MAX_DUE} are waiting already`)
+    if (this.#due.size >= MAX_WAITING) return warn(`dropped a mail, as ${MAX_WAITING} are waiting already`)
     this.#due.set(user.id, user)
     if (this.#sending < MAX_SENDING) this.#run(this.#sendDue())
   }
