@@ -6,8 +6,8 @@ import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** While more characters than this wait for the reader of stdout, lines are dropped. */
-const MAX_UNREAD_CHARS = 1024 * 1024
+/** While more characters than this wait for the reader of stdout or stderr, lines are dropped. */
+export const MAX_UNREAD_CHARS = 1024 * 1024
 
 /**
  * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When

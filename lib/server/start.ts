@@ -1,6 +1,7 @@
 /** At start: where the server listens, and what an operator wants to see. */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
+import { MAX_UNREAD_CHARS } from './access-log.ts'
 import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
@@ -41,10 +42,7 @@ export function summary(
 Reset tokens are ${tokens}${foreignHashes ? foreign : ''}`
 }
 
-/** Characters that may wait for a reader of stderr; lines beyond them are dropped. */
-const MAX_UNREAD_CHARS = 1024 * 1024
-
-/** Puts the time in front of everything that `console.error` prints, in every module. */
+/** Puts the time in front of what `console.error` prints, in every module; drops what a reader does not keep up with. */
 export function stampErrors(): void {
   const print = console.error
   console.error = (...parts) => {
