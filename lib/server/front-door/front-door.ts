@@ -7,7 +7,7 @@ import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
 import { field, type Form, formOf, readForm } from '../form.ts'
 import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
-import { type Handler, HttpError, type Reply, replyToError as toJson, type Routes, type Service } from '../service.ts'
+import { type Handler, HttpError, type Reply, replyToError as toJson, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
 import * as pages from './pages.ts'
@@ -43,16 +43,13 @@ const NEEDS_HTTPS = new HttpError(
 )
 
 /** The routes, and the reply to a request that failed: JSON, or a page with the form as sent, without passwords. */
-export type FrontDoor = { routes: Routes; replyToError(error: unknown, request: IncomingMessage): Reply }
-
-/** The front door of a service. */
-export function frontDoor(service: Service): FrontDoor {
+export function frontDoor(service: Service) {
   const routes = new Map<string, Handler>(Object.entries({ ...PAGES, 'GET /verify': verify, 'GET /healthz': healthz }))
   // Without a webhook nothing can send the link, and to show it would hand the token to whoever asks.
   if (service.webhook === null) for (const method of ['GET', 'POST']) routes.delete(`${method} /forgot`)
   return {
     routes,
-    replyToError(error, request) {
+    replyToError(error: unknown, request: IncomingMessage): Reply {
       const path = pathOf(request.url ?? '')
       if (!routes.has(`POST ${path}`)) return toJson(error)
       // With PUBLIC_URL, a form that comes over http looks like another site's.

@@ -40,10 +40,7 @@ function isByPerson({ headers }: IncomingMessage): boolean {
  * anybody can send: they are believed only with TRUST_PROXY, and even then only choose how to refuse, and give the
  * address to return to, which is checked like any other.
  */
-function originalOf(
-  { trustProxy }: Config,
-  { headers }: IncomingMessage,
-): { method: string; url: string; status: number } | null {
+function originalOf({ trustProxy }: Config, { headers }: IncomingMessage) {
   if (!trustProxy) return null
   const header = (name: string) => String(headers[name] ?? '')
   const first = (name: string) => cut(header(name), ',')[0].trim()
