@@ -77,7 +77,7 @@ t.test('invalid emails and passwords are refused', async (t) => {
     ['a\u200b@b', 'email contains a space, a control or an invisible character'],
     ['a\u2066@b', 'email contains a space, a control or an invisible character'],
     ['a\u00ad@b', 'email contains a space, a control or an invisible character'],
-    ['\ud800@b', 'email is not well-formed Unicode'],
+    ['\ud800@b', 'email contains a space, a control or an invisible character'],
     [`${'x'.repeat(250)}@`, 'email is longer than 250 characters'],
   ] as const) {
     await t.rejects(auth.registerUser(email, 'xyz'), { name: 'InvalidInput', message }, JSON.stringify(email))

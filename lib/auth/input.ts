@@ -31,8 +31,7 @@ export function checkNewEmail(email: unknown): asserts email is string {
   checkNotMissing('email', email)
   if (!email.includes('@')) throw new InvalidInput('email has no @')
   if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_CHARS} characters`)
-  if (!email.isWellFormed()) throw new InvalidInput('email is not well-formed Unicode')
-  // With these, two emails that look the same would be two users.
+  // With these, two emails that look the same would be two users. A lone surrogate is in C too.
   if (/[\p{Z}\p{C}]/u.test(email)) throw new InvalidInput('email contains a space, a control or an invisible character')
 }
 
