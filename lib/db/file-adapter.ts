@@ -26,10 +26,7 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/**
- * A table smaller than this is folded after a quiet second. A log is folded when it is as long as its table, but not
- * before it has this length.
- */
+/** A log below this is not folded for its length; a table below it is folded after a quiet second. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {

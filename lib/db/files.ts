@@ -31,10 +31,7 @@ export function temporaryName(path: string): string {
   return `${path}-tmp-${randomUUID()}`
 }
 
-/**
- * Removes the temporary files of a table, and nothing else. A new owner does this before it reads the table, so that a
- * former owner that was paused right before a rename finds nothing to rename.
- */
+/** Removes a table's temporary files: a former owner that was paused right before a rename finds nothing to rename. */
 export function removeTemporary(path: string): void {
   for (const name of readdirSync(dirname(path))) {
     const end = TEMPORARY.exec(name)

@@ -1,8 +1,4 @@
-/**
- * Folding the log into the table while requests are served: first comes a new table, then a new log with only what was
- * appended since that table was begun. The old log stays whole until the new table's name is durable: a crash between
- * any two steps loses nothing.
- */
+/** Folding the log into the table while requests are served, in the steps that README.md lists. */
 import { COPYFILE_EXCL } from 'node:constants'
 import type { BigIntStats } from 'node:fs'
 import { copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
@@ -57,10 +53,7 @@ export async function fold(files: Files, rows: Rows): Promise<void> {
   await replaceLog(files, start)
 }
 
-/**
- * Replaces the table with a new one of all rows. A table that another program has changed is kept under another name;
- * one that was deleted is written again.
- */
+/** Replaces the table with a new one of all rows; keeps a version that another program has made. */
 async function replaceTable(files: Files, rows: Rows): Promise<void> {
   const { commits, directory, path } = files
   const temporary = temporaryName(path)

@@ -7,9 +7,7 @@ const MAX_ROWS = 1000
 /** A changed row as JSON, what takes the change back, and who waits for it. */
 type Change = { row: string; undo: () => void; resolve: () => void; reject: (error: unknown) => void }
 
-/**
- * Puts changed rows into batches and writes one batch after the other. A batch is kept as a whole or undone as a whole.
- */
+/** Writes changed rows in batches, one after the other. A batch is kept as a whole or undone as a whole. */
 export class GroupCommit {
   readonly #write: (line: string) => Promise<void>
   #waiting: Change[] = []

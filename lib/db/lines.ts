@@ -6,10 +6,7 @@ import { createReadStream } from 'node:fs'
 const READ_BYTES = 64 * 1024
 const LINE_END = 10
 
-/**
- * The bytes of a file in blocks of whole lines; a last line without a line end is a block of its own. However long a
- * line is, each byte is copied once.
- */
+/** A file in blocks of whole lines, each byte copied at most once; a last line without a line end is a block too. */
 export async function* readBlocks(path: string): AsyncGenerator<Buffer> {
   const pieces: AsyncIterable<Buffer> = createReadStream(path, { highWaterMark: READ_BYTES })
   let line: Buffer[] = []

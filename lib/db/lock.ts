@@ -40,8 +40,7 @@ export class Lock {
   }
 
   /**
-   * Takes the lock. After `kill -9` of its owner that works immediately; when the owner was in another container or on
-   * another machine, ten seconds after its last heartbeat. The lock does not keep the process running.
+   * Takes the lock, which does not keep the process running.
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
    * @throws {StoreError} when a process that is alive has it
    */

@@ -82,10 +82,7 @@ export class LogFile {
     this.#isTorn = false
   }
 
-  /**
-   * Deletes the log, which is empty; a failure does no harm. It is synchronous, so that it does not wait for a thread
-   * after the caller has checked that the name leads to this log.
-   */
+  /** Deletes the log, which is empty; a failure does no harm. Synchronous, as the caller's check has to be recent. */
   remove(): void {
     try {
       unlinkSync(this.path)
@@ -111,10 +108,7 @@ async function copy(path: string, start: number, end: number, to: FileHandle): P
   await to.datasync()
 }
 
-/**
- * True if the disk is full. Some file systems (btrfs, NFS) say so only at a sync, and then have kept nothing of the
- * write.
- */
+/** True if the disk is full. btrfs and NFS may say so only at a sync, and then have kept nothing of the write. */
 function isFull(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }

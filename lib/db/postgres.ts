@@ -49,10 +49,7 @@ export class Postgres implements Engine {
     return rows[0]?.count ?? 0
   }
 
-  /**
-   * Adds a row. It looks for the email first, because a refused INSERT uses up an id. If two calls race, the unique
-   * index decides.
-   */
+  /** Looks for the email first, because a refused INSERT uses up an id. If two calls race, the unique index decides. */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const text = `insert into ${TABLE} (email, hashed_password) select $1, $2
       where not exists (select from ${TABLE} where ${EMAIL_KEY} = $3)
@@ -109,10 +106,7 @@ export class Postgres implements Engine {
     return (await this.#use((client) => commit(client, text, values), changes.email)).length > 0
   }
 
-  /**
-   * Runs a task on one connection. Throws `EmailTaken` when another user has the email that it sets, and `StoreError`
-   * when the database cannot be reached, refuses, or does not answer in time.
-   */
+  /** Runs a task on one connection. A failure is `EmailTaken` if another user has the email, else `StoreError`. */
   async #use<T>(task: (client: PoolClient) => Promise<T>, email?: string): Promise<T> {
     const call = use(this.#pool, task)
     this.#calls.add(call)

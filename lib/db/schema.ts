@@ -8,10 +8,7 @@ import { hasCode, type LIMITS, transaction } from './pool.ts'
 /** `emailKey` in SQL: with the collation C, lower() changes ASCII letters only. */
 export const EMAIL_KEY = 'lower(email COLLATE "C")'
 
-/**
- * The indexes, in the form in which `findMissing` compares them: without names, which the database chooses. The unique
- * one decides which user gets an email.
- */
+/** The indexes, without names, as `findMissing` compares them. The unique one decides which user gets an email. */
 const INDEXES = [
   `unique index on ${TABLE} (${EMAIL_KEY})`,
   `index on ${TABLE} (session_id)`,

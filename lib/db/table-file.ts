@@ -20,10 +20,7 @@ const COMMA = 44
 /** How long rows are serialized before other work gets its turn. */
 const SLICE_MS = 2
 
-/**
- * The rows of a table in the order of the file; the highest id that it has ever given, 0 if it does not say; and the
- * location of a row (file and line, or file and number of the row), for messages.
- */
+/** The rows in the order of the file; the highest id ever given, 0 if it does not say; where a row is, for messages. */
 export type Stored = { users: User[]; lastId: number; locate: (index: number) => string }
 
 /**
@@ -98,10 +95,7 @@ function parseWhole(path: string, location: string): unknown {
   }
 }
 
-/**
- * Writes a table to a new file, in slices between which requests are served, and syncs it. Owner, group and mode are
- * those of the table that it will replace, as far as this process may set them; if there is none, the mode is 0600.
- */
+/** Writes a table to a new file, in slices between which requests are served; owner and mode are those of `like`. */
 export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
   try {
