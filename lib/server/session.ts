@@ -62,16 +62,11 @@ export async function endSessions({ auth, config }: Service, request: IncomingMe
 /** The refusal of a request without a live session. */
 export function noSession(config: Config, request: IncomingMessage): HttpError {
   const hasCookie = cookiesOf(request, config.cookieName).length > 0
-  return new HttpError(
-    403,
-    hasCookie ? 'unknown or expired session: log in again' : `no ${config.cookieName} cookie: log in first`,
-  )
+  const missing = `no ${config.cookieName} cookie: log in first`
+  return new HttpError(403, hasCookie ? 'unknown or expired session: log in again' : missing)
 }
 
-/**
- * Says who is logged in: in the body to a client, in headers to an app behind a proxy. A header is ASCII, so the email
- * there is as `encodeURI` writes it.
- */
+/** Says who is logged in: in the body to a client, in headers, which have to be ASCII, to an app behind a proxy. */
 export function replyWithUser({ id, email }: User): Reply {
   const headers = { 'Remote-User': `${id}`, 'Remote-Email': encodeURI(email) }
   return { status: 200, body: { email }, headers, userId: id }
