@@ -55,10 +55,7 @@ export class Connection {
     else this.#start(response, answer)
   }
 
-  /**
-   * Ends the connection after node's parser has failed. `refuse` writes the reply to what could not be read, after
-   * the replies that are still owed.
-   */
+  /** Ends the connection after node's parser has failed; `refuse` writes its last reply, after those still owed. */
   endBroken(refuse: (response: ServerResponse) => void): void {
     const last = this.#last
     const isLastBroken = last !== null && !last.req.complete
@@ -97,10 +94,7 @@ export class Connection {
     })
   }
 
-  /**
-   * Drops the requests that wait if no reply to them can be sent: this was the connection's last one, or the client has
-   * disconnected.
-   */
+  /** Drops the requests that wait if this was the connection's last reply, or the client has disconnected. */
   #endIfLast(response: ServerResponse): void {
     if (response.shouldKeepAlive && !this.#socket.destroyed) return
     this.#waiting.length = 0
@@ -169,10 +163,7 @@ export class Connection {
     this.#socket.pause()
   }
 
-  /**
-   * Closes in two steps (RFC 9112, section 9.6): a connection that is closed with bytes unread is reset, and the client
-   * may lose the last replies.
-   */
+  /** Closes in two steps (RFC 9112, section 9.6): to close with bytes unread is a reset, which can lose replies. */
   #end(): void {
     this.#socket.resume()
     this.#socket.end()

@@ -45,10 +45,7 @@ export function formOf(request: IncomingMessage): Form {
   return forms.get(request) ?? new Map()
 }
 
-/**
- * Reads a body of any supported type. The first value of a repeated form field counts, and the last of a repeated JSON
- * name. A request without a body gives an empty form.
- */
+/** Reads a body of any supported type; without a body the form is empty. The first value of a repeated field counts. */
 export async function readForm(request: IncomingMessage): Promise<Form> {
   if (!hasBody(request)) return new Map()
   const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = request.headers

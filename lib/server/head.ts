@@ -1,15 +1,10 @@
-/**
- * The head of a request: its path, the client's address, and whether it comes from another site or from this machine.
- */
+/** The head of a request: its path, the client's address, and whether another site or this machine has sent it. */
 import type { IncomingMessage } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { Config } from './config.ts'
 import { HttpError } from './service.ts'
 
-/**
- * The client's address. Behind a proxy it is the last of `X-Forwarded-For`, the only one that the proxy itself has
- * written; if that is not an address, the proxy's own counts.
- */
+/** The client's address: behind a proxy the last of `X-Forwarded-For`, the only one that the proxy has written. */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
   const list = String(headers['x-forwarded-for'])
   const forwarded = trustProxy ? parseAddress(list.slice(list.lastIndexOf(',') + 1).trim()) : null

@@ -69,10 +69,7 @@ export function createHttpServer(
     batch.add(response, reply)
   }
 
-  /**
-   * Replies to a request that failed, unless the client has disconnected or been told already that its request is
-   * broken.
-   */
+  /** Replies to a request that failed, unless the client has disconnected, or has had the reply to a broken request. */
   function writeError(response: ServerResponse, error: unknown): void {
     const { headersSent, req } = response
     if (!headersSent && !req.socket.destroyed) handOver(response, replyToFailed(error, req))

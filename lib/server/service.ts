@@ -46,10 +46,7 @@ export class HttpError extends Error {
   }
 }
 
-/**
- * The status and message that a client gets for an error. Failures of the store, and bugs, are reported on stderr; the
- * client learns no details.
- */
+/** What a client is told of an error. Failures of the store, and bugs, go to stderr; the client learns no details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error
   if (error instanceof InvalidInput) return new HttpError(400, error.message)

@@ -26,10 +26,7 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/login`
 }
 
-/**
- * A line each: how many users are in which store (`?` for null), who gets reset tokens, and how many users cannot log
- * in, if any.
- */
+/** How many users are where (`?` for null), who gets reset tokens, and how many users cannot log in, if any. */
 export function summary(
   databaseUrl: string,
   { resetWebhook }: Config,
@@ -42,7 +39,7 @@ export function summary(
 Reset tokens are ${tokens}${foreignHashes ? foreign : ''}`
 }
 
-/** Puts the time in front of what `console.error` prints, in every module; drops what a reader does not keep up with. */
+/** Puts the time before what `console.error` prints, in every module, and drops lines that nobody reads. */
 export function stampErrors(): void {
   const print = console.error
   console.error = (...parts) => {

@@ -18,9 +18,8 @@ const MAX_TRIES = 4
 /** How many mails are sent simultaneously; the others wait. */
 const MAX_SENDING = 100
 /**
- * How many emails may wait for their lookup, and how many mails to be sent. An email waits for half a second on average,
- * so this is enough for 60,000 requests a second, more than a server takes. If all have the maximum length, they take
- * 50 MB.
+ * How many emails may wait for their lookup, and how many mails to be sent. A lookup waits for half a second on
+ * average: that is enough for 60,000 requests a second, more than a server takes. The longest emails take 50 MB.
  */
 const MAX_WAITING = 30_000
 

@@ -1,7 +1,4 @@
-/**
- * The front door: pages on which people with a browser log in, and what proxies and balancers ask. It shares Auth with
- * the API, but none of its handlers. README.md in this folder has its settings, and what it answers.
- */
+/** The front door: pages for people with a browser, and what proxies and balancers ask, as README.md describes. */
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'

@@ -1,7 +1,4 @@
-/**
- * `/verify`, which a proxy asks before it lets a request through to an app (nginx auth_request, Caddy forward_auth,
- * Traefik ForwardAuth), and `/healthz`, which a balancer asks every few seconds whether to send requests here.
- */
+/** `/verify`, which a proxy asks before it lets a request through to an app, and `/healthz`, which a balancer asks. */
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
 import { cut } from '../head.ts'
