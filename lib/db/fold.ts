@@ -1,4 +1,7 @@
-/** Folding the log into the table while requests are served, in the steps that README.md lists. */
+/**
+ * Folding the log into the table while requests are served, in the steps that README.md lists. The old log stays whole
+ * until the new table is durable: a crash between any two steps loses nothing.
+ */
 import { COPYFILE_EXCL } from 'node:constants'
 import type { BigIntStats } from 'node:fs'
 import { copyFile, type FileHandle, link, open, rename, unlink } from 'node:fs/promises'
@@ -80,16 +83,13 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
   await directory.sync().catch((error) => exitAfter(`sync the directory of ${path}`, error))
 }
 
-/**
- * Gives a table that another program has changed a second name; a rename would leave `path` missing for a moment. Where
- * it cannot be linked, because it belongs to another user (fs.protected_hardlinks) or the file system has no links, it
- * is copied.
- */
+/** Gives another program's version of the table a second name. A rename would leave `path` missing for a moment. */
 async function keepEdited({ path, directory }: Files): Promise<void> {
   const edited = `${path}-edited-${new Date().toISOString().replace(/[-:.]/g, '')}`
   try {
     await link(path, edited)
   } catch {
+    // It belongs to another user (fs.protected_hardlinks), or the file system has no links.
     await copyFile(path, edited, COPYFILE_EXCL)
     const copy = await open(edited, 'r+')
     await copy.sync().finally(() => copy.close())

@@ -9,11 +9,7 @@ const FLUSH_MS = 100
 /** While more characters than this wait for the reader of stdout or stderr, lines are dropped. */
 export const MAX_UNREAD_CHARS = 1024 * 1024
 
-/**
- * Request lines on stdout in the Common Log Format, written in batches: each on its own costs ten times as much. When
- * stdout is a pipe or socket, no request waits for its reader: lines that it does not keep up with are dropped, and
- * counted.
- */
+/** Request lines in the Common Log Format, written in batches: each on its own costs ten times as much. */
 export class AccessLog {
   readonly #config: Config
   #lines: string[] = []

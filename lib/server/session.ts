@@ -4,10 +4,7 @@ import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { HttpError, type Reply, type Service } from './service.ts'
 
-/**
- * A cookie (RFC 6265, section 4.1): out of reach of scripts, and not sent along with other sites' forms.
- * @param maxAge in seconds
- */
+/** A cookie for some seconds (RFC 6265, section 4.1): out of reach of scripts, and not sent with other sites' forms. */
 export function cookie({ cookieSecure }: Config, name: string, value: string, maxAge: number): string {
   return `${name}=${value}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
 }
@@ -37,10 +34,7 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
   return values.slice(0, MAX_COOKIES)
 }
 
-/**
- * The first live session among a request's cookies, or `null`. There may be several cookies of the name: one for this
- * host, one for its domain, one that an app below the domain has planted.
- */
+/** The first live session among a request's cookies, or `null`: an app below the domain may have planted another. */
 export async function sessionOf({ auth, config }: Service, request: IncomingMessage): Promise<Session | null> {
   for (const sessionId of cookiesOf(request, config.cookieName)) {
     const user = await auth.getUserFromSessionId(sessionId)

@@ -76,10 +76,7 @@ function showRegister(service: Service, request: IncomingMessage): Promise<Reply
   return showForm(service, request, pages.register)
 }
 
-/**
- * `POST /register`: registers a user and begins a session. A form that is sent twice finds its own email taken: whoever
- * knows the password is logged in, and a wrong one counts as a failed login.
- */
+/** `POST /register`: registers a user and begins a session. A second click, which finds the email taken, logs in. */
 async function register(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   const form = await readForm(request)
@@ -151,10 +148,7 @@ function showReset(service: Service, request: IncomingMessage): Reply {
   return show(service, pages.reset, 200, { token: query.get('token') ?? '', email })
 }
 
-/**
- * `POST /reset`: sets the password; the user then logs in with it. A form that is sent twice finds its own token used:
- * if the password is the user's already, it is answered as the first was; a wrong one counts as a failed login.
- */
+/** `POST /reset`: sets the password. On a second click, which finds the token used, the password has to be right. */
 async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)
   const email = emailIn(form, 403)
@@ -168,9 +162,8 @@ async function reset({ auth, config }: Service, request: IncomingMessage): Promi
 }
 
 /**
- * Shows a form that begins a session; a user who has one already returns immediately. The cookie is set again with the
- * current settings: one from before COOKIE_DOMAIN was set reaches no app, and the app would send the browser back here
- * forever.
+ * Shows a form that begins a session. Whoever has one returns, with its cookie set again: one from before COOKIE_DOMAIN
+ * was set reaches no app, and the app would send the browser back here forever.
  */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)

@@ -1,8 +1,4 @@
-/**
- * The pages: what each says, asks for, and leads to. For people, password managers and screen readers alike: labels,
- * the autocomplete tokens of WHATWG HTML, no second password field, and nothing that keeps anybody from pasting (OWASP,
- * Authentication Cheat Sheet).
- */
+/** The pages: what each says, asks for, and leads to. README.md has the rules for people and password managers. */
 import type { Service } from '../service.ts'
 import { type Html, html } from './html.ts'
 import { duration, type Page, type State } from './page.ts'

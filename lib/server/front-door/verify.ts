@@ -51,9 +51,8 @@ function originalOf({ trustProxy }: Config, { headers }: IncomingMessage) {
 }
 
 /**
- * An address as the login accepts it: in printable ASCII, and of a limited length. One that is too long loses its
- * query; if it is still too long, the result is empty. node reads each byte of a header as one character, so UTF-8 can
- * be percent-encoded byte by byte.
+ * An address as the login accepts it: printable ASCII, without its query if it is too long, and empty if it still is.
+ * node reads each byte of a header as one character, so UTF-8 can be percent-encoded byte by byte.
  */
 function withinLimit(address: string): string {
   for (const part of [address, cut(address, '?')[0]]) {
