@@ -60,10 +60,7 @@ export class FailureWindow {
   #before = new Map<string, number[]>()
   #added = 0
 
-  /**
-   * @param limit how many failures a key may have, or 0 for any number
-   * @param durationMs for how long a failure counts
-   */
+  /** Allows a key this many failures (0: any number) in a window of this length. */
   constructor(limit: number, durationMs: number) {
     this.#limit = limit
     this.#durationMs = durationMs

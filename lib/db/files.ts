@@ -39,10 +39,7 @@ export function removeTemporary(path: string): void {
   }
 }
 
-/**
- * Checks that a table may be kept at a path.
- * @throws {StoreError} when a fold could not replace the file there, or another table may use the name
- */
+/** Throws `StoreError` if a fold could not replace the file at a path, or another table may use the name. */
 export function checkPlace(path: string): void {
   if (/-(wal|lock)$/.test(path) || TEMPORARY.test(path)) {
     throw new StoreError(`${path} may belong to another table: choose a name without -wal, -tmp or -lock at its end`)

@@ -51,10 +51,7 @@ export class Lock {
     }
   }
 
-  /**
-   * Throws unless this process has the lock. It costs three stats and a read.
-   * @throws {StoreError} when the lock file was deleted, replaced or overwritten, or the lock was released
-   */
+  /** Throws `StoreError` unless this process has the lock. It costs three stats and a read. */
   check(): void {
     if (!this.#isReleased && this.#isMine()) return
     throw new StoreError(

@@ -21,9 +21,8 @@ export class LogFile {
   }
 
   /**
-   * Replaces the log at a path with a new one, which begins with the bytes of the older one from `start` to `end`. The
-   * new one takes over the name when it is complete, so that a process that still has the older one open writes to a
-   * file that nobody reads any more. The caller has to sync the directory.
+   * Replaces the log with a new one, which begins with the bytes of the older one from `start` to `end`. Whoever still
+   * has the older one open writes to a file that nobody reads any more. The caller has to sync the directory.
    * @param check throws unless the log may be replaced now
    */
   static async replace(path: string, start: number, end: number, check: () => void): Promise<LogFile> {

@@ -99,10 +99,7 @@ export function transaction<T>(pool: Pool, task: Task<T>): Promise<T> {
   return use(pool, task, true)
 }
 
-/**
- * Runs a statement that commits.
- * @throws {Error} that says so if the answer was lost and the change may have been made
- */
+/** Runs a statement that commits. If its answer is lost, the error says that the change may have been made. */
 export async function commit<Row extends object>(client: PoolClient, text: string, values: unknown[]): Promise<Row[]> {
   try {
     return (await client.query<Row>(text, values)).rows

@@ -61,10 +61,7 @@ export async function prepareTable(pool: Pool, { lockMs, hangMs }: typeof LIMITS
   await refuseIf(pool, LACKS_RIGHTS)
 }
 
-/**
- * The statements that would complete the table, or create it.
- * @throws {StoreError} when another program made the table
- */
+/** The statements that would complete the table, or create it; throws if another program made it. */
 async function findMissing(client: PoolClient): Promise<string[]> {
   // A type keeps its length only if it is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64): then it
   // matches none of TYPES.

@@ -23,10 +23,7 @@ const SLICE_MS = 2
 /** The rows in the order of the file; the highest id ever given, 0 if it does not say; where a row is, for messages. */
 export type Stored = { users: User[]; lastId: number; locate: (index: number) => string }
 
-/**
- * Reads a table, whatever its layout.
- * @throws {StoreError} when it is damaged; names the line or the number of the row
- */
+/** Reads a table, whatever its layout. For a damaged one, the `StoreError` names the line or the number of the row. */
 export async function readTable(path: string): Promise<Stored> {
   const stored: Stored = { users: [], lastId: 0, locate: (index) => `${path}, line ${index + 2}` }
   const unreadable = await readLines(path, stored)

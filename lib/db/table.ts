@@ -19,10 +19,7 @@ export class Table implements Engine {
     this.#file = file
   }
 
-  /**
-   * Loads the table; its log is folded into it while the first calls are already being served.
-   * @param path where the table is kept; null keeps it in memory only
-   */
+  /** Loads the table at a path, or makes one in memory (null). The log is folded while the first calls are served. */
   static async open(path: string | null, pauses = PAUSES): Promise<Table> {
     if (path === null) return new Table(new Low(new Memory<Rows>(), new Rows()), null)
     const file = await FileAdapter.open(path, () => void low.write(), pauses)

@@ -48,10 +48,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return checkTogether(readEnvironment(SERVER_OPTIONS, env))
 }
 
-/**
- * The configuration of a server in a program, which passes what differs from the defaults.
- * @throws {ValueError} names the first option that is wrong or unknown, and its value
- */
+/** The configuration of a server in a program, which passes what differs from the defaults. Throws as `readConfig`. */
 export function completeConfig(given: Partial<Config>): Config {
   return checkTogether(readOptions(SERVER_OPTIONS, given))
 }

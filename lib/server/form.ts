@@ -12,10 +12,7 @@ const MAX_FIELDS = 32
 /** The fields of a body, by name. */
 export type Form = ReadonlyMap<string, string>
 
-/**
- * A field that the client has to send.
- * @throws {HttpError} with the status of the route's own failure, when it is missing or empty
- */
+/** A field that the client has to send. If it is missing or empty, throws the route's own failure, of this status. */
 export function field(form: Form, name: string, status: number): string {
   const value = form.get(name)
   if (!value) throw new HttpError(status, `${name} is missing`)

@@ -5,10 +5,7 @@ import { MAX_UNREAD_CHARS } from './access-log.ts'
 import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
-/**
- * Starts listening. Resolves to lines that tell people where the server listens and where its pages are.
- * @throws {ValueError} when it cannot listen there; the message says why
- */
+/** Starts listening. Resolves to lines that say where, or throws a `ValueError` that says why it cannot. */
 export async function listen(server: Server, { host, port, publicUrl }: Config): Promise<string> {
   try {
     // Without a host node takes `::`, which is for IPv4 too, or 0.0.0.0 where there is no IPv6.
