@@ -52,7 +52,6 @@ const OPEN = new Set<FileAdapter>()
 export class FileAdapter implements Adapter<Rows> {
   readonly #files: Files
   readonly #rows: Rows
-  readonly #onDue: () => void
   readonly #pauses: typeof PAUSES
   #isClosed = false
   #folds: Promise<void> = Promise.resolve()
@@ -62,10 +61,9 @@ export class FileAdapter implements Adapter<Rows> {
   /** How long to wait after the next failure. */
   #retryMs: number
 
-  private constructor(files: Omit<Files, 'commits'>, rows: Rows, onDue: () => void, pauses: typeof PAUSES) {
+  private constructor(files: Omit<Files, 'commits'>, rows: Rows, pauses: typeof PAUSES) {
     this.#files = { ...files, commits: new GroupCommit((line) => this.#append(line)) }
     this.#rows = rows
-    this.#onDue = onDue
     this.#pauses = pauses
     this.#retryMs = pauses.firstRetryMs
     OPEN.add(this)
@@ -73,10 +71,9 @@ export class FileAdapter implements Adapter<Rows> {
 
   /**
    * Takes the table's lock, loads the table, and moves what the log holds to a new log.
-   * @param onDue called when it is time to fold
    * @throws {StoreError} when the table is damaged or not available; nothing is changed then
    */
-  static async open(givenPath: string, onDue: () => void, pauses = PAUSES): Promise<FileAdapter> {
+  static async open(givenPath: string, pauses = PAUSES): Promise<FileAdapter> {
     const undo: (() => Promise<void>)[] = []
     try {
       const path = followLinks(givenPath)
@@ -91,7 +88,7 @@ export class FileAdapter implements Adapter<Rows> {
       const log = await LogFile.replace(`${path}-wal`, 0, logLength, () => lock.check())
       undo.push(() => log.close())
       await directory.sync()
-      return new FileAdapter({ path, directory, lock, log, table }, rows, onDue, pauses)
+      return new FileAdapter({ path, directory, lock, log, table }, rows, pauses)
     } catch (error) {
       // A step that fails must not keep the lock from being released.
       for (const step of undo.reverse()) await step().catch(() => {})
@@ -120,8 +117,8 @@ export class FileAdapter implements Adapter<Rows> {
   }
 
   /** Folds the log into the table, after any fold that is running. A failure is one line on stderr. */
-  async write(rows: Rows): Promise<void> {
-    this.#folds = this.#folds.then(() => this.#fold(rows))
+  async write(): Promise<void> {
+    this.#folds = this.#folds.then(() => this.#fold())
     await this.#folds
   }
 
@@ -160,11 +157,15 @@ export class FileAdapter implements Adapter<Rows> {
     const tableLength = Number(table?.size ?? 0)
     if (this.#isClosed || this.#isFolding || log.length === 0) return
     clearTimeout(this.#timer)
-    if (log.length >= Math.max(SMALL_BYTES, tableLength)) this.#onDue()
-    else if (tableLength < SMALL_BYTES) this.#timer = setTimeout(this.#onDue, this.#pauses.idleMs).unref()
+    if (log.length >= Math.max(SMALL_BYTES, tableLength)) void this.write()
+    else if (tableLength < SMALL_BYTES) this.#foldIn(this.#pauses.idleMs)
   }
 
-  async #fold(rows: Rows): Promise<void> {
+  #foldIn(ms: number): void {
+    this.#timer = setTimeout(() => this.write(), ms).unref()
+  }
+
+  async #fold(): Promise<void> {
     const files = this.#files
     await files.commits.drained()
     // The table may have been closed meanwhile.
@@ -172,7 +173,7 @@ export class FileAdapter implements Adapter<Rows> {
     clearTimeout(this.#timer)
     this.#isFolding = true
     try {
-      if (files.log.length > 0 || !isAsLeft(files)) await fold(files, rows)
+      if (files.log.length > 0 || !isAsLeft(files)) await fold(files, this.#rows)
       this.#isFolding = false
       this.#retryMs = this.#pauses.firstRetryMs
     } catch (error) {
@@ -182,7 +183,7 @@ export class FileAdapter implements Adapter<Rows> {
       if (this.#retryMs === this.#pauses.firstRetryMs) {
         console.error(`cannot fold ${files.log.path} into the table, trying again later: ${messageOf(error)}`)
       }
-      this.#timer = setTimeout(this.#onDue, this.#retryMs).unref()
+      this.#foldIn(this.#retryMs)
       this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS)
     }
     this.#schedule()

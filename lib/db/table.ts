@@ -22,7 +22,7 @@ export class Table implements Engine {
   /** Loads the table at a path, or makes one in memory (null). The log is folded while the first calls are served. */
   static async open(path: string | null, pauses = PAUSES): Promise<Table> {
     if (path === null) return new Table(new Low(new Memory<Rows>(), new Rows()), null)
-    const file = await FileAdapter.open(path, () => void low.write(), pauses)
+    const file = await FileAdapter.open(path, pauses)
     const low = new Low(file, new Rows())
     await low.read()
     void low.write()

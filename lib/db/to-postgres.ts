@@ -17,7 +17,7 @@ import { NAMES, poolAt } from './postgres.ts'
 export async function moveUsers(path: string, url: string): Promise<number> {
   if (![path, `${path}-wal`].some((file) => existsSync(file))) throw new StoreError(`${path}: no such file`)
   const openPool = poolAt(url)
-  const file = await FileAdapter.open(path, () => {})
+  const file = await FileAdapter.open(path)
   try {
     const { all: users, lastId } = await file.read()
     const pool = await openPool()

@@ -47,14 +47,14 @@ t.test('a DB that does not own its table touches no file, whatever is called', a
 
 t.test('a closed adapter folds nothing', async (t) => {
   const path = writeStore(t, {})
-  const adapter = await FileAdapter.open(path, () => {})
+  const adapter = await FileAdapter.open(path)
   const rows = await adapter.read()
   const user = new User(row(1))
   rows.add(user)
   await adapter.append(user, () => {})
   await adapter.close()
   t.equal(readFileSync(`${path}-wal`, 'utf8').split('\n').length, 2, 'not folded: the log stays')
-  await adapter.write(rows)
+  await adapter.write()
   t.strictSame(filesAt(path), ['users.json-wal'])
 })
 
