@@ -194,10 +194,7 @@ export class FileAdapter implements Adapter<Rows> {
 function followLinks(path: string): string {
   // Throws when links form a loop.
   statSync(path, { throwIfNoEntry: false })
-  let target = path
-  for (;;) {
-    target = join(realpathSync(dirname(target)), basename(target))
-    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
-    target = resolve(dirname(target), readlinkSync(target))
-  }
+  const target = join(realpathSync(dirname(path)), basename(path))
+  if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return target
+  return followLinks(resolve(dirname(target), readlinkSync(target)))
 }
