@@ -3,7 +3,6 @@ import { availableParallelism } from 'node:os'
 import { Overloaded } from './errors.ts'
 import { type Client, networkOf } from './input.ts'
 
-/** How long a password may have to wait for its turn. */
 const MAX_WAIT_MS = 10_000
 
 /** A waiting password: `enter` lets it be hashed, `refuse` rejects it with a reason. */

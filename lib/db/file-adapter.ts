@@ -151,7 +151,6 @@ export class FileAdapter implements Adapter<Rows> {
     this.#schedule()
   }
 
-  /** Begins or schedules a fold if one is due. */
   #schedule(): void {
     const { log, table } = this.#files
     const tableLength = Number(table?.size ?? 0)

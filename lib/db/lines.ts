@@ -2,7 +2,6 @@
 import { isUtf8 } from 'node:buffer'
 import { createReadStream } from 'node:fs'
 
-/** Bytes read at a time. */
 const READ_BYTES = 64 * 1024
 const LINE_END = 10
 

@@ -60,7 +60,6 @@ export function frontDoor(service: Service) {
   }
 }
 
-/** `POST /login`: begins a session. */
 async function logIn(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   const form = await readForm(request)
@@ -70,7 +69,6 @@ async function logIn(service: Service, request: IncomingMessage): Promise<Reply>
   return returnWith(sessionId, service, request)
 }
 
-/** `GET /register`. */
 function showRegister(service: Service, request: IncomingMessage): Promise<Reply> {
   checkRegistration(service.config, request)
   return showForm(service, request, pages.register)
@@ -95,7 +93,6 @@ async function register(service: Service, request: IncomingMessage): Promise<Rep
   return returnWith(await auth.createSession(email), service, request)
 }
 
-/** `POST /logout`: ends the session, if there is one. */
 async function logOut(service: Service, request: IncomingMessage): Promise<Reply> {
   await endSessions(service, request)
   const { config } = service
@@ -104,7 +101,6 @@ async function logOut(service: Service, request: IncomingMessage): Promise<Reply
 
 const TO_LOGIN = '/login?rd=/account'
 
-/** `GET /account`: who is logged in. */
 async function showAccount(service: Service, request: IncomingMessage): Promise<Reply> {
   const session = await sessionOf(service, request)
   if (session === null) return seeOther(TO_LOGIN)

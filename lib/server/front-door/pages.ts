@@ -110,12 +110,10 @@ const ownEmail = (state: State) => html`<label for="email">Email</label>
 <input id="email" type="text" autocomplete="username" readonly value="${state.email}">
 `
 
-/** The field for the current password. */
 const password = (label: string, state: State, isFocused: boolean) => html`<label for="password">${label}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required${autofocus(isFocused)}${describedBy(state)}>
 `
 
-/** The field for a new password, with its rules. */
 function newPassword(name: string, label: string, state: State, { auth }: Service): Html {
   const min = auth.options.passwordMin
   const length = min > 1 ? html` minlength="${String(min)}"` : ''
