@@ -16,7 +16,7 @@ type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
  * only one.
  */
 export class HashQueue {
-  readonly #places = Math.max(1, Math.min(availableParallelism(), threadsOf(process.env['UV_THREADPOOL_SIZE']) - 1))
+  readonly #places: number
   #running = 0
   /** Waiting passwords, in a lane for each network, oldest first. The first lane's turn is next; none is empty. */
   readonly #lanes = new Map<string, Set<Waiting>>()
@@ -26,6 +26,9 @@ export class HashQueue {
 
   /** @param expectedDurationMs about how long a hash takes */
   constructor(expectedDurationMs: number) {
+    // libuv starts 4 threads if the variable is not set, and 1 if it is not a number.
+    const threads = parseInt(process.env['UV_THREADPOOL_SIZE'] ?? '4') || 1
+    this.#places = Math.max(1, Math.min(availableParallelism(), threads - 1))
     this.#durationMs = expectedDurationMs
   }
 
@@ -107,9 +110,4 @@ export class HashQueue {
     this.#waiting--
     if (lane.size === 0) this.#lanes.delete(network)
   }
-}
-
-/** How many threads libuv starts for `UV_THREADPOOL_SIZE`: 4 if it is not set, and 1 if it is not a number. */
-function threadsOf(size = '4'): number {
-  return Math.min(parseInt(size) || 1, 1024)
 }
