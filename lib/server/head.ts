@@ -109,8 +109,8 @@ function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boole
 
 /** The loopback addresses: 127.0.0.0/8 and ::1 (RFC 6890). */
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1)$/
-/** This machine in a Host header. */
-const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
+/** This machine in a Host header, or in an origin behind the scheme. */
+export const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
 /** The headers that proxies, and the services in front of them, add to a request that they pass on. */
 const FORWARDED =
   /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original|envoy|amzn)-.*|(?:.*-)?(?:client|connecting|real|remote|source|user|viewer)-?(?:ip|addr|address))$/

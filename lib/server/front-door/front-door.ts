@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
 import { field, type Form, formOf, readForm } from '../form.ts'
-import { checkRegistration, clientOf, CROSS_ORIGIN, cut, pathOf } from '../head.ts'
+import { checkRegistration, clientOf, CROSS_ORIGIN, cut, OWN_HOST, pathOf } from '../head.ts'
 import { type Handler, HttpError, type Reply, replyToError as toJson, type Service } from '../service.ts'
 import { cookie, cookiesOf, endSessions, sessionCookie, sessionOf } from '../session.ts'
 import { type Page, show, showError, type State } from './page.ts'
@@ -183,13 +183,10 @@ function seeOther(location: string, cookies: string | string[] = []): Reply {
   return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
 }
 
-/** The browser's own machine: from there it keeps a Secure cookie over http too. */
-const LOCAL_ORIGIN = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/
-
-/** True if a form of ours comes over plain http, where a browser silently drops a Secure cookie. */
+/** True if a form of ours comes over plain http: there a browser drops a Secure cookie, unless from its own machine. */
 function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '', host } }: IncomingMessage): boolean {
   const isOurs = origin === `http://${host}` || origin === publicUrl?.replace(/^https/, 'http')
-  return cookieSecure && isOurs && !LOCAL_ORIGIN.test(origin)
+  return cookieSecure && isOurs && !OWN_HOST.test(cut(origin, '://')[1])
 }
 
 /** The address to return to: the form's, if it has been read and has one, otherwise the query's. */
