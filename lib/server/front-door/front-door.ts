@@ -114,7 +114,7 @@ async function changePassword(service: Service, request: IncomingMessage): Promi
   const form = await readForm(request)
   if (isOverHttp(config, request)) throw NEEDS_HTTPS
   const session = await sessionOf(service, request)
-  if (session === null) return seeOther(TO_LOGIN)
+  if (session === null) return seeOther(TO_LOGIN, noticeCookie(config, 'session-ended'))
   const { user } = session
   try {
     const [password, newPassword] = [field(form, 'password', 401), field(form, 'new_password', 400)]
@@ -208,6 +208,7 @@ const NOTICES = new Map([
   ['/account password-changed', 'Your password has been changed.'],
   ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
   ['/login logged-out', 'You are logged out.'],
+  ['/login session-ended', 'Your session had ended, so this form changed nothing. Log in and send it again.'],
 ])
 
 /** A notice's cookie, for a minute. Only the reply to a form sets it, so no page of another site can cause a notice. */

@@ -167,6 +167,11 @@ t.test('a page says what the form before it has done', async (t) => {
       '/account',
       'Your password has been changed.',
     ],
+    [
+      await ask('/account', { password: 'new', new_password: 'newer' }, session),
+      '/login',
+      'Your session had ended, so this form changed nothing. Log in and send it again.',
+    ],
     [await ask('/logout', {}, session), '/login', 'You are logged out.'],
     [
       await ask('/reset', { ...BOB, token: await auth.getResetPasswordToken(BOB.email), new_password: 'newer' }),
