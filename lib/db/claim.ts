@@ -52,7 +52,7 @@ export function describe({ pid, place }: Claim): string {
   }
   return pid === process.pid
     ? 'this process itself, by another DB; use that one, or close it first'
-    : `process ${pid}; stop it first`
+    : `process ${pid}; stop it first, or delete the lock if these files are a copy`
 }
 
 /**
