@@ -1,4 +1,5 @@
 /** The table in PostgreSQL: created, completed or refused, and used by a role that may not alter it. */
+import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
@@ -39,6 +40,12 @@ t.test('a table that the Python original made is completed and served', NEEDS_PO
   const { url, sql } = await prepare(t, ORIGINAL, row)
   const auth = new Auth({ databaseUrl: url })
   t.teardown(() => auth.close())
+  t.ok(await auth.validLogin('bob@me.com', 'Hello Holberton'))
+  // A hash that Python passed as bytes, and the statement of the README that turns it into text.
+  await sql.query(`update users set hashed_password = convert_to(hashed_password, 'UTF8')`)
+  t.notOk(await auth.validLogin('bob@me.com', 'Hello Holberton'))
+  const readme = readFileSync(new URL('../../../lib/db/README.md', import.meta.url), 'utf8')
+  await sql.query(/^update users set hashed_password = .*;$/m.exec(readme)?.[0] ?? '')
   t.ok(await auth.validLogin('bob@me.com', 'Hello Holberton'))
   t.equal((await auth.registerUser('second@me.com', 'p')).id, 2)
   const completed = await describe(sql)
