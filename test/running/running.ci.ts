@@ -190,6 +190,14 @@ t.test("the Dockerfile's files and command serve, without a directory for tempor
   t.ok(existsSync(`${data}/users.json`))
 })
 
+t.test('the command that makes an account in a container works with REGISTRATION=local', async (t) => {
+  const { port } = await startServer(t, { REGISTRATION: 'local' })
+  const readme = readFileSync(`${HERE}/README.md`, 'utf8').replace(':5000/', `:${port}/`)
+  const [, command = ''] = /^docker exec CONTAINER (node .*?)^```$/ms.exec(readme) ?? []
+  const { stdout } = spawnSync('sh', ['-c', command], { encoding: 'utf8' })
+  t.equal(stdout, '{"email":"bob@bob.com","message":"user created"}\n\n')
+})
+
 t.test("the unit's command serves", NEEDS_NODE, async (t) => {
   const unit = readFileSync(`${HERE}/user-auth.service`, 'utf8')
   if (spawnSync('systemd-analyze', ['--version']).error === undefined) {
