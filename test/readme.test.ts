@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
+import { BOB, LAST, post, raw } from './helper/http.ts'
 import { ROOT, startServer } from './helper/program.ts'
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
@@ -28,6 +29,18 @@ t.test('the curl session prints what the README shows', async (t) => {
     )
   }
   t.equal(tokens.size, 2)
+})
+
+t.test('the command that counts failed logins counts each, however its path is written', async (t) => {
+  const server = await startServer(t)
+  const logins = ['/sessions', '//sessions/', '/login/?a', 'http://x/sessions'].map((path) => post(path, BOB))
+  await raw(server.port, ...logins, post('/login', BOB).replace('HTTP/1.1', 'HTTP/1.0'))
+  await raw(server.port, post('/users', {}), LAST)
+  await server.stop()
+  const readme = await readFile(`${ROOT}/README.md`, 'utf8')
+  const command = /^journalctl -u user-auth -o cat \| (.*)$/m.exec(readme)?.[1] ?? ''
+  const { stdout } = spawnSync('sh', ['-c', command], { encoding: 'utf8', input: server.stdout })
+  t.match(stdout, /^ *5 127\.0\.0\.1\n$/)
 })
 
 t.test('the README of lib/db lists every file of the folder', async (t) => {
