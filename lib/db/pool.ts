@@ -116,6 +116,7 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')
+    .replace(/^SASL: .*client password must be a .*/, 'the server asks for a password, and the URL has none')
     .replace(/does not support SSL connections/, '$&; turn it on there, or leave sslmode out of the URL')
 }
 

@@ -150,6 +150,21 @@ t.test('a server that has no TLS, disconnects, is silent or not PostgreSQL is re
   }
 })
 
+t.test('a URL without the password that the server asks for is refused in a line that says so', async (t) => {
+  const port = await serve(t, (socket) => {
+    socket.once('data', () => {
+      socket.write('R\0\0\0\x17\0\0\0\nSCRAM-SHA-256\0\0')
+      socket.once('data', () => socket.write('R\0\0\0\t\0\0\0\vr'))
+    })
+  })
+  for (const user of ['me', 'me:']) {
+    t.equal(
+      await outcomeOf(`postgres://${user}@127.0.0.1:${port}/x`),
+      'cannot open the database: the server asks for a password, and the URL has none',
+    )
+  }
+})
+
 t.test('a connection cut within a transaction fails that transaction, and no other call', NEEDS_POSTGRES, async (t) => {
   const { url, admin } = await createDatabase(t)
   const pool = await poolAt(url)()
