@@ -33,7 +33,8 @@ export function readUrl(text: string): { url: URL; max: number } {
   const { hostname, searchParams: settings } = url
   const max = settings.get('max') ?? '10'
   if (!/^[1-9]\d{0,2}$/.test(max) || `${hostname}${settings.get('host')}`.includes(',')) {
-    throw new ValueError('expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host')
+    const expected = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+    throw new ValueError(`${expected}; write / ? # in a password as %2F %3F %23`)
   }
   settings.set('uselibpqcompat', 'true')
   if (settings.get('sslmode') === 'allow') settings.set('sslmode', 'prefer')

@@ -56,7 +56,9 @@ t.test('every common form of URL opens the database', NEEDS_POSTGRES, async (t) 
 })
 
 t.test('an invalid URL is refused in a line without the password', async (t) => {
-  const expected = 'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host'
+  const expected =
+    'expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?max=10, with one host; ' +
+    'write / ? # in a password as %2F %3F %23'
   const others = 'expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE'
   const encode = 'write a % in a password as %25'
   for (const [url, shown, reason] of [
@@ -69,6 +71,8 @@ t.test('an invalid URL is refused in a line without the password', async (t) => 
     ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', expected],
     ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', expected],
     ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', expected],
+    ['postgres://me:sec/ret@h/x', 'postgres://me:***@h/x', expected],
+    ['postgres://me:sec?ret@h/x', 'postgres://me:***@h/x', expected],
     ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', encode],
     ['postgres://me:%ffsecret@h/x', 'postgres://me:***@h/x', encode],
     ['postgres://h/x?max=0&password=se"cret&user=me', 'postgres://h/x?max=0&password=***&user=me', expected],
