@@ -93,6 +93,8 @@ function checkValue(option: Option, value: unknown): void {
   } else if (value !== null || option.default !== null) {
     if (typeof value !== 'string' || value === '') throw new ValueError('expected a non-empty string')
     if (value.search(CONTROL) >= 0) throw new ValueError('remove the control character, such as a carriage return')
+    // At the end of a file's name a space is hard to see, and opens another table, too.
+    if (value !== value.trim()) throw new ValueError('remove the space before or after it')
     if ('check' in option) option.check?.(value)
   }
 }

@@ -115,6 +115,11 @@ t.test('no variable may have a control character, and no refusal prints one', as
   t.throws(() => readEnvironment(AUTH_OPTIONS, { DATABASE_URL: 'file:users.json\r' }), {
     message: 'DATABASE_URL=file:users.json\\x0d: remove the control character, such as a carriage return',
   })
+  for (const url of ['file:users.json ', ' file:users.json', 'file:users.json\u00a0']) {
+    t.throws(() => readEnvironment(AUTH_OPTIONS, { DATABASE_URL: url }), {
+      message: `DATABASE_URL=${url}: remove the space before or after it`,
+    })
+  }
 })
 
 t.test('the configuration of a program is checked like that of the environment', async (t) => {
