@@ -133,7 +133,8 @@ export class Webhook {
 
 /** Throws `ValueError` unless mails can be sent to a URL. */
 export function checkReceiver(url: string): void {
-  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new ValueError('expected http://… or https://…')
+  if (/^https?:\/\//.test(url) && URL.canParse(url)) return
+  throw new ValueError('expected http://… or https://…; write / ? # in a password as %2F %3F %23')
 }
 
 function warn(message: string): void {

@@ -9,6 +9,7 @@ import { BOB, request } from '../../helper/http.ts'
 import { ROOT } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
 
+const RECEIVER = 'expected http://… or https://…; write / ? # in a password as %2F %3F %23'
 const HTTPS = { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' }
 const domain = (COOKIE_DOMAIN: string) => ({ ...HTTPS, COOKIE_DOMAIN })
 
@@ -61,9 +62,11 @@ t.test('invalid settings are refused in one line that says why', async (t) => {
     [{ ACCESS_LOG: '2' }, /^ACCESS_LOG=2: expected 1/],
     [{ REGISTRATION: 'closed' }, 'REGISTRATION=closed: expected open or local'],
     [{ DATABASE_URL: 'mysql://me:secret@x' }, /^DATABASE_URL=mysql:\/\/me:\*\*\*@x: expected file:PATH/],
-    [{ RESET_WEBHOOK: 'ftp://me:secret@x' }, 'RESET_WEBHOOK=ftp://me:***@x: expected http://… or https://…'],
-    [{ RESET_WEBHOOK: 'http:/me:secret@x' }, 'RESET_WEBHOOK=http:***@x: expected http://… or https://…'],
-    [{ RESET_WEBHOOK: 'me:secret@x' }, 'RESET_WEBHOOK=me:***@x: expected http://… or https://…'],
+    [{ RESET_WEBHOOK: 'ftp://me:secret@x' }, `RESET_WEBHOOK=ftp://me:***@x: ${RECEIVER}`],
+    [{ RESET_WEBHOOK: 'http://me:sec/ret@x' }, `RESET_WEBHOOK=http://me:***@x: ${RECEIVER}`],
+    [{ RESET_WEBHOOK: 'http://me:sec#ret@x' }, `RESET_WEBHOOK=http://me:***@x: ${RECEIVER}`],
+    [{ RESET_WEBHOOK: 'http:/me:secret@x' }, `RESET_WEBHOOK=http:***@x: ${RECEIVER}`],
+    [{ RESET_WEBHOOK: 'me:secret@x' }, `RESET_WEBHOOK=me:***@x: ${RECEIVER}`],
     [{ PUBLIC_URL: 'https://me:secret@x' }, /^PUBLIC_URL=https:\/\/me:\*\*\*@x: expected https:\/\/HOST/],
     [{ PUBLIC_URL: 'auth.example.com' }, /^PUBLIC_URL=auth\.example\.com: expected https:\/\/HOST/],
     [{ PUBLIC_URL: 'ftp://auth.example.com' }, /expected https/],

@@ -159,7 +159,8 @@ t.test('mails survive a receiver in trouble', { jobs: 1 }, async (t) => {
 t.test('a program can make a webhook only for an http(s) URL; the error does not show a password', async (t) => {
   const { auth } = await startWebhook(t, 'http://localhost')
   for (const url of ['localhost:9000/hook', 'ftp://x/', 'http://u:secret@host:99999/', '']) {
-    t.throws(() => new Webhook(auth, url), new ValueError('expected http://… or https://…'), url)
+    const message = 'expected http://… or https://…; write / ? # in a password as %2F %3F %23'
+    t.throws(() => new Webhook(auth, url), new ValueError(message), url)
   }
 })
 
