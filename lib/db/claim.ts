@@ -48,7 +48,8 @@ export function isAlive({ pid, thread, started, place }: Claim, touchedAt: numbe
 /** Who has the table, and what to do about it, for people. */
 export function describe({ pid, place }: Claim): string {
   if (place !== PLACE) {
-    return `process ${pid} in another container or on another machine (${place.split(' ')[0]}); stop it first`
+    const elsewhere = `in another container or on another machine (${place.split(' ')[0]})`
+    return `process ${pid} ${elsewhere}; stop it first, or wait ${STALE_MS / 1000} seconds if it has died`
   }
   return pid === process.pid
     ? 'this process itself, by another DB; use that one, or close it first'

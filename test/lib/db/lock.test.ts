@@ -101,7 +101,8 @@ t.test('a process that lost the race does not get the lock when the winner ends'
 t.test('an owner elsewhere counts as dead when its last heartbeat is ten seconds off', async (t) => {
   const path = `${tempDir(t)}/lock`
   const claim = JSON.stringify({ id: 'x', pid: 1, started: '1', place: 'other-host boot 1' })
-  const message = `${path} is held by process 1 in another container or on another machine (other-host); stop it first`
+  const elsewhere = 'in another container or on another machine (other-host)'
+  const message = `${path} is held by process 1 ${elsewhere}; stop it first, or wait 10 seconds if it has died`
   for (const [seconds, isValid] of [
     [0, true],
     [-8, true],
