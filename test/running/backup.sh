@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 [ $# = 2 ] || fail 'usage: backup.sh users.json DIRECTORY'
-path=$1 directory=$2
+path=$1 directory=$2 name=$(basename -- "$1")
 
 # Keeps both files open, so that no new file gets their inodes.
 hold() {
@@ -34,9 +34,9 @@ tries=0
 while :; do
   hold
   before=$(inodes) error=
-  rm -f "$new"/*
+  rm -f "$new/$name"*
   for end in '' -wal; do
-    [ ! -e "$path$end" ] || error="$error$(cp -p "$path$end" "$new/users.json$end" 2>&1)" || true
+    [ ! -e "$path$end" ] || error="$error$(cp -p "$path$end" "$new/$name$end" 2>&1)" || true
   done
   [ "$before" != "$(inodes)" ] || break
   tries=$((tries + 1))
@@ -45,11 +45,11 @@ while :; do
 done
 [ -z "$error" ] || fail "$error"
 [ -n "$before" ] || fail "$path: no such table"
-sync "$new"/*
+sync "$new/$name"*
 # From here on the new copy is the backup: nothing may delete it, or stop this halfway.
 trap - EXIT
 trap '' HUP INT TERM
-rm -f "$directory"/users.json "$directory"/users.json-wal
-mv "$new"/* "$directory"
+rm -f "$directory/$name" "$directory/$name-wal"
+mv "$new/$name"* "$directory"
 rmdir "$new"
-sync "$directory"/users.json*
+sync "$directory/$name"*

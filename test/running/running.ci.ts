@@ -111,6 +111,19 @@ t.test('a backup of a table that a link leads to has its log too', async (t) => 
   }
 })
 
+t.test('a backup keeps the name of the table, so that its files can be put back', async (t) => {
+  const [live, copy] = [tempDir(t), tempDir(t)]
+  const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
+  writeFileSync(`${live}/people.json`, `{"users":[${row(1)}]}`)
+  writeFileSync(`${live}/people.json-wal`, `[${row(2)}]\n`)
+  for (const round of [1, 2]) {
+    t.equal(spawnSync(`${HERE}/backup.sh`, [`${live}/people.json`, copy]).status, 0)
+    t.strictSame(readdirSync(copy), ['people.json', 'people.json-wal'], `round ${round}`)
+  }
+  const restored = dbAt(t, `file:${copy}/people.json`)
+  t.equal(await restored.countUsers(), 2)
+})
+
 t.test('a backup begins again after a fold in the middle of it, also without GNU stat', async (t) => {
   const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
   const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
