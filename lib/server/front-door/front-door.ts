@@ -207,6 +207,8 @@ function emailIn(form: Form, status: number): string {
 const NOTICES = new Map([
   ['/account password-changed', 'Your password has been changed.'],
   ['/login password-reset', 'Your password has been changed. Log in with the new one.'],
+  // Somebody else is logged in with this browser.
+  ['/account password-reset', 'The password has been changed. To log in with it, log out here first.'],
   ['/login logged-out', 'You are logged out.'],
   ['/login session-ended', 'Your session had ended, so this form changed nothing. Log in and send it again.'],
 ])

@@ -190,6 +190,13 @@ t.test('a page says what the form before it has done', async (t) => {
       t.equal(noticeOf(await ask(other, undefined, sent())), undefined, other)
     }
   }
+  await auth.registerUser(ZOE.email, ZOE.password)
+  const zoe = `notice=password-reset; session_id=${await auth.createSession(ZOE.email)}`
+  t.match(await ask('/login', undefined, { cookie: zoe }), { status: 303, to: '/account' })
+  t.equal(
+    noticeOf(await ask('/account', undefined, { cookie: zoe })),
+    'The password has been changed. To log in with it, log out here first.',
+  )
   t.equal(noticeOf(await ask('/login', undefined, { cookie: 'notice=<b>; a=notice=logged-out' })), undefined)
   const refused = await ask('/account', {}, { ...session, 'sec-fetch-site': 'cross-site' })
   t.match([refused.status, noticeIn(refused)], [403, undefined])
