@@ -1,5 +1,5 @@
 /** Starts that are refused, and the lines that the service prints when it has started. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -115,4 +115,21 @@ t.test('started without its extension, as .js, or by the script of a process man
     const [line] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
     t.match(`${line}`, /^Listening on /, script)
   }
+})
+
+t.test('npm start says in one line that node is too old, or that too few files may be open', async (t) => {
+  const { scripts }: { scripts: { prestart: string } } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8'))
+  const bin = tempDir(t)
+  const check = (version: string, files = 100) => {
+    writeFileSync(`${bin}/node`, `#!/bin/sh\necho ${version}\n`, { mode: 0o755 })
+    const PATH = `${bin}:${process.env['PATH']}`
+    const script = `ulimit -n ${files}; ${scripts.prestart}`
+    const { status, stderr } = spawnSync('sh', ['-c', script], { env: { PATH }, encoding: 'utf8' })
+    return `${status} ${stderr}`
+  }
+  for (const version of ['v18.20.8', 'v8.9.0', 'v20.9.0', 'v20.11.1']) {
+    t.equal(check(version), `1 node ${version} is too old: the service needs 20.12 or newer\n`)
+  }
+  for (const version of ['v20.12.0', 'v20.20.2', 'v22.18.0', 'v26.0.0']) t.equal(check(version), '0 ')
+  t.match(check('v24.0.0', 99), /^1 ulimit -n is 99: the service needs at least 100 open files, .*\n$/)
 })
