@@ -1,5 +1,5 @@
 /** The engine over SQL. */
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { Pool, PoolClient } from 'pg'
 import { COLUMN_NAMES, type ColumnName, COLUMNS, emailKey, isColumn, TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
@@ -9,6 +9,9 @@ import { EMAIL_KEY, prepareTable } from './schema.ts'
 
 /** The columns, as a statement lists them. */
 export const NAMES = COLUMN_NAMES.join(', ')
+
+/** A healthy database closes its connections in this time. */
+const END_MS = 1000
 
 /** A search for sessions that is about to be made. */
 type Lookup = { ids: string[]; found: Promise<Map<string | null, User>> }
@@ -25,12 +28,12 @@ export class Postgres implements Engine {
     this.#pool = pool
   }
 
-  /** Waits for the calls made so far, then closes the connections. */
+  /** Waits for the calls made so far, then closes the connections; does not wait for those that hang. */
   async close(): Promise<void> {
     await this.#lastLookup
     // Ending the pool would abandon the calls that wait for a connection, or need another one.
     await Promise.allSettled(this.#calls)
-    await this.#pool.end()
+    await Promise.race([this.#pool.end(), delay(END_MS, undefined, { ref: false })])
   }
 
   /** Throws unless the database has the table and answers that it can be written to. */

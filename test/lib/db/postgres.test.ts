@@ -3,12 +3,13 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { poolAt, Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
-import { BOB, request, sessionOf } from '../../helper/http.ts'
+import { BOB, listen, request, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
@@ -191,6 +192,29 @@ t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, a
   const found = second.find({ session_id: 'one' })
   await second.close()
   t.match(await found, { id: 1 })
+})
+
+t.test('close() does not wait for a connection to a database that hangs', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const { hostname, port } = new URL(url)
+  const sockets: Socket[] = []
+  const through = createServer((socket) => {
+    sockets.push(socket.on('error', () => {}))
+    if (sockets.length === 1) socket.pipe(connect(Number(port || 5432), hostname)).pipe(socket)
+  })
+  t.teardown(() => through.close())
+  const to = new URL(url)
+  to.host = `127.0.0.1:${await listen(through)}`
+  const engine = new Postgres(await poolAt(`${to}?max=1`, { ...LIMITS, hangMs: 1800, connectMs: 2000 })())
+  sockets[0]?.unpipe().pause()
+  await t.rejects(Promise.all([engine.find({ id: 1 }), engine.find({ id: 2 })]))
+  while (sockets.length < 2) await new Promise(setImmediate)
+  // The second call gives up while its connection, which began only when the first one hung, is still being made.
+  let isOver = false
+  sockets[1]?.resume().on('close', () => (isOver = true))
+  await engine.close()
+  t.notOk(isOver)
+  for (const socket of sockets) socket.destroy()
 })
 
 t.test('a start without the database, or without the driver, is refused in one line', async (t) => {
