@@ -38,9 +38,9 @@ const NO_TOKEN = { reset_token: null }
 const MAIL_PAUSE_S = 60
 
 /**
- * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Methods also throw
+ * Registers users, checks passwords, begins and ends sessions, and hands out reset tokens. Any method may also throw
  * `StoreError` when the store cannot be read or written now, `ValueError` for an argument of the wrong type, and, if
- * they take a password, `Overloaded` when too many passwords wait to be hashed.
+ * it takes a password, `Overloaded` when too many passwords wait to be hashed.
  */
 export class Auth {
   /** The options in force: those given, and the defaults of the others. */
@@ -51,7 +51,7 @@ export class Auth {
   readonly #failures: FailedLogins
 
   /**
-   * Opens nothing yet: the first call does.
+   * Opens nothing yet: the first call opens the store.
    * @throws {ValueError} names the option that is wrong or unknown, its value, and what is allowed
    */
   constructor(options: Partial<AuthOptions> = {}) {
@@ -90,7 +90,7 @@ export class Auth {
     return this.#db.countUsers()
   }
 
-  /** How many users must reset their password to log in, because their hash is not bcrypt's. Reads every row. */
+  /** How many users must reset their password to log in, because bcrypt cannot check their hash. Reads every row. */
   countForeignHashes(): Promise<number> {
     return this.#db.countUsers(BCRYPT_HASH)
   }
@@ -104,7 +104,7 @@ export class Auth {
     checkNewEmail(email)
     checkNewPassword('password', password, this.options.passwordMin)
     checkClient(client)
-    // Checked first to save a hash; the store decides.
+    // Look first, to save the hash for a taken email. Between simultaneous registrations the store decides.
     if ((await this.#find({ email })) !== null) throw new EmailTaken(email)
     return this.#db.addUser(email, await this.#hash(password, client))
   }
@@ -172,7 +172,7 @@ export class Auth {
   /**
    * Makes a reset token (task 16), which replaces an older one. Anyone who has it can set the user's password: give it
    * only to the owner of the email.
-   * @throws {UnknownEmail}
+   * @throws {UnknownEmail} when no user has the email
    */
   async getResetPasswordToken(email: string): Promise<string> {
     const user = await this.findUser(email)
@@ -210,7 +210,7 @@ export class Auth {
    * logins. The token works once: of several simultaneous uses, one wins.
    * @param email if given, only a token of this user is accepted
    * @throws {InvalidInput} when the password breaks a rule
-   * @throws {UnknownToken} when it was never made, or has been used or replaced, or has expired
+   * @throws {UnknownToken} when the token was never made, or has been used or replaced, or has expired
    */
   async updatePassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<void> {
     if ((await this.resetPassword(resetToken, password, email, client)) === null) throw new UnknownToken()
@@ -281,7 +281,7 @@ export class Auth {
     return answer
   }
 
-  /** Rehashes the right password, which only a login knows. Returns the user, or `null` if the password has changed. */
+  /** Rehashes the right password, known only at a login. Returns the user, or `null` if the password has changed. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
     let hashed_password: string
     try {

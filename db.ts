@@ -18,7 +18,7 @@ const CHECK_MS = 1500
 
 /**
  * The `users` table, in a file, in memory or in PostgreSQL. The first call opens it. Every method throws `StoreError`
- * when the store cannot be opened, is closed, or cannot read or write now; nothing is changed then, unless its message
+ * when the store cannot be opened, is closed, or cannot read or write now; nothing is changed then, unless the message
  * says that the change may have been made.
  */
 export class DB {
@@ -115,8 +115,8 @@ export class DB {
 }
 
 /**
- * Copies and checks what a caller passed, which may change while the store opens. Each value is read once. Throws a
- * `Refusal` for an unknown column, or for what is not an object.
+ * Copies and checks what a caller passed, which the caller may change while the store opens. Reads each value once.
+ * Throws a `Refusal` for an unknown column, or if it gets no object.
  */
 function copy(
   attributes: Attributes,
@@ -135,14 +135,14 @@ function copy(
   return copied
 }
 
-/** A copy of values to search by. Rejects values that no row can have. */
+/** A copy of values to search by. Throws `NoResultFound` for a value that no row can have. */
 function copySearch(attributes: Attributes): Attributes {
   return copy(attributes, InvalidRequestError, (name, value) => {
     if (!canHold(name, value)) throw new NoResultFound(`no user with this ${name}: the column cannot hold it`)
   })
 }
 
-/** Opens a store; nothing is connected or locked before. May be called again after it has thrown `StoreError`. */
+/** Opens a store; nothing is connected or locked until it is called. May be called again after a `StoreError`. */
 type Opener = () => Promise<Engine>
 
 /** The function that opens the store at a URL. */
@@ -163,7 +163,7 @@ function openerFor(url: string): Opener {
   throw new ValueError('expected file:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE')
 }
 
-/** The path in a `file://` URL with escapes, such as Node's `pathToFileURL` makes. */
+/** The path in a `file://` URL with escapes, such as node's `pathToFileURL` makes. */
 function decodePath(url: string): string {
   if (/[?#]/.test(url)) throw new ValueError('write ? as %3F and # as %23 after file://, or use file:PATH')
   try {

@@ -162,7 +162,7 @@ async function main(): Promise<void> {
   }
 }
 
-// tsx also runs a script that is named without its extension, or with .js; pm2 imports it from a script of its own.
+// tsx also runs a script that is named without its extension, or with .js; pm2 imports this file from its own script.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

@@ -1,6 +1,6 @@
 /**
  * The HTTP side (tasks 6, 7, 11, 14, 15, 17 and 19) on node:http: the table of routes and their handlers, each of which
- * takes a request and returns a reply or throws. `createService` makes a server of them; run as a program, this file
+ * takes a request and returns a reply or throws. `createService` makes a server from them; run as a program, this file
  * starts it.
  */
 import { existsSync, realpathSync } from 'node:fs'
@@ -118,9 +118,9 @@ function routeOf(method: string, path: string): string {
   return `${method === 'HEAD' ? 'GET' : method} ${path}`
 }
 
-/** The parts of a service; only `auth` is needed. */
+/** The parts of a service; only `auth` is required. */
 export type ServiceOptions = {
-  /** The rules, over a store; the caller opens and closes it. */
+  /** The rules and their store, which the caller opens and closes. */
   auth: Auth
   /** The settings that differ from the defaults, which are those of `readConfig({})`. */
   config?: Partial<Config>
@@ -130,7 +130,7 @@ export type ServiceOptions = {
   stopping?: AbortSignal
 }
 
-/** A node:http server for all routes; the caller calls `listen` and `close`. Mails may still go out after that. */
+/** A node:http server for all routes; the caller calls `listen` and `close`. Mails may still go out after `close`. */
 export function createService({ auth, config: settings = {}, webhook, stopping }: ServiceOptions): Server {
   const config = completeConfig(settings)
   const service: Service = {
@@ -175,7 +175,7 @@ async function main(): Promise<void> {
         console.error(messageOf(error))
         process.exit(1)
       })
-      // Output to a pipe gets up to one second to be read.
+      // If stdout is a pipe, its reader gets up to one second to read what is left.
       setTimeout(exit, 1000, auth)
       process.stdout.write('stopped\n', () => exit(auth))
     }
@@ -205,7 +205,7 @@ function exit(auth: Auth): void {
   process.kill(process.pid, 'SIGTERM')
 }
 
-// tsx also runs a script that is named without its extension, or with .js; pm2 imports it from a script of its own.
+// tsx also runs a script that is named without its extension, or with .js; pm2 imports this file from its own script.
 const [, script = ''] = process.argv
 const named = existsSync(script) ? script : script.replace(/(\.js)?$/, '.ts')
 const started = [named, process.env['pm_exec_path'] ?? '']

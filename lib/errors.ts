@@ -5,7 +5,7 @@ export class ValueError extends Error {
   override name = 'ValueError'
 }
 
-/** An error's message, without the line end of OpenSSL's; anything else that was thrown, as a string. */
+/** An error's message, trimmed because OpenSSL's end with a line break; for anything else that was thrown, its text. */
 export function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message || String(error) : String(error)).trim()
 }

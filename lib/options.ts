@@ -60,7 +60,7 @@ function shown(value: unknown): string {
   return Object(value) === value ? Object.prototype.toString.call(value) : inspect(value, { breakLength: Infinity })
 }
 
-/** A carriage return, from a Windows `.env` file, would become part of a file's name, and open a new, empty table. */
+/** Control characters are refused: a carriage return from a Windows `.env` file would lead to a new, empty table. */
 const CONTROL = /\p{Cc}/gu
 
 /** Adds the defaults, and throws for the first wrong value, which `show` writes as `NAME=VALUE` for the message. */

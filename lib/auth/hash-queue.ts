@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { Overloaded } from './errors.ts'
 import { type Client, networkOf } from './input.ts'
 
+/** The queue counts as full when a new password's expected wait is longer than this. */
 const MAX_WAIT_MS = 10_000
 
 /** A waiting password: `enter` lets it be hashed, `refuse` rejects it with a reason. */

@@ -31,7 +31,7 @@ export function checkNewEmail(email: unknown): asserts email is string {
   checkNotMissing('email', email)
   if (!email.includes('@')) throw new InvalidInput('email has no @')
   if (isTooLong(email)) throw new InvalidInput(`email is longer than ${MAX_CHARS} characters`)
-  // With these, two emails that look the same would be two users. A lone surrogate is in C too.
+  // With these, two emails that look the same could be two users. \p{C} also matches lone surrogates.
   if (/[\p{Z}\p{C}]/u.test(email)) throw new InvalidInput('email contains a space, a control or an invisible character')
 }
 

@@ -17,7 +17,7 @@ export const STALE_MS = 10_000
 
 /**
  * Where this process's id and start time are valid: in this container, on this machine, since it booted. The boot ID
- * tells clones apart, which share the host name and the namespace numbers.
+ * tells cloned machines apart, which share the host name and the namespace numbers.
  */
 const PLACE = `${hostname()} ${readText('/proc/sys/kernel/random/boot_id')} ${namespaceOf('pid')} ${namespaceOf('time')}`
 
@@ -30,7 +30,7 @@ export function claim(): Claim {
   return { id: randomUUID(), pid: process.pid, thread: THREAD, started, place: PLACE }
 }
 
-/** True if a claimant is alive. In another place, it shows that by touching the lock file, last at `touchedAt` (ms). */
+/** True if a claimant is alive. In another place, it shows this by touching the lock file, last at `touchedAt` (ms). */
 export function isAlive({ pid, thread, started, place }: Claim, touchedAt: number): boolean {
   // abs: a timestamp in the future, from a wrong clock, must not keep the lock until then.
   if (place !== PLACE) return Math.abs(Date.now() - touchedAt) < STALE_MS
@@ -57,8 +57,8 @@ export function describe({ pid, place }: Claim): string {
 }
 
 /**
- * When a process or thread started, which tells it from a later one with the same id. `zombie` if it has ended and
- * has not been reaped, empty if /proc does not show it.
+ * When a process or thread started (field 22 of its `stat`, proc(5)), which tells it from a later one with the same id.
+ * `zombie` if it has ended and has not been reaped, empty if /proc does not show it.
  */
 function startOf(task: string): string {
   const [state, ...fields] = readText(`/proc/${task}/stat`).split(') ').at(-1)?.split(' ') ?? []

@@ -35,7 +35,7 @@ export type Attributes = Partial<User>
 /** A store that is open. `DB` validates every value, closes the store at most once, and calls nothing after that. */
 export interface Engine {
   close(): Promise<void>
-  /** Throws `StoreError` when the table is lost or the database is read-only. It has no time limit. */
+  /** Throws `StoreError` when the process has lost its table, or the database is read-only. Sets no time limit. */
   check(): Promise<void>
   /** The number of rows; with a pattern, only of those whose `hashed_password` does not match it. */
   count(unlike?: RegExp): Promise<number> | number
@@ -43,11 +43,11 @@ export interface Engine {
   insert(email: string, hashedPassword: string): Promise<User>
   /** The match with the lowest id. The caller may keep and change it. */
   find(attributes: Attributes): Promise<User | undefined> | User | undefined
-  /** Changes the row with all of these attributes, among them the id; false if there is none. Throws `EmailTaken`. */
+  /** Changes the row that has all values of `where`, id included; false if there is none. Throws `EmailTaken`. */
   update(where: Attributes, changes: Attributes): Promise<boolean>
 }
 
-/** Makes a user of a row that a store has read; another program may have written it. An error says where it is. */
+/** Checks a row that a store has read, as another program may have written it. The error says where the row is. */
 export function toUser(row: unknown, locate: () => string): User {
   try {
     return new User(row)

@@ -2,7 +2,7 @@
  * lowdb's adapter for a table with a log: `read()` hands over the table with the log replayed, `write()` folds the log
  * into the table.
  *
- * There are three kinds of failure:
+ * Once the table is open, there are three kinds of failure:
  * - The log cannot be written, for example on a full disk. The call throws `StoreError` (503) and nothing has changed;
  *   the next call may succeed.
  * - A fold cannot write its temporary files, or cannot keep another program's version of the table. It prints one line
@@ -26,7 +26,7 @@ import { Lock } from './lock.ts'
 import { LogFile } from './log-file.ts'
 import type { Rows } from './rows.ts'
 
-/** A log below this is not folded for its length; a table below it is folded after a quiet second. */
+/** A log is folded when it is as long as its table and at least this; for a smaller table, after a quiet second too. */
 const SMALL_BYTES = 1024 * 1024
 /** When folds begin, in milliseconds. */
 export const PAUSES = {
@@ -100,12 +100,12 @@ export class FileAdapter implements Adapter<Rows> {
     }
   }
 
-  /** The rows, as they were loaded when the table was opened. */
+  /** The rows, loaded when the table was opened. Changes are made in the same object, which is what `write` folds. */
   async read(): Promise<Rows> {
     return this.#rows
   }
 
-  /** Resolves when a changed row is durable. If it cannot be, calls `undo` and throws `StoreError`. */
+  /** Resolves when a changed row is durable. If it cannot be written, calls `undo` and throws `StoreError`. */
   append(user: User, undo: () => void): Promise<void> {
     return this.#files.commits.add(user, undo)
   }
@@ -116,7 +116,7 @@ export class FileAdapter implements Adapter<Rows> {
     return this.#files.commits.inTurn(async () => checkOwner(this.#files))
   }
 
-  /** Folds the log into the table, after any fold that is running. A failure is one line on stderr. */
+  /** Folds the log into the table, after any fold that is running. A failure prints one line on stderr. */
   async write(): Promise<void> {
     this.#folds = this.#folds.then(() => this.#fold())
     await this.#folds
@@ -145,8 +145,8 @@ export class FileAdapter implements Adapter<Rows> {
 
   async #append(line: string): Promise<void> {
     await this.#files.log.append(line)
-    // Checked after the append: if another process took over in between, it has read this line, or the line is in a
-    // file that nobody reads.
+    // Check after the append, not before it: a process that takes over after this check reads this line, but one that
+    // took over earlier may have missed it.
     mustOwn(this.#files)
     this.#schedule()
   }
@@ -178,7 +178,7 @@ export class FileAdapter implements Adapter<Rows> {
     } catch (error) {
       // If another process has taken the table over, it has removed the temporary file: there is nothing to try again.
       mustOwn(files)
-      // Said once, however often it is tried.
+      // Print only the first of several failures in a row.
       if (this.#retryMs === this.#pauses.firstRetryMs) {
         console.error(`cannot fold ${files.log.path} into the table, trying again later: ${messageOf(error)}`)
       }

@@ -31,7 +31,7 @@ export function temporaryName(path: string): string {
   return `${path}-tmp-${randomUUID()}`
 }
 
-/** Removes a table's temporary files: a former owner that was paused right before a rename finds nothing to rename. */
+/** Removes a table's temporary files, so that a former owner, paused right before a rename, has nothing to rename. */
 export function removeTemporary(path: string): void {
   for (const name of readdirSync(dirname(path))) {
     const end = TEMPORARY.exec(name)
@@ -64,8 +64,8 @@ function isMounted(path: string): boolean {
 
 /**
  * Ends the process after a step that failed, as nobody knows what the disk holds then. A failed fsync is not tried
- * again, as the page cache may call lost data clean afterwards (Rebello et al., "Can Applications Recover from fsync
- * Failures?", USENIX ATC 2020).
+ * again: the system may have marked the lost data as written, and the next fsync would succeed (Rebello et al., "Can
+ * Applications Recover from fsync Failures?", USENIX ATC 2020).
  */
 export function exitAfter(step: string, error: unknown): never {
   exitWith(`cannot ${step}: ${messageOf(error)}; start again to continue with what is on the disk`)

@@ -1,6 +1,6 @@
 /**
- * Folding the log into the table while requests are served, in the steps that README.md lists. The old log stays whole
- * until the new table is durable: a crash between any two steps loses nothing.
+ * Folding the log into the table while requests are served, in the steps that README.md lists under Folds. The old log
+ * stays whole until the new table is durable: a crash between any two steps loses nothing.
  */
 import { COPYFILE_EXCL } from 'node:constants'
 import type { BigIntStats } from 'node:fs'
@@ -76,7 +76,7 @@ async function replaceTable(files: Files, rows: Rows): Promise<void> {
     await rename(temporary, path)
     files.table = table
   } catch (error) {
-    // Free its space, as the disk may be full.
+    // Free the space of the temporary file, as the disk may be full.
     await unlink(temporary).catch(() => {})
     throw error
   }
@@ -89,7 +89,7 @@ async function keepEdited({ path, directory }: Files): Promise<void> {
   try {
     await link(path, edited)
   } catch {
-    // It belongs to another user (fs.protected_hardlinks), or the file system has no links.
+    // No link: the file belongs to another user (fs.protected_hardlinks), or the file system has no hard links.
     await copyFile(path, edited, COPYFILE_EXCL)
     const copy = await open(edited, 'r+')
     await copy.sync().finally(() => copy.close())

@@ -20,7 +20,7 @@ export class GroupCommit {
     this.#write = write
   }
 
-  /** Resolves when the changed row is durable. If it cannot be, calls `undo` and rejects. */
+  /** Resolves when the changed row is durable. If it cannot be written, calls `undo` and rejects. */
   add(user: User, undo: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ row: JSON.stringify(user), undo, resolve, reject })
@@ -50,7 +50,7 @@ export class GroupCommit {
         for (const { resolve } of batch) resolve()
       } catch (error) {
         this.failures++
-        // Later changes were built on these.
+        // Undo the later changes too: they were made on top of these.
         const undone = [...batch, ...changes.splice(0), ...this.#waiting.splice(0)]
         for (const { undo } of undone.toReversed()) undo()
         for (const { reject } of undone) reject(error)

@@ -42,7 +42,7 @@ function merge(users: User[], changed: Map<number, User>): User[] {
 /** The last version of each row in a log, the line where it stands, and how long the readable part is, in bytes. */
 type Log = { users: Map<number, User>; lines: Map<number, number>; length: number }
 
-/** Reads a log. A last line that a crash has left unreadable, cut off or with holes, is only reported on stderr. */
+/** Reads a log. A last line that a crash has left unreadable, cut off or with holes, is dropped with a warning. */
 async function readLog(path: string): Promise<Log> {
   const log: Log = { users: new Map(), lines: new Map(), length: 0 }
   if (statFile(path) === undefined) return log

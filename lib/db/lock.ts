@@ -40,7 +40,7 @@ export class Lock {
   }
 
   /**
-   * Takes the lock, which does not keep the process running.
+   * Takes the lock. Its heartbeat does not keep the process running.
    * @param onLost called by the heartbeat, at most once, when the lock is lost or can no longer be kept
    * @throws {StoreError} when a process that is alive has it
    */
@@ -74,7 +74,7 @@ export class Lock {
     closeSync(this.#file)
   }
 
-  /** True if the name leads to this file, and the claim is in it: a file that was emptied may have another's by now. */
+  /** True if the name leads to this file and the claim is in it: a file that was emptied may hold another claim. */
   #isMine(): boolean {
     return leadsTo(this.#path, this.#file) && readAll(this.#file).includes(this.#id)
   }
@@ -92,7 +92,7 @@ function elect(path: string): Won | undefined {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
-    // Read the file's time after the claims, so that none of them is newer, and before this process adds its own.
+    // Read the time after the claims, so that none of them is newer, and before this process changes it with its own.
     const claims = readClaims(file)
     const { mtimeMs } = fstatSync(file)
     const dead = new Set(claims.flatMap((claim) => (isAlive(claim, mtimeMs) ? [] : [claim.id])))
@@ -152,7 +152,7 @@ function readClaims(file: number): Claim[] {
   return lines.filter((line): line is Claim => typeof line.place === 'string' && !withdrawn.has(line.id))
 }
 
-/** Removes a file unless it is gone. rmSync would do more first, and the caller's check has to be recent. */
+/** Removes a file unless it is gone. rmSync would make other calls between the caller's check and the removal. */
 function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path)

@@ -49,8 +49,8 @@ export class LogFile {
 
   /**
    * Appends text and syncs it; resolves when it is durable.
-   * @throws {StoreError} when it cannot be written, as on a full disk; what was written of it is cut off, now or before
-   * the next append
+   * @throws {StoreError} when it cannot be written, as on a full disk; what was written of the text is cut off, now or
+   * before the next append
    */
   async append(text: string): Promise<void> {
     const bytes = Buffer.from(text)
@@ -81,7 +81,7 @@ export class LogFile {
     this.#isTorn = false
   }
 
-  /** Deletes the log, which is empty; a failure does no harm. Synchronous, as the caller's check has to be recent. */
+  /** Deletes the empty log; a failure does no harm. Synchronous, so that it directly follows the caller's check. */
   remove(): void {
     try {
       unlinkSync(this.path)

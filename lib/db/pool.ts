@@ -27,7 +27,7 @@ export function readUrl(text: string): { url: URL; max: number } {
     throw new ValueError('write a % in a password as %25')
   }
   // `URL` requires a host after a user; libpq does not. pg would use its defaults for a text that is not a PostgreSQL
-  // URL, so that is replaced by a URL with two hosts, which is refused below.
+  // URL, so such a text is replaced by a URL with two hosts, which is refused below.
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=[/?#]|$)/, '$1localhost')
   const url = new URL(/^postgres(ql)?:\/\//.test(text) && URL.canParse(withHost) ? withHost : 'postgres://,')
   const { hostname, searchParams: settings } = url
@@ -113,7 +113,7 @@ export async function commit<Row extends object>(client: PoolClient, text: strin
   }
 }
 
-/** An error's message, with what to do. If no address of a host could be reached, the message is the first one's. */
+/** An error's message, with what to do. If no address of a host could be reached, the message is that of the first. */
 export function explain(error: unknown): string {
   return messageOf(error instanceof AggregateError ? error.errors[0] : error)
     .replace(/unsupported startup parameter: (\w+)/, '$&; in PgBouncer, set ignore_startup_parameters = $1')

@@ -46,13 +46,14 @@ export class Postgres implements Engine {
     })
   }
 
+  /** Counts rows. Only the pattern's source is used, and has to mean the same to PostgreSQL. */
   async count(unlike?: RegExp): Promise<number> {
     const text = `select count(*) from ${TABLE} where $1::text is null or hashed_password !~ $1`
     const { rows } = await this.#use((client) => client.query<{ count: number }>(text, [unlike?.source ?? null]))
     return rows[0]?.count ?? 0
   }
 
-  /** Looks for the email first, because a refused INSERT uses up an id. If two calls race, the unique index decides. */
+  /** Looks for the email before adding a row, as a refused INSERT uses up an id. In a race the unique index decides. */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const text = `insert into ${TABLE} (email, hashed_password) select $1, $2
       where not exists (select from ${TABLE} where ${EMAIL_KEY} = $3)
@@ -63,6 +64,7 @@ export class Postgres implements Engine {
     return userOf(user)
   }
 
+  /** Finds a row in a statement of its own, or, by a session alone, in one that several searches share. */
   async find(attributes: Attributes): Promise<User | undefined> {
     const { session_id, ...others } = attributes
     if (typeof session_id === 'string' && Object.keys(others).length === 0) return this.#findSession(session_id)
@@ -109,7 +111,7 @@ export class Postgres implements Engine {
     return (await this.#use((client) => commit(client, text, values), changes.email)).length > 0
   }
 
-  /** Runs a task on one connection. A failure is `EmailTaken` if another user has the email, else `StoreError`. */
+  /** Runs a task on one connection. On failure throws `EmailTaken` if another user has the email, else `StoreError`. */
   async #use<T>(task: (client: PoolClient) => Promise<T>, email?: string): Promise<T> {
     const call = use(this.#pool, task)
     this.#calls.add(call)
@@ -129,7 +131,7 @@ export class Postgres implements Engine {
 
 /**
  * Checks a URL. The function that it returns connects, and creates or completes the table; its caller ends the pool.
- * @throws {ValueError} when pg cannot serve it
+ * @throws {ValueError} when pg cannot use the URL
  */
 export function poolAt(url: string, limits = LIMITS): () => Promise<Pool> {
   const settings = readUrl(url)

@@ -23,7 +23,7 @@ export class Rows {
     this.lastId = lastId
   }
 
-  /** Adds a row with the highest id. Returns false if its email is taken; these rows are then broken: discard them. */
+  /** Adds a row with the highest id. Returns false if its email is taken; this object is then broken: discard it. */
   add(user: User): boolean {
     // Looking the email up first, instead of comparing sizes, would make a start 7 % slower.
     const emails = this.#byEmail.size

@@ -63,8 +63,8 @@ export async function prepareTable(pool: Pool, { lockMs, hangMs }: typeof LIMITS
 
 /** The statements that would complete the table, or create it; throws if another program made it. */
 async function findMissing(client: PoolClient): Promise<string[]> {
-  // A type keeps its length only if it is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64): then it
-  // matches none of TYPES.
+  // The query omits a type's length, unless it is too short for a bcrypt hash (60) or a SHA-256 digest in hex (64): a
+  // type with a length matches none of TYPES.
   const { rows: columns } = await client.query<Found>(`
     select attname::text as name, format_type(atttypid, case when atttypmod - 4 <
         case attname when 'email' then 0 when 'hashed_password' then 60 else 64 end then atttypmod end) as type,
@@ -78,7 +78,7 @@ async function findMissing(client: PoolClient): Promise<string[]> {
     throw new StoreError(
       `its table ${TABLE} was not made by this service or the original: ${reason}; use another database`,
     )
-  // pg_get_indexdef waits for whoever has locked the whole table; only lock_timeout may end that.
+  // pg_get_indexdef waits for whoever has locked the whole table; only lock_timeout may end that wait.
   const { rows: indexes } = await client.query<{ index: string }>({
     ...NO_LIMIT,
     text: `select case when indisunique then 'unique ' else '' end

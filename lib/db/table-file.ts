@@ -20,7 +20,7 @@ const COMMA = 44
 /** How long rows are serialized before other work gets its turn. */
 const SLICE_MS = 2
 
-/** The rows in the order of the file; the highest id ever given, 0 if it does not say; where a row is, for messages. */
+/** Rows in the order of the file; the highest id ever given, 0 if the file lacks it; where a row is, for messages. */
 export type Stored = { users: User[]; lastId: number; locate: (index: number) => string }
 
 /** Reads a table, whatever its layout. For a damaged one, the `StoreError` names the line or the number of the row. */
@@ -60,7 +60,7 @@ async function readLines(path: string, stored: Stored): Promise<string | undefin
   return isOver && hasComma !== true ? undefined : locate(users.length)
 }
 
-/** Reads any layout. `location` is where the file departs from that of `writeTable`. */
+/** Reads any layout. `location` is where the file departs from the layout of `writeTable`. */
 function readWhole(path: string, location: string): Stored {
   const { [TABLE]: rows, last_id: lastId = 0, ...others }: Record<string, unknown> = Object(parseWhole(path, location))
   if (!Array.isArray(rows) || Object.keys(others).length > 0) {
@@ -80,7 +80,7 @@ function parseWhole(path: string, location: string): unknown {
     if (!isUtf8(bytes)) {
       throw new StoreError(`${location}: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it`)
     }
-    // The byte order mark that Windows programs write (RFC 8259, section 8.1).
+    // Ignore the byte order mark that Windows programs write (RFC 8259, section 8.1).
     return JSON.parse(bytes.toString().replace(/^\ufeff/, ''))
   } catch (error) {
     if (error instanceof StoreError) throw error
@@ -92,7 +92,7 @@ function parseWhole(path: string, location: string): unknown {
   }
 }
 
-/** Writes a table to a new file, in slices between which requests are served; owner and mode are those of `like`. */
+/** Writes and syncs a new table in slices, between which requests are served; owner and mode are `like`'s, or 0600. */
 export async function writeTable(path: string, rows: Rows, like?: BigIntStats): Promise<BigIntStats> {
   const file = await open(path, 'wx', 0o600)
   try {

@@ -40,12 +40,14 @@ export class Table implements Engine {
     await this.#file?.check()
   }
 
+  /** Counts the rows, all of them or those whose hash does not match a pattern. */
   count(unlike?: RegExp): number {
     const { all } = this.#low.data
     // Not test(), which with the flag g starts after the last match.
     return unlike ? all.filter((user) => user.hashed_password.search(unlike) < 0).length : all.length
   }
 
+  /** Adds a row immediately, so that the next call sees it, then waits for the disk. */
   async insert(email: string, hashedPassword: string): Promise<User> {
     const rows = this.#low.data
     if (rows.find({ email }) !== undefined) throw new EmailTaken(email)

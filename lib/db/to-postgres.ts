@@ -1,4 +1,4 @@
-/** The command that moves a table file into a database. */
+/** The command that moves the users of a table file into a database. */
 import { existsSync, realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { PoolClient } from 'pg'
@@ -10,7 +10,8 @@ import { transaction } from './pool.ts'
 import { NAMES, poolAt } from './postgres.ts'
 
 /**
- * Carries all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
+ * Moves all users of a table file into an empty database, with their ids, passwords and sessions; all or none. The file
+ * keeps them too.
  * @returns the number of users
  * @throws {StoreError} when the file cannot be read, or the database has users already
  */

@@ -6,7 +6,7 @@ import type { Reply } from './service.ts'
 
 /** A line waits at most this long for others. */
 const FLUSH_MS = 100
-/** While more characters than this wait for the reader of stdout or stderr, lines are dropped. */
+/** While more characters than this wait for the reader of stdout or stderr, lines are dropped, to bound the memory. */
 export const MAX_UNREAD_CHARS = 1024 * 1024
 
 /** Request lines in the Common Log Format, written in batches: each on its own costs ten times as much. */
@@ -28,7 +28,7 @@ export class AccessLog {
       setTimeout(() => this.#flush(), FLUSH_MS).unref()
     }
     const { method, url = '', httpVersion } = request
-    // What node's parser could not read has no method.
+    // A request that node's parser could not read has no method.
     const line = method ? `${method} ${printable(cut(url, '?')[0])} HTTP/${httpVersion}` : '-'
     const address = addressOf(this.#config, request)
     this.#lines.push(`${address} - ${userId ?? '-'} [${this.#date}] "${line}" ${status} ${bytes || '-'}\n`)

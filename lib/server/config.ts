@@ -19,7 +19,7 @@ export const SERVER_OPTIONS = {
     default: 'open',
     check: (value) => check(value === 'open' || value === 'local', 'expected open or local'),
   },
-  /** The name of the session's cookie, for apps that have a `session_id` of their own. */
+  /** The name of the session's cookie; change it if an app has a `session_id` of its own. */
   cookieName: { env: 'COOKIE_NAME', default: 'session_id', check: checkCookieName },
   /** `Secure` on the cookie: browsers send it over HTTPS only. */
   cookieSecure: { env: 'COOKIE_SECURE', default: false },
@@ -48,7 +48,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return checkTogether(readEnvironment(SERVER_OPTIONS, env))
 }
 
-/** The configuration of a server in a program, which passes what differs from the defaults. Throws as `readConfig`. */
+/** The configuration of a server in a program, completed with the defaults. Throws like `readConfig`. */
 export function completeConfig(given: Partial<Config>): Config {
   return checkTogether(readOptions(SERVER_OPTIONS, given))
 }
@@ -88,7 +88,7 @@ function checkPublicUrl(value: string): void {
   check(isOrigin, 'expected https://HOST or https://HOST:PORT (or http://)')
 }
 
-/** Refuses a top-level domain, for which browsers take no cookie, and an IP address, which has no hosts below it. */
+/** Refuses a top-level domain, for which browsers accept no cookie, and an IP address, which has no hosts below it. */
 function checkDomain(value: string): void {
   const domain = value.toLowerCase()
   const isName = URL.canParse(`http://${domain}`) && new URL(`http://${domain}`).hostname === domain

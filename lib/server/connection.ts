@@ -163,7 +163,7 @@ export class Connection {
     this.#socket.pause()
   }
 
-  /** Closes in two steps (RFC 9112, section 9.6): to close with bytes unread is a reset, which can lose replies. */
+  /** Closes in two steps (RFC 9112, section 9.6): closing with bytes unread sends a reset, which can lose replies. */
   #end(): void {
     this.#socket.resume()
     this.#socket.end()

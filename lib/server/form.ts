@@ -12,7 +12,7 @@ const MAX_FIELDS = 32
 /** The fields of a body, by name. */
 export type Form = ReadonlyMap<string, string>
 
-/** A field that the client has to send. If it is missing or empty, throws the route's own failure, of this status. */
+/** A field that the client has to send. Throws `HttpError` with the route's own status if it is missing or empty. */
 export function field(form: Form, name: string, status: number): string {
   const value = form.get(name)
   if (!value) throw new HttpError(status, `${name} is missing`)
@@ -26,7 +26,7 @@ export function emailField(form: Form, status: number): string {
   throw new HttpError(status, 'email contains a space; in a form, write + as %2B (curl: --data-urlencode)')
 }
 
-/** Yields the name and value of each field in a body, `null` for a part to ignore; throws if it is malformed. */
+/** Yields the name and value of each field in a body, `null` for a part to ignore; throws if the body is malformed. */
 type Parser = (body: Buffer, contentType: string) => Iterable<[string, unknown] | null>
 
 const PARSERS = new Map<string, Parser>([
@@ -80,7 +80,7 @@ function* parseUrlencoded(body: Buffer): Iterable<[string, string]> {
   if (/^\s*\{/.test(text)) throw new TypeError('it looks like JSON; send it with Content-Type: application/json')
   for (const pair of text.split('&')) {
     const [name, value] = cut(pair.replaceAll('+', ' '), '=')
-    // A file's line end would become part of the password.
+    // A line break at the end of a file would become part of the password.
     if (/[\r\n]/.test(pair)) {
       throw new TypeError(`${name} contains a line break; remove it (curl: -d @FILE) or write it as %0A`)
     }
@@ -98,7 +98,7 @@ function decode(text: string, what: string): string {
   }
 }
 
-/** A line end: CRLF, or LF or CR alone, as people write by hand. */
+/** A line break: CRLF, or LF or CR alone, as people write by hand. */
 const LINE_BREAK = '(?:\\r\\n|\\n|\\r(?!\\n))'
 const BLANK_LINE = new RegExp(`${LINE_BREAK}{2}`)
 

@@ -4,7 +4,7 @@ import { isIP, type Socket } from 'node:net'
 import type { Config } from './config.ts'
 import { HttpError } from './service.ts'
 
-/** The client's address: behind a proxy the last of `X-Forwarded-For`, the only one that the proxy has written. */
+/** The client's address; with TRUST_PROXY, the last of `X-Forwarded-For`: only that one comes from the proxy itself. */
 export function addressOf({ trustProxy }: Config, { headers, socket }: IncomingMessage): string {
   const list = String(headers['x-forwarded-for'])
   const forwarded = trustProxy ? parseAddress(list.slice(list.lastIndexOf(',') + 1).trim()) : null
@@ -25,7 +25,7 @@ function plainAddress(address: string): string {
 
 const signals = new WeakMap<Socket, AbortSignal>()
 
-/** Aborts when the client disconnects, so that no password is hashed for nothing. */
+/** A signal that aborts when the client disconnects, so that no password is hashed for nothing. */
 function disconnectSignal(socket: Socket): AbortSignal {
   let signal = signals.get(socket)
   if (signal === undefined) {
@@ -80,9 +80,9 @@ export const CROSS_ORIGIN = new HttpError(403, 'requests from other sites are re
 const told = new WeakSet<Config>()
 
 /**
- * Throws `CROSS_ORIGIN` if another site makes a browser send this (CSRF). Browsers say so in `Sec-Fetch-Site` or
- * `Origin`, which are checked as in Go's http.CrossOriginProtection. It fails open on purpose: a client that sends
- * neither is not a browser, or is an old one, which only the cookie's SameSite=Lax protects.
+ * Throws `CROSS_ORIGIN` if another site makes a browser send the request (CSRF). Browsers say so in `Sec-Fetch-Site` or
+ * `Origin`, which are checked as in Go's http.CrossOriginProtection. The check fails open on purpose: a client that
+ * sends neither is not a browser, or is an old one, which only the cookie's SameSite=Lax protects.
  */
 export function checkOrigin(config: Config, { method, headers }: IncomingMessage): void {
   // Safe methods, which promise to change nothing (RFC 9110, section 9.2.1).
@@ -109,7 +109,7 @@ function isOwnOrigin({ publicUrl }: Config, origin: string, host: string): boole
 
 /** The loopback addresses: 127.0.0.0/8 and ::1 (RFC 6890). */
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1)$/
-/** This machine in a Host header, or in an origin behind the scheme. */
+/** This machine in a Host header, or in an origin after the scheme. */
 export const OWN_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i
 /** The headers that proxies, and the services in front of them, add to a request that they pass on. */
 const FORWARDED =

@@ -80,7 +80,7 @@ export function createHttpServer(
       const { req } = response
       const hosts = countHeader(req, 'host')
       if (hosts > 1) throw new HttpError(400, 'more than one Host header')
-      // What was dropped may be the X-Forwarded-For that a proxy has added.
+      // Among the dropped headers may be the X-Forwarded-For that a proxy has added.
       const isCut = req.rawHeaders.length >= 2 * MAX_HEADERS
       if (isCut || (hosts === 0 && req.httpVersion !== '1.0')) {
         response.shouldKeepAlive = false

@@ -4,7 +4,7 @@ import type { Session, User } from '../../auth.ts'
 import type { Config } from './config.ts'
 import { HttpError, type Reply, type Service } from './service.ts'
 
-/** A cookie for some seconds (RFC 6265, section 4.1): out of reach of scripts, and not sent with other sites' forms. */
+/** A cookie for `maxAge` seconds (RFC 6265, section 4.1), hidden from scripts and not sent with other sites' forms. */
 export function cookie({ cookieSecure }: Config, name: string, value: string, maxAge: number): string {
   return `${name}=${value}; HttpOnly; Path=/; SameSite=Lax; Max-Age=${maxAge}${cookieSecure ? '; Secure' : ''}`
 }
@@ -34,7 +34,7 @@ export function cookiesOf({ headers: { cookie = '' } }: IncomingMessage, name: s
   return values.slice(0, MAX_COOKIES)
 }
 
-/** The first live session among a request's cookies, or `null`: an app below the domain may have planted another. */
+/** The first live session among a request's cookies, some of which an app may have planted; `null` if none is live. */
 export async function sessionOf({ auth, config }: Service, request: IncomingMessage): Promise<Session | null> {
   for (const sessionId of cookiesOf(request, config.cookieName)) {
     const user = await auth.getUserFromSessionId(sessionId)

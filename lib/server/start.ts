@@ -5,7 +5,7 @@ import { MAX_UNREAD_CHARS } from './access-log.ts'
 import type { Config } from './config.ts'
 import { messageOf, ValueError, withoutPassword } from '../errors.ts'
 
-/** Starts listening. Resolves to lines that say where, or throws a `ValueError` that says why it cannot. */
+/** Starts listening. Resolves to lines that say where; throws a `ValueError` that says why the server cannot listen. */
 export async function listen(server: Server, { host, port, publicUrl }: Config): Promise<string> {
   try {
     // Without a host node takes `::`, which is for IPv4 too, or 0.0.0.0 where there is no IPv6.
@@ -23,7 +23,7 @@ export async function listen(server: Server, { host, port, publicUrl }: Config):
 To log in with a browser: ${publicUrl ?? `http://${browsersName}:${boundPort}`}/login`
 }
 
-/** How many users are where (`?` for null), who gets reset tokens, and how many users cannot log in, if any. */
+/** Says how many users there are (`?` for null) and where, who gets reset tokens, and how many users cannot log in. */
 export function summary(
   databaseUrl: string,
   { resetWebhook }: Config,

@@ -19,13 +19,13 @@ const MAX_TRIES = 4
 const MAX_SENDING = 100
 /**
  * How many emails may wait for their lookup, and how many mails to be sent. A lookup waits for half a second on
- * average: that is enough for 60,000 requests a second, more than a server takes. The longest emails take 50 MB.
+ * average, which makes room for 60,000 requests a second, more than a server takes. At their longest, emails use 50 MB.
  */
 const MAX_WAITING = 30_000
 
 /**
- * Sends reset tokens to the operator's mailer, in the background. Before the answer to a request, nothing depends on
- * whether its email is known, so the time of the answer tells nothing. An email that is asked for many times waits for
+ * Sends reset tokens to the operator's mailer, in the background. Before the reply to a request, nothing depends on
+ * whether its email is known, so the time of the reply tells nothing. An email that is asked for many times waits for
  * its lookup only once, and a mail is queued only if the lookup finds a user. So requests for unknown emails delay
  * nobody's mail.
  */

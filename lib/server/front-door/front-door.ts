@@ -1,4 +1,4 @@
-/** The front door: pages for people with a browser, and what proxies and balancers ask, as README.md describes. */
+/** The front door: pages for people with a browser, and replies to proxies and balancers. README.md describes both. */
 import type { IncomingMessage } from 'node:http'
 import { EmailTaken } from '../../../auth.ts'
 import type { Config } from '../config.ts'
@@ -74,7 +74,7 @@ function showRegister(service: Service, request: IncomingMessage): Promise<Reply
   return showForm(service, request, pages.register)
 }
 
-/** `POST /register`: registers a user and begins a session. A second click, which finds the email taken, logs in. */
+/** `POST /register`: registers a user and begins a session. A second click finds the email taken, and logs in. */
 async function register(service: Service, request: IncomingMessage): Promise<Reply> {
   const { auth, config } = service
   const form = await readForm(request)
@@ -144,7 +144,7 @@ function showReset(service: Service, request: IncomingMessage): Reply {
   return show(service, pages.reset, 200, { token: query.get('token') ?? '', email })
 }
 
-/** `POST /reset`: sets the password. On a second click, which finds the token used, the password has to be right. */
+/** `POST /reset`: sets the password. A second click finds the token used, and succeeds if the password is right. */
 async function reset({ auth, config }: Service, request: IncomingMessage): Promise<Reply> {
   const form = await readForm(request)
   const email = emailIn(form, 403)
@@ -158,8 +158,8 @@ async function reset({ auth, config }: Service, request: IncomingMessage): Promi
 }
 
 /**
- * Shows a form that begins a session. Whoever has one returns, with its cookie set again: one from before COOKIE_DOMAIN
- * was set reaches no app, and the app would send the browser back here forever.
+ * Shows a form that begins a session. A user who has a session is redirected, with its cookie set again: a cookie from
+ * before COOKIE_DOMAIN was set reaches no app, and the app would send the browser back here forever.
  */
 async function showForm(service: Service, request: IncomingMessage, page: Page): Promise<Reply> {
   const address = returnAddress(service, request)
@@ -183,7 +183,7 @@ function seeOther(location: string, cookies: string | string[] = []): Reply {
   return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
 }
 
-/** True if a form of ours comes over plain http: there a browser drops a Secure cookie, unless from its own machine. */
+/** True if one of our forms comes over plain http, where browsers keep Secure cookies only from their own machine. */
 function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '', host } }: IncomingMessage): boolean {
   const isOurs = origin === `http://${host}` || origin === publicUrl?.replace(/^https/, 'http')
   return cookieSecure && isOurs && !OWN_HOST.test(cut(origin, '://')[1])

@@ -19,7 +19,7 @@ const NOWHERE = 'http://rd.invalid'
  * long or not printable ASCII, or leads to one of the service's own pages or to a site that is not allowed.
  *
  * `rd` comes from whoever made the link, so it is an open redirect unless it is checked (OWASP, Unvalidated Redirects
- * and Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line ends, take `\` for `/`, and
+ * and Forwards Cheat Sheet). Checking the text does not work: browsers drop tabs and line breaks, take `\` for `/`, and
  * read `https:evil.com` and `/..//evil.com` in ways of their own. So it is parsed as browsers parse it (WHATWG URL),
  * the parsed parts are checked, and what is sent is the parsed address, never a piece of the text.
  */
