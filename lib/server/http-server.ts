@@ -33,7 +33,7 @@ const HTTP_OPTIONS = {
 
 /** node 24 refuses a request with this many headers; older ones silently drop those that follow. */
 const MAX_HEADERS = 1000
-const HEAD_TOO_LARGE = new HttpError(431, `the headers are larger than 16 KiB, or ${MAX_HEADERS} or more`)
+const HEAD_TOO_LARGE = new HttpError(431, `the headers are larger than 16 KiB, or there are ${MAX_HEADERS} or more`)
 
 /** Replies to what node's parser and timer find wrong, by error code. */
 const PARSE_ERRORS = new Map([
