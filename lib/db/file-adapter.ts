@@ -56,7 +56,7 @@ export class FileAdapter implements Adapter<Rows> {
   #isClosed = false
   #folds: Promise<void> = Promise.resolve()
   /** True while a fold runs, or is to be tried again. */
-  #isFolding = false
+  #isFoldPending = false
   #timer: NodeJS.Timeout | undefined
   /** How long to wait after the next failure. */
   #retryMs: number
@@ -154,7 +154,7 @@ export class FileAdapter implements Adapter<Rows> {
   #schedule(): void {
     const { log, table } = this.#files
     const tableLength = Number(table?.size ?? 0)
-    if (this.#isClosed || this.#isFolding || log.length === 0) return
+    if (this.#isClosed || this.#isFoldPending || log.length === 0) return
     clearTimeout(this.#timer)
     if (log.length >= Math.max(SMALL_BYTES, tableLength)) void this.write()
     else if (tableLength < SMALL_BYTES) this.#foldIn(this.#pauses.idleMs)
@@ -170,10 +170,10 @@ export class FileAdapter implements Adapter<Rows> {
     // The table may have been closed meanwhile.
     if (this.#isClosed) return
     clearTimeout(this.#timer)
-    this.#isFolding = true
+    this.#isFoldPending = true
     try {
       if (files.log.length > 0 || !isAsLeft(files)) await fold(files, this.#rows)
-      this.#isFolding = false
+      this.#isFoldPending = false
       this.#retryMs = this.#pauses.firstRetryMs
     } catch (error) {
       // If another process has taken the table over, it has removed the temporary file: there is nothing to try again.
