@@ -65,7 +65,9 @@ export function createHttpServer(
 
   /** Queues a reply. Whether it is its connection's last is decided here, before the next request is carried out. */
   function handOver(response: ServerResponse, reply: Reply): void {
-    if (isStopping() || !server.listening) response.shouldKeepAlive = false
+    // node itself makes a 204 the last reply on HTTP/1.0, but only when it is written.
+    const isLast = reply.status === 204 && response.req.httpVersion === '1.0'
+    if (isLast || isStopping() || !server.listening) response.shouldKeepAlive = false
     batch.add(response, reply)
   }
 
@@ -102,7 +104,9 @@ export function createHttpServer(
   server.on('close', () => log?.close())
   server.on('request', receive)
   server.on('checkContinue', (request, response) => {
-    if (!declaresTooLarge(request)) response.writeContinue()
+    // Without the 100, node closes the connection after the reply, as the client may leave the body out.
+    if (declaresTooLarge(request)) response.shouldKeepAlive = false
+    else response.writeContinue()
     receive(request, response)
   })
   // The reply that node would send, but through `Connection`, which carries out requests in order.

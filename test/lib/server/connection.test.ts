@@ -140,6 +140,19 @@ t.test('nothing is carried out after a reply with Connection: close', async (t) 
   t.strictSame(requests, ['/'])
 })
 
+t.test('what is read together with the request that gets the last reply is not carried out', async (t) => {
+  const { port, auth } = await startService(t)
+  const expect = ['Host: x', 'Expect: 100-continue']
+  // node itself makes these replies the last: a 413 instead of `100 Continue`, and a 204 on HTTP/1.0.
+  for (const [status, last] of [
+    [413, post('/users', { ...BOB, more: 'x'.repeat(17_000) }, expect)],
+    [204, 'OPTIONS / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'],
+  ] as const) {
+    t.strictSame(statuses(await raw(port, last + post('/users', BOB))), [status])
+    t.equal(await auth.countUsers(), 0, `${status}`)
+  }
+})
+
 t.test('a client that sends without end and reads nothing fits into a heap of 64 MiB', LINUX_ONLY, async (t) => {
   await t.resolves(flood(await startServer(t, {}, ['--max-old-space-size=64']), 1))
 })
