@@ -11,7 +11,7 @@ import { DB, EmailTaken, NoResultFound } from './db.ts'
 import { Overloaded, UnknownEmail, UnknownToken } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
-import { checkClient, checkNewEmail, checkNewPassword, checkString, type Client } from './lib/auth/input.ts'
+import { checkNewEmail, checkNewPassword, checkString, type Client, copyClient } from './lib/auth/input.ts'
 import { AUTH_OPTIONS, type AuthOptions } from './lib/auth/options.ts'
 import { BCRYPT_HASH, Passwords } from './lib/auth/passwords.ts'
 import { ValueError } from './lib/errors.ts'
@@ -103,7 +103,7 @@ export class Auth {
   async registerUser(email: string, password: string, client: Client = {}): Promise<User> {
     checkNewEmail(email)
     checkNewPassword('password', password, this.options.passwordMin)
-    checkClient(client)
+    client = copyClient(client)
     // Look first, to save the hash for a taken email. Between simultaneous registrations the store decides.
     if ((await this.#find({ email })) !== null) throw new EmailTaken(email)
     return this.#db.addUser(email, await this.#hash(password, client))
@@ -120,7 +120,7 @@ export class Auth {
    * @throws {TooManyFailures} when the client's address or the account has no tries left, even if the password is right
    */
   async validLogin(email: string, password: string, client: Client = {}): Promise<boolean> {
-    return (await this.#authenticate(email, password, client)) !== null
+    return (await this.#authenticate(email, password, copyClient(client))) !== null
   }
 
   /** Begins a session (task 10), which replaces an older one. Returns its ID, or `null` for an unknown email. */
@@ -136,6 +136,7 @@ export class Auth {
 
   /** `logIn` for callers that also want the user; its row was read before the session was stored. */
   async startSession(email: string, password: string, client: Client = {}): Promise<Session | null> {
+    client = copyClient(client)
     const user = await this.#authenticate(email, password, client)
     if (user === null) return null
     const sessionId = await this.#beginSession(user.id, {}, { hashed_password: user.hashed_password })
@@ -220,7 +221,7 @@ export class Auth {
   async resetPassword(resetToken: string, password: string, email?: string, client: Client = {}): Promise<User | null> {
     checkNewPassword('new_password', password, this.options.passwordMin)
     if (email !== undefined) checkString('email', email)
-    checkClient(client)
+    client = copyClient(client)
     if (typeof resetToken !== 'string') return null
     const reset_token = digest(resetToken)
     const user = await this.#find({ reset_token, ...(email !== undefined && { email }) })
@@ -247,7 +248,7 @@ export class Auth {
     if (!Number.isInteger(userId)) throw new ValueError('userId must be an integer')
     checkString('password', password)
     checkNewPassword('new_password', newPassword, this.options.passwordMin)
-    checkClient(client)
+    client = copyClient(client)
     const user = await this.#find({ id: userId })
     if (user === null || (await this.#verify(user, user.email, password, client)) === 'wrong') return null
     const changes = { hashed_password: await this.#hash(newPassword, client), ...NO_TOKEN }
@@ -257,7 +258,6 @@ export class Auth {
 
   async #authenticate(email: string, password: string, client: Client): Promise<User | null> {
     checkString('password', password)
-    checkClient(client)
     const user = await this.findUser(email)
     const answer = await this.#verify(user, email, password, client)
     if (user === null || answer === 'wrong') return null

@@ -5,6 +5,7 @@ import {
   _hashPassword,
   Auth,
   type AuthOptions,
+  type Client,
   EmailTaken,
   InvalidInput,
   TooManyFailures,
@@ -241,6 +242,24 @@ t.test('a wrong password counts as a failed login in changePassword, too', async
   for (let i = 0; i < 2; i++) t.equal(await auth.changePassword(id, 'wrong', 'y', client), null)
   await t.rejects(auth.changePassword(id, 'x', 'y', client), TooManyFailures)
   await t.rejects(auth.logIn('a@b', 'x', client), TooManyFailures)
+})
+
+t.test("a failed login counts for the address of its call, whatever becomes of the caller's object", async (t) => {
+  const auth = newAuth({ loginFailures: 1 })
+  const { id } = await auth.registerUser('a@b', 'x')
+  const calls = [
+    (client: Client) => auth.validLogin('a@b', 'wrong', client),
+    (client: Client) => auth.logIn('a@b', 'wrong', client),
+    (client: Client) => auth.changePassword(id, 'wrong', 'y', client),
+  ]
+  for (const [i, call] of calls.entries()) {
+    const client = { address: `${i}` }
+    const answer = call(client)
+    client.address = 'another'
+    t.notOk(await answer)
+    await t.rejects(auth.validLogin('a@b', 'x', { address: `${i}` }), TooManyFailures)
+  }
+  t.equal(await auth.validLogin('a@b', 'x', { address: 'another' }), true)
 })
 
 t.test('a login at another cost rehashes the password', async (t) => {

@@ -16,14 +16,18 @@ export function checkString(name: string, value: unknown): asserts value is stri
   if (typeof value !== 'string') throw new ValueError(`${name} must be a string`)
 }
 
-/** Throws `ValueError` unless an argument is a `Client`. */
-export function checkClient(client: Client): void {
+/**
+ * A copy of a client, as its caller may change it, for another call, while this one waits.
+ * @throws {ValueError} when it is not a `Client`
+ */
+export function copyClient(client: Client): Client {
   if (typeof client !== 'object' || client === null) throw new ValueError('client must be an object')
   const { address, signal } = client
   if (address !== undefined) checkString('client.address', address)
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new ValueError('client.signal must be an AbortSignal')
   }
+  return { address, signal }
 }
 
 /** Throws `InvalidInput` unless this can be a new user's email. */
