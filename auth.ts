@@ -7,7 +7,7 @@
  * random, they expire, and only their digests are stored: whoever reads the store cannot use them.
  */
 import { hash, randomUUID } from 'node:crypto'
-import { DB, EmailTaken, NoResultFound } from './db.ts'
+import { DB, EmailTaken, NoResultFound, StoreError } from './db.ts'
 import { Overloaded, UnknownEmail, UnknownToken } from './lib/auth/errors.ts'
 import { FailedLogins } from './lib/auth/failed-logins.ts'
 import { HashQueue } from './lib/auth/hash-queue.ts'
@@ -283,17 +283,16 @@ export class Auth {
 
   /** Rehashes the right password, known only at a login. Returns the user, or `null` if the password has changed. */
   async #rehash(user: User, password: string, client: Client): Promise<User | null> {
-    let hashed_password: string
     try {
-      hashed_password = await this.#hash(password, client)
+      const hashed_password = await this.#hash(password, client)
+      const isUnchanged = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
+      // Another login may have rehashed it first, or a reset has changed the password.
+      return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
     } catch (error) {
       // Rehashing can wait for the next login.
-      if (error instanceof Overloaded) return user
+      if (error instanceof Overloaded || error instanceof StoreError) return user
       throw error
     }
-    const isUnchanged = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
-    // Another login may have rehashed it first, or a reset has changed the password.
-    return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
   }
 
   /** Begins a session and makes other changes in the same update. Returns its ID, or `null` if `#update` is `false`. */

@@ -8,11 +8,13 @@ import {
   type Client,
   EmailTaken,
   InvalidInput,
+  StoreError,
   TooManyFailures,
   UnknownEmail,
   UnknownToken,
   ValueError,
 } from '../auth.ts'
+import { DB } from '../db.ts'
 import { tempDir } from './helper/program.ts'
 import { row, table, writeStore } from './helper/store.ts'
 import { UUID } from './helper/uuid.ts'
@@ -274,6 +276,16 @@ t.test('a login at another cost rehashes the password', async (t) => {
   t.match(await quick.findUser('a@b'), { hashed_password: /^\$2b\$04\$/ })
   t.equal(await quick.validLogin('a@b', 'x'), true)
   await quick.close()
+})
+
+t.test('a right password is right even if its new hash cannot be stored', async (t) => {
+  const users = table(row(1, { email: 'a@b', hashed_password: hashSync('x', { cost: 5 }) }))
+  const auth = newAuth({ databaseUrl: `file:${writeStore(t, { '': users })}` })
+  t.teardown(() => auth.close())
+  t.intercept(DB.prototype, 'updateUser', { value: () => Promise.reject(new StoreError('the disk is full')) })
+  t.equal(await auth.validLogin('a@b', 'x'), true)
+  t.equal(await auth.validLogin('a@b', 'wrong'), false)
+  await t.rejects(auth.logIn('a@b', 'x'), StoreError)
 })
 
 t.test('simultaneous right passwords are accepted just after the cost has changed', async (t) => {
