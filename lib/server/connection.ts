@@ -21,12 +21,13 @@ type Tagged = Socket & { [CONNECTION]?: Connection }
  * parallel.
  */
 export class Connection {
+  /** True while nothing is read from the client, so that no request of its is late. */
+  isHeld = false
   readonly #socket: Socket
   readonly #waiting: [ServerResponse, Answer][] = []
   #last: ServerResponse | null = null
   #isBusy = false
   #isInPieces = false
-  #isHeld = false
   #isClosing = false
 
   constructor(socket: Socket) {
@@ -149,10 +150,10 @@ export class Connection {
     // Pause first: a stream that flows would emit the chunk again immediately.
     this.#socket.pause()
     this.#socket.unshift(chunk)
-    if (this.#isHeld) return
-    this.#isHeld = true
+    if (this.isHeld) return
+    this.isHeld = true
     this.#afterReplies(() => {
-      this.#isHeld = false
+      this.isHeld = false
       this.#socket.resume()
     })
   }

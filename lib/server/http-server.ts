@@ -118,8 +118,10 @@ export function createHttpServer(
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const connection = Connection.of(socket)
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && connection.isHeld) return
     const broken = PARSE_ERRORS.get(error.code ?? '') ?? new HttpError(400, 'this is not HTTP')
-    Connection.of(socket).endBroken((response) => batch.add(response, replyToError(broken)))
+    connection.endBroken((response) => batch.add(response, replyToError(broken)))
   })
   return server
 }

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { createHttpServer } from '../../../lib/server/http-server.ts'
 import { HttpError } from '../../../lib/server/service.ts'
 import { readConfig } from '../../../server.ts'
-import { BOB, get, listen, post, raw, request, statuses } from '../../helper/http.ts'
+import { BOB, get, LAST, listen, post, raw, request, statuses } from '../../helper/http.ts'
 import { startService } from '../../helper/service.ts'
 
 const config = readConfig({ ACCESS_LOG: '0' })
@@ -127,4 +127,20 @@ t.test('a client that stalls gets 408; one that disconnects does no harm', async
   socket.resetAndDestroy()
   await new Promise((resolve) => received.on('close', resolve))
   t.match(await request(`http://127.0.0.1:${port}/`, 'GET'), { status: 200 })
+})
+
+t.test('a request that the server has not read while others wait is not late', async (t) => {
+  const server = createHttpServer({ config, isStopping: () => false }, ({ url }) =>
+    url === '/slow' ? timeout.then(() => ({ status: 204 })) : { status: 204 },
+  )
+  t.teardown(() => server.close())
+  server.requestTimeout = server.headersTimeout = 100
+  const timeout = once(server, 'clientError')
+  const port = await listen(server)
+  const long = get('/', `X: ${'x'.repeat(1000)}\r\n`)
+  const received = await raw(port, get('/slow') + long.repeat(300), LAST)
+  t.strictSame(
+    statuses(received),
+    Array.from({ length: 302 }, () => 204),
+  )
 })
