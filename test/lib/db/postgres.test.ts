@@ -194,27 +194,54 @@ t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, a
   t.match(await found, { id: 1 })
 })
 
-t.test('close() does not wait for a connection to a database that hangs', NEEDS_POSTGRES, async (t) => {
-  const { url } = await createDatabase(t)
+/** A proxy in front of a database, and the connections to it, of which each can be stopped. */
+async function createProxy(t: Test, url: string): Promise<{ proxied: URL; sockets: Socket[] }> {
   const { hostname, port } = new URL(url)
   const sockets: Socket[] = []
-  const through = createServer((socket) => {
-    sockets.push(socket.on('error', () => {}))
-    if (sockets.length === 1) socket.pipe(connect(Number(port || 5432), hostname)).pipe(socket)
+  const server = createServer((socket) => {
+    const database = connect(Number(port || 5432), hostname)
+    sockets.push(socket.on('error', () => {}).on('close', () => database.destroy()))
+    socket.pipe(database).pipe(socket)
   })
-  t.teardown(() => through.close())
-  const to = new URL(url)
-  to.host = `127.0.0.1:${await listen(through)}`
-  const engine = new Postgres(await poolAt(`${to}?max=1`, { ...LIMITS, hangMs: 1800, connectMs: 2000 })())
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  const proxied = new URL(url)
+  proxied.host = `127.0.0.1:${await listen(server)}`
+  return { proxied, sockets }
+}
+
+t.test('a search for a session that hangs delays no other', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const { proxied, sockets } = await createProxy(t, url)
+  const engine = await openEngine(t, `${proxied}?max=2`, { ...LIMITS, hangMs: 2000 })
+  await engine.insert('bob@me.com', 'x')
+  await engine.update({ id: 1 }, { session_id: 'one' })
+  sockets[0]?.unpipe().pause()
+  let isOver = false
+  const hanging = t.rejects(engine.find({ session_id: 'two' })).then(() => (isOver = true))
+  await new Promise(setImmediate)
+  while (sockets.length < 2) t.match(await engine.find({ session_id: 'one' }), { id: 1 })
+  t.notOk(isOver)
+  await hanging
+})
+
+t.test('close() does not wait for a connection to a database that hangs', NEEDS_POSTGRES, async (t) => {
+  const { url } = await createDatabase(t)
+  const { proxied, sockets } = await createProxy(t, url)
+  const engine = new Postgres(await poolAt(`${proxied}?max=1`, { ...LIMITS, hangMs: 1800, connectMs: 2000 })())
   sockets[0]?.unpipe().pause()
   await t.rejects(Promise.all([engine.find({ id: 1 }), engine.find({ id: 2 })]))
   while (sockets.length < 2) await new Promise(setImmediate)
   // The second call gives up while its connection, which began only when the first one hung, is still being made.
   let isOver = false
-  sockets[1]?.resume().on('close', () => (isOver = true))
+  sockets[1]
+    ?.unpipe()
+    .resume()
+    .on('close', () => (isOver = true))
   await engine.close()
   t.notOk(isOver)
-  for (const socket of sockets) socket.destroy()
 })
 
 t.test('a start without the database, or without the driver, is refused in one line', async (t) => {
