@@ -286,13 +286,15 @@ export class Auth {
     try {
       const hashed_password = await this.#hash(password, client)
       const isUnchanged = await this.#update(user.id, { hashed_password }, { hashed_password: user.hashed_password })
-      // Another login may have rehashed it first, or a reset has changed the password.
-      return isUnchanged ? Object.assign(user, { hashed_password }) : this.#authenticate(user.email, password, client)
+      if (isUnchanged) return Object.assign(user, { hashed_password })
     } catch (error) {
       // Rehashing can wait for the next login.
       if (error instanceof Overloaded || error instanceof StoreError) return user
       throw error
     }
+    // Another login may have rehashed it first, or a reset has changed the password. Not in the `try`: if this fails,
+    // the password may be an old one.
+    return this.#authenticate(user.email, password, client)
   }
 
   /** Begins a session and makes other changes in the same update. Returns its ID, or `null` if `#update` is `false`. */

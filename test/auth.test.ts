@@ -14,7 +14,7 @@ import {
   UnknownToken,
   ValueError,
 } from '../auth.ts'
-import { DB } from '../db.ts'
+import { DB, NoResultFound } from '../db.ts'
 import { tempDir } from './helper/program.ts'
 import { row, table, writeStore } from './helper/store.ts'
 import { UUID } from './helper/uuid.ts'
@@ -286,6 +286,19 @@ t.test('a right password is right even if its new hash cannot be stored', async 
   t.equal(await auth.validLogin('a@b', 'x'), true)
   t.equal(await auth.validLogin('a@b', 'wrong'), false)
   await t.rejects(auth.logIn('a@b', 'x'), StoreError)
+})
+
+t.test('a password that a reset has replaced during a rehash is not accepted if the store then fails', async (t) => {
+  const users = table(row(1, { email: 'a@b', hashed_password: hashSync('x', { cost: 5 }) }))
+  const auth = newAuth({ databaseUrl: `file:${writeStore(t, { '': users })}` })
+  t.teardown(() => auth.close())
+  t.intercept(DB.prototype, 'updateUser', {
+    value() {
+      t.intercept(DB.prototype, 'findUserBy', { value: () => Promise.reject(new StoreError('the database is gone')) })
+      return Promise.reject(new NoResultFound())
+    },
+  })
+  await t.rejects(auth.validLogin('a@b', 'x'), StoreError)
 })
 
 t.test('simultaneous right passwords are accepted just after the cost has changed', async (t) => {
