@@ -55,7 +55,7 @@ export class FileAdapter implements Adapter<Rows> {
   readonly #pauses: typeof PAUSES
   #isClosed = false
   #folds: Promise<void> = Promise.resolve()
-  /** True while a fold runs, or is to be tried again. */
+  /** True from when a fold is due until one has succeeded. */
   #isFoldPending = false
   #timer: NodeJS.Timeout | undefined
   /** How long to wait after the next failure. */
@@ -118,6 +118,7 @@ export class FileAdapter implements Adapter<Rows> {
 
   /** Folds the log into the table, after any fold that is running. A failure prints one line on stderr. */
   async write(): Promise<void> {
+    this.#isFoldPending = true
     this.#folds = this.#folds.then(() => this.#fold())
     await this.#folds
   }
@@ -170,7 +171,6 @@ export class FileAdapter implements Adapter<Rows> {
     // The table may have been closed meanwhile.
     if (this.#isClosed) return
     clearTimeout(this.#timer)
-    this.#isFoldPending = true
     try {
       if (files.log.length > 0 || !isAsLeft(files)) await fold(files, this.#rows)
       this.#isFoldPending = false

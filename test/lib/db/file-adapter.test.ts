@@ -58,6 +58,22 @@ t.test('a closed adapter folds nothing', async (t) => {
   t.strictSame(filesAt(path), ['users.json-wal'])
 })
 
+t.test('a fold that is due runs once, although more batches are written before it begins', async (t) => {
+  const path = writeStore(t, {})
+  const adapter = await FileAdapter.open(path)
+  const rows = await adapter.read()
+  const add = (id: number) => {
+    const user = new User(row(id, { hashed_password: 'x'.repeat(250), reset_token: 'x'.repeat(250) }))
+    rows.add(user)
+    return adapter.append(user, () => {})
+  }
+  // Four batches; the second one makes the log as long as a fold needs.
+  await Promise.all(Array.from({ length: 4000 }, (_, i) => add(i + 1)))
+  await add(4001)
+  await adapter.close()
+  t.match(readFileSync(`${path}-wal`, 'utf8'), /^\[\{"id":4001,[^\n]+\n$/)
+})
+
 t.test('each call that is still running at the close is either stored or refused', async (t) => {
   const { db, path } = await openWith(t, {})
   const calls = Array.from({ length: 50 }, (_, i) => db.addUser(`user${i}@me.com`, 'x'))
