@@ -135,6 +135,9 @@ export class FileAdapter implements Adapter<Rows> {
         await log.cutBack().catch((error) => exitAfter(`undo a write to ${log.path}`, error))
         mustOwn(this.#files)
         if (log.length === 0) log.remove()
+        else if (this.#isFoldPending) {
+          console.error(`${log.path} could not be folded into the table: keep them together; the next start folds it`)
+        }
         await log.close()
       })
       await directory.close()

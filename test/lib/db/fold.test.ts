@@ -18,7 +18,7 @@ import { Table } from '../../../lib/db/table.ts'
 import '../../helper/jobs.ts'
 import { AS_NOBODY, LIMIT, NEEDS_ROOT } from '../../helper/disk.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
-import { filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
+import { dbAt, filesAt, log, openWith, REACT, row, stored, table, writeStore } from '../../helper/store.ts'
 
 /** Resolves when the table is there and its log is empty. */
 async function folded(path: string): Promise<void> {
@@ -115,6 +115,19 @@ t.test('a fold that fails on a directory in place of the table is tried again', 
   t.equal(stored(path).length, 2)
   await engine.close()
   t.equal(errorsOf(path).length, 1, 'one line, however often it was tried')
+})
+
+t.test('a stop that leaves rows in the log says so, although the failure was reported before', async (t) => {
+  const { engine, path, add } = await openEager(t, {})
+  mkdirSync(path)
+  await add('a@b')
+  await until(path, () => errorsOf(path).length > 0)
+  await engine.close()
+  t.match(errorsOf(path).slice(1), [/^\S+users.json-wal could not be folded into the table: keep them together/])
+  t.equal(errorsOf(path).length, 2)
+  rmdirSync(path)
+  const again = dbAt(t, `file:${path}`)
+  t.equal(await again.countUsers(), 1)
 })
 
 t.test('in a directory that has become read-only, writes and reads go on, and the log stays', NEEDS_ROOT, async (t) => {
