@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 [ $# = 2 ] || fail 'usage: backup.sh users.json DIRECTORY'
-path=$1 directory=$2 name=$(basename -- "$1")
+path=$1 directory=$2
 
 # Keeps both files open, so that no new file gets their inodes.
 hold() {
@@ -23,6 +23,7 @@ inodes() {
 
 # The log is beside the table itself, not beside a link to it.
 [ ! -L "$path" ] || path=$(readlink -f "$path")
+name=$(basename -- "$path")
 [ -n "$(inodes)" ] || fail "$path: no such table"
 mkdir -p "$directory"
 [ ! "$(dirname "$path")" -ef "$directory" ] || fail "$directory: the table itself is there; name another directory"

@@ -96,14 +96,14 @@ t.test('an interrupted backup leaves the older one or the new one, and nothing e
   }
 })
 
-t.test('a backup of a table that a link leads to has its log too', async (t) => {
+t.test('a backup of a table that a link leads to has its log and its name', async (t) => {
   const [live, links, copy] = [tempDir(t), tempDir(t), tempDir(t)]
   const row = '{"id":1,"email":"a@b","hashed_password":"x"}'
   writeFileSync(`${live}/users.json-wal`, `[${row}]\n`)
-  symlinkSync(`${live}/users.json`, `${links}/users.json`)
+  symlinkSync(`${live}/users.json`, `${links}/link.json`)
   for (const table of [undefined, '{"users":[]}']) {
     if (table !== undefined) writeFileSync(`${live}/users.json`, table)
-    t.match(spawnSync(`${HERE}/backup.sh`, [`${links}/users.json`, copy], { encoding: 'utf8' }), {
+    t.match(spawnSync(`${HERE}/backup.sh`, [`${links}/link.json`, copy], { encoding: 'utf8' }), {
       status: 0,
       stderr: '',
     })
