@@ -2,7 +2,7 @@
 
 /** A value that breaks a rule; named after the Python exception that the exercise raises (tasks 3, 5, 16, 18). */
 export class ValueError extends Error {
-  override name = 'ValueError'
+  override name = this.constructor.name
 }
 
 /** An error's message, trimmed because OpenSSL's end with a line break; for anything else that was thrown, its text. */

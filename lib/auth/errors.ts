@@ -2,14 +2,10 @@
 import { ValueError } from '../errors.ts'
 
 /** A new email or password that breaks a rule. The message says which, and is meant for the person who chose it. */
-export class InvalidInput extends ValueError {
-  override name = 'InvalidInput'
-}
+export class InvalidInput extends ValueError {}
 
 /** There is no user with the email. */
 export class UnknownEmail extends ValueError {
-  override name = 'UnknownEmail'
-
   constructor(email: string) {
     super(`User ${email} does not exist`)
   }
@@ -17,8 +13,6 @@ export class UnknownEmail extends ValueError {
 
 /** A reset token that was never made, has been used or replaced, or has expired. */
 export class UnknownToken extends ValueError {
-  override name = 'UnknownToken'
-
   constructor() {
     super('no such reset token')
   }
@@ -26,6 +20,7 @@ export class UnknownToken extends ValueError {
 
 /** A call that is refused now and may be tried again later. */
 export class TryLater extends Error {
+  override name = this.constructor.name
   /** Seconds to wait before the next try, a whole number. */
   readonly retryAfter: number
 
@@ -36,11 +31,7 @@ export class TryLater extends Error {
 }
 
 /** Too many failed logins from one address, or to one account. Even the right password is refused. */
-export class TooManyFailures extends TryLater {
-  override name = 'TooManyFailures'
-}
+export class TooManyFailures extends TryLater {}
 
 /** Too many passwords wait to be hashed. Nothing was changed. */
-export class Overloaded extends TryLater {
-  override name = 'Overloaded'
-}
+export class Overloaded extends TryLater {}

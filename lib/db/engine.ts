@@ -14,8 +14,6 @@ export class InvalidRequestError extends Error {
 
 /** Another user has the email, which is compared as `emailKey` says. */
 export class EmailTaken extends ValueError {
-  override name = 'EmailTaken'
-
   constructor(email: string) {
     super(`User ${email} already exists`)
   }
