@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { User } from '../../user.ts'
 import { StoreError, toUser } from './engine.ts'
 import { statFile } from './files.ts'
-import { parseBlock, readBlocks } from './lines.ts'
+import { readLines } from './lines.ts'
 import { Rows } from './rows.ts'
 import { readTable, type Stored } from './table-file.ts'
 
@@ -48,24 +48,22 @@ async function readLog(path: string): Promise<Log> {
   if (statFile(path) === undefined) return log
   let line = 0
   let broken: string | undefined
-  for await (const block of readBlocks(path)) {
-    for (const { values, bytes } of parseBlock(block, '')) {
-      if (broken !== undefined) throw new StoreError(`${broken}: not readable; only the last line may be cut off`)
-      if (values === undefined) {
-        broken = `${path}, line ${line + 1}`
-        continue
-      }
-      for (const batch of values) {
-        const location = `${path}, line ${++line}`
-        if (!Array.isArray(batch)) throw new StoreError(`${location}: a batch must be a list of rows`)
-        for (const row of batch) {
-          const user = toUser(row, () => location)
-          log.users.set(user.id, user)
-          log.lines.set(user.id, line)
-        }
-      }
-      log.length += bytes
+  for await (const { values, bytes } of readLines(path, '')) {
+    if (broken !== undefined) throw new StoreError(`${broken}: not readable; only the last line may be cut off`)
+    if (values === undefined) {
+      broken = `${path}, line ${line + 1}`
+      continue
     }
+    for (const batch of values) {
+      const location = `${path}, line ${++line}`
+      if (!Array.isArray(batch)) throw new StoreError(`${location}: a batch must be a list of rows`)
+      for (const row of batch) {
+        const user = toUser(row, () => location)
+        log.users.set(user.id, user)
+        log.lines.set(user.id, line)
+      }
+    }
+    log.length += bytes.length
   }
   if (broken !== undefined) {
     console.error(`${broken}: dropped: a crash cut it off before any client was told that it was stored`)

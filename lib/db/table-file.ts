@@ -5,15 +5,13 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { TABLE, type User } from '../../user.ts'
 import { messageOf } from '../errors.ts'
 import { StoreError, toUser } from './engine.ts'
-import { parseBlock, readBlocks } from './lines.ts'
+import { readLines } from './lines.ts'
 import type { Rows } from './rows.ts'
 
 /** The first line that is written. */
 const HEAD = `{"${TABLE}":[\n`
 /** The last line. `last_id` is in it, not in the first, because users may be added while the table is written. */
-const TAIL = /(?<=^|\n)\](?:,"last_id":(\d{1,15}))?\}\n$/
-/** The last line has fewer bytes than this. */
-const TAIL_BYTES = 64
+const TAIL = /^\](?:,"last_id":(\d{1,15}))?\}\n$/
 
 const COMMA = 44
 
@@ -26,38 +24,33 @@ export type Stored = { users: User[]; lastId: number; locate: (index: number) =>
 /** Reads a table, whatever its layout. For a damaged one, the `StoreError` names the line or the number of the row. */
 export async function readTable(path: string): Promise<Stored> {
   const stored: Stored = { users: [], lastId: 0, locate: (index) => `${path}, line ${index + 2}` }
-  const unreadable = await readLines(path, stored)
+  const unreadable = await readRows(path, stored)
   return unreadable === undefined ? stored : readWhole(path, unreadable)
 }
 
 /** Reads the layout of `writeTable`. Returns the location of the first line that does not fit it, if there is one. */
-async function readLines(path: string, stored: Stored): Promise<string | undefined> {
+async function readRows(path: string, stored: Stored): Promise<string | undefined> {
   const { users, locate } = stored
-  let isFirst = true
+  let hasHead = false
   let isOver = false
   let hasComma: boolean | undefined
-  for await (let block of readBlocks(path)) {
-    if (isFirst && block.toString('latin1', 0, HEAD.length) !== HEAD) return path
-    if (isFirst) block = block.subarray(HEAD.length)
-    isFirst = false
-    if (isOver) return locate(users.length)
-    const tail = TAIL.exec(block.toString('latin1', Math.max(0, block.length - TAIL_BYTES)))
-    if (tail !== null) {
-      isOver = true
-      stored.lastId = Number(tail[1] ?? 0)
-      block = block.subarray(0, block.length - tail[0].length)
-    }
-    let end = 0
-    for (const { values, bytes } of parseBlock(block, ',')) {
+  for await (const { values, bytes } of readLines(path, ',')) {
+    if (!hasHead) {
+      if (!bytes.equals(Buffer.from(HEAD))) return path
+      hasHead = true
+    } else if (values !== undefined && !isOver) {
       // Every row but the last one has a comma after it.
       if (hasComma === false) return locate(users.length - 1)
-      if (values === undefined) return locate(users.length)
       for (const row of values) users.push(toUser(row, () => locate(users.length)))
-      end += bytes
-      hasComma = block[end - 2] === COMMA
+      hasComma = bytes.at(-2) === COMMA
+    } else {
+      const tail = isOver || hasComma === true ? null : TAIL.exec(bytes.toString())
+      if (tail === null) return locate(users.length)
+      stored.lastId = Number(tail[1] ?? 0)
+      isOver = true
     }
   }
-  return isOver && hasComma !== true ? undefined : locate(users.length)
+  return isOver ? undefined : locate(users.length)
 }
 
 /** Reads any layout. `location` is where the file departs from the layout of `writeTable`. */

@@ -111,10 +111,10 @@ t.test('a damaged table is refused with the place of the damage, and nothing is 
     ['{"users":[],"last_id":-1}', /users.json: last_id must be /],
     ['{"users":[],"last_id":null}', /users.json: last_id must be /],
     ['{"users":[\n],"last_id":9007199254740993}\n', /users.json: last_id must be /],
-    [`${table(row(1))}\n`.repeat(2), /users.json, line 2: not readable/],
+    [`${table(row(1))}\n`.repeat(2), /users.json, line 3: not readable/],
     [table(row(1), row(2)).replace('},\n', '}\n'), /users.json, line 2: not readable/],
     ['{"users":[\n', /users.json, line 2: not readable/],
-    [`{"users":[\n${good}\n]`, /users.json, line 2: not readable/],
+    [`{"users":[\n${good}\n]`, /users.json, line 3: not readable/],
     [`{"users":[\n${good},\n{"id":2`, /users.json, line 3: not readable/],
     [`{"users":[\n${good},\n]}\n`, /users.json, line 3: not readable/],
     [
