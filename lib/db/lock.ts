@@ -45,10 +45,7 @@ export class Lock {
    * @throws {StoreError} when a process that is alive has it
    */
   static take(path: string, onLost: (message: string) => void, heartbeatMs = HEARTBEAT_MS): Lock {
-    for (;;) {
-      const won = elect(path)
-      if (won !== undefined) return new Lock(path, won, onLost, heartbeatMs)
-    }
+    return new Lock(path, elect(path), onLost, heartbeatMs)
   }
 
   /** Throws `StoreError` unless this process has the lock. It costs three stats and a read. */
@@ -84,11 +81,11 @@ export class Lock {
 type Won = { file: number; id: string }
 
 /**
- * Adds a claim of this thread to the lock file. Returns `undefined` if the file was removed, by another process or,
- * because it had claims of dead ones, by this process: then hold another election.
+ * Adds a claim of this thread to the lock file. If the file was removed, by another process or, because it had claims
+ * of dead ones, by this process, holds another election.
  * @throws {StoreError} when a claimant that is alive came first
  */
-function elect(path: string): Won | undefined {
+function elect(path: string): Won {
   const file = openSync(path, 'a+', 0o600)
   let mine: Claim | undefined
   try {
@@ -108,14 +105,14 @@ function elect(path: string): Won | undefined {
     const isInPlace = leadsTo(path, file)
     if (isInPlace && dead.size === 0) return { file, id: mine.id }
     if (isInPlace) unlinkIfThere(path)
-    closeSync(file)
-    return undefined
   } catch (error) {
     // Left in the file, this claim would win when the owner ends, or pass for that of an owner.
     if (mine !== undefined) withdraw(file, mine.id)
     closeSync(file)
     throw error
   }
+  closeSync(file)
+  return elect(path)
 }
 
 /** What a line of the lock file may have: the fields of a claim, or the id of a claim that was withdrawn. */
