@@ -17,23 +17,14 @@ import {
 import { DB, NoResultFound } from '../db.ts'
 import { tempDir } from './helper/program.ts'
 import { row, table, writeStore } from './helper/store.ts'
-import { UUID } from './helper/uuid.ts'
 
 function newAuth(options: Partial<AuthOptions> = {}): Auth {
   return new Auth({ databaseUrl: 'memory:', bcryptCost: 4, ...options })
 }
 
-t.test('_hashPassword salts, has cost 12 by default, and refuses what bcrypt would cut off', async (t) => {
-  const hashes = await Promise.all([_hashPassword('Hello Holberton'), _hashPassword('Hello Holberton')])
-  for (const hash of hashes) t.match(hash, /^\$2b\$12\$.{53}$/)
-  t.not(hashes[0], hashes[1])
+t.test('_hashPassword takes a cost, and refuses what bcrypt would cut off', async (t) => {
   t.match(await _hashPassword('x', 5), /^\$2b\$05\$/)
   await t.rejects(_hashPassword('x'.repeat(73), 4))
-})
-
-t.test('_generateUuid returns a new UUID of version 4', async (t) => {
-  t.match(_generateUuid(), UUID)
-  t.not(_generateUuid(), _generateUuid())
 })
 
 t.test('errors are told apart by class, and each is a ValueError with a message', async (t) => {
@@ -47,17 +38,6 @@ t.test('errors are told apart by class, and each is a ValueError with a message'
     t.equal(error.message, message)
     t.equal(error.name, error.constructor.name)
   }
-})
-
-t.test('registerUser takes an email once, and validLogin only its password', async (t) => {
-  const auth = newAuth()
-  const user = await auth.registerUser('Me@Me.com', 'mySecuredPwd')
-  t.match(user, { id: 1, email: 'Me@Me.com', hashed_password: /^\$2b\$04\$/ })
-  await t.rejects(auth.registerUser('me@me.com', 'other'), EmailTaken)
-  await t.rejects(auth.registerUser('me@me.com', 'other'), { message: 'User me@me.com already exists' })
-  t.equal(await auth.validLogin('me@me.com', 'mySecuredPwd'), true)
-  t.equal(await auth.validLogin('me@me.com', 'mySecuredPwd '), false)
-  t.equal(await auth.validLogin('unknown@me.com', 'mySecuredPwd'), false)
 })
 
 t.test('of many simultaneous registrations one wins', async (t) => {
@@ -235,15 +215,6 @@ t.test('changePassword replaces the session and clears the reset token', async (
   t.equal(await auth.validLogin('a@b', 'new'), true)
   const tries = await Promise.all(['x', 'y', 'z'].map((password) => auth.changePassword(id, 'new', password)))
   t.equal(tries.filter((one) => one !== null).length, 1, 'of several simultaneous changes one wins')
-})
-
-t.test('a wrong password counts as a failed login in changePassword, too', async (t) => {
-  const auth = newAuth({ loginFailures: 2 })
-  const { id } = await auth.registerUser('a@b', 'x')
-  const client = { address: '1.2.3.4' }
-  for (let i = 0; i < 2; i++) t.equal(await auth.changePassword(id, 'wrong', 'y', client), null)
-  await t.rejects(auth.changePassword(id, 'x', 'y', client), TooManyFailures)
-  await t.rejects(auth.logIn('a@b', 'x', client), TooManyFailures)
 })
 
 t.test("a failed login counts for the address of its call, whatever becomes of the caller's object", async (t) => {
