@@ -47,17 +47,24 @@ t.test('while a password is hashed, few of 10,000 requests behind it are parsed'
 })
 
 t.test('when a client disconnects, its requests that wait are dropped', async (t) => {
-  const server = await startService(t, { BCRYPT_COST: '10' })
+  const { auth, port, url } = await startService(t)
   const ann = { email: 'ann@me.com', password: 'x' }
-  await request(`${server.url}/users`, 'POST', ann)
-  const { reset_token } = Object((await request(`${server.url}/reset_password`, 'POST', ann)).body)
-  const socket = connect({ port: server.port, host: '127.0.0.1' })
-  socket.write(post('/users', BOB) + post('/reset_password', ann))
-  await request(server.url, 'GET')
+  await request(`${url}/users`, 'POST', ann)
+  const { reset_token } = Object((await request(`${url}/reset_password`, 'POST', ann)).body)
+  const waiting = new Promise<AbortSignal>((resolve) => {
+    auth.startSession = async (_email, _password, { signal = AbortSignal.abort() } = {}) => {
+      resolve(signal)
+      await once(signal, 'abort')
+      return null
+    }
+  })
+  const socket = connect({ port, host: '127.0.0.1' })
+  socket.write(post('/sessions', ann) + post('/reset_password', ann))
+  const signal = await waiting
   socket.resetAndDestroy()
-  for (const name of ['b', 'c']) await request(`${server.url}/users`, 'POST', { ...ann, email: `${name}@me.com` })
+  await once(signal, 'abort')
   const form = { email: ann.email, reset_token, new_password: 'y' }
-  t.match(await request(`${server.url}/reset_password`, 'PUT', form), { status: 200 }, 'no token has replaced it')
+  t.match(await request(`${url}/reset_password`, 'PUT', form), { status: 200 }, 'no token has replaced it')
 })
 
 t.test('a broken request is answered after those before it, and the connection ends', async (t) => {
