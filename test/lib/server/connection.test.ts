@@ -21,14 +21,6 @@ function countWaiting(server: Server): () => number {
 
 const repeated = (status: number, count: number) => Array.from({ length: count }, () => status)
 
-t.test('5,000 pipelined requests are answered in order', async (t) => {
-  const { port } = await startService(t)
-  const paths = Array.from({ length: 5000 }, (_, i) => (i % 7 === 0 ? '/profile' : i % 3 === 0 ? '/nope' : '/'))
-  const received = await raw(port, paths.map((path) => get(path)).join(''), LAST)
-  const expected = paths.map((path) => (path === '/' ? 200 : path === '/nope' ? 404 : 403))
-  t.strictSame(statuses(received), [...expected, 200])
-})
-
 t.test('requests are carried out one after the other: 1,500 wait for a password to be hashed', async (t) => {
   const { port } = await startService(t, { BCRYPT_COST: '10' })
   const requests = [get('/'), post('/users', BOB), post('/users', BOB), post('/sessions', BOB)]
