@@ -1,6 +1,6 @@
 /**
- * Requests of real clients: recorded from curl 7.88, requests 2.28, aiohttp 3.8, HTTPie 3.2, wget 1.21 and Postman's
- * runtime 7.39, and for PowerShell taken from its source code.
+ * Requests of real clients that differ in more than their names: recorded from curl 7.88, requests 2.28 and aiohttp 3.8,
+ * and for PowerShell taken from its source code.
  */
 import t from 'tap'
 import { LAST, raw } from './helper/http.ts'
@@ -16,7 +16,7 @@ const SPACED = '{"email": "bob@me.com", "password": "pw"}'
 type Client = {
   headers: string[]
   form: [type: string, body: string]
-  json?: [type: string, body: string]
+  json: [type: string, body: string]
   boundary?: string
   /** The header lines of a part; by default a plain Content-Disposition. */
   part?(name: string): string[]
@@ -51,36 +51,6 @@ const CLIENTS: Record<string, Client> = {
     part: (name) => ['Content-Type: text/plain; charset=utf-8', `Content-Disposition: form-data; name="${name}"`],
     saysEmpty: true,
   },
-  HTTPie: {
-    headers: [
-      'Accept-Encoding: gzip, deflate',
-      'Accept: application/json, */*;q=0.5',
-      'Connection: keep-alive',
-      'User-Agent: HTTPie/3.2.1',
-    ],
-    form: [`${FORM}; charset=utf-8`, ENCODED],
-    json: [JSON_TYPE, SPACED],
-    boundary: '22507c7878c341b88058ceecd034b5d9',
-    saysEmpty: true,
-  },
-  wget: {
-    headers: ['User-Agent: Wget/1.21.3', 'Accept: */*', 'Accept-Encoding: identity', 'Connection: Keep-Alive'],
-    form: [FORM, 'email=bob@me.com&password=pw'],
-    json: [JSON_TYPE, '{"email":"bob@me.com","password":"pw"}'],
-  },
-  Postman: {
-    headers: [
-      'User-Agent: PostmanRuntime/7.39.1',
-      'Accept: */*',
-      'Cache-Control: no-cache',
-      'Postman-Token: 8a0fa6fa-0599-4c9e-9293-fb9db5342df2',
-      'Accept-Encoding: gzip, deflate, br',
-      'Connection: keep-alive',
-    ],
-    form: [FORM, ENCODED],
-    json: [JSON_TYPE, '{\n    "email": "bob@me.com",\n    "password": "pw"\n}'],
-    boundary: '--------------------------887700652881626810256838',
-  },
   'PowerShell 7': {
     headers: ['User-Agent: Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; en-US) PowerShell/7.4.1'],
     form: [FORM, ENCODED],
@@ -100,7 +70,7 @@ const CLIENTS: Record<string, Client> = {
 }
 
 /** Sends a request with Host and the body's length, then `LAST`; resolves with the reply, without 100 Continue. */
-async function send(port: number, request: string, headers: string[], body?: string): Promise<string> {
+async function send(port: number, request: string, headers: readonly string[], body?: string): Promise<string> {
   const length = body === undefined ? [] : [`Content-Length: ${body.length}`]
   const head = [`${request} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...headers, ...length, '', ''].join('\r\n')
   const received = await raw(port, head, (body ?? '') + LAST)
@@ -129,7 +99,7 @@ for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.
       const type = `Content-Type: multipart/form-data; boundary=${boundary}`
       t.match(await post('/sessions', [type, body]), /^HTTP\/1.1 200 OK\r\n/)
     }
-    const loggedIn = await post('/sessions', json ?? form)
+    const loggedIn = await post('/sessions', json)
     t.match(loggedIn, /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com","message":"logged in"}\n$/)
     const cookie = `Cookie: session_id=${/\r\nSet-Cookie: session_id=([^;]+);/.exec(loggedIn)?.[1]}`
     t.match(
@@ -148,20 +118,9 @@ t.test('client habits that do not work with Flask do not work here either', asyn
   await send(port, 'POST /users', [FORM], ENCODED)
   for (const [habit, request, headers, body, reply] of [
     ['requests.post(params=…)', `POST /sessions?${ENCODED}`, [], '', /^HTTP\/1.1 401 .*"email is missing"/s],
-    ["cookies={'session_id': ''}", 'GET /profile', ['Cookie: session_id='], undefined, /^HTTP\/1.1 403 /],
-    ["cookies={'session_id': None}", 'GET /profile', [], undefined, /^HTTP\/1.1 403 /],
     ['requests.get(data=…)', 'GET /', [FORM], 'email=x', /^HTTP\/1.1 200 .*Bienvenue/s],
-    [
-      'JSON as text in Postman',
-      'POST /sessions',
-      ['Content-Type: text/plain'],
-      SPACED,
-      /^HTTP\/1.1 415 .*text\/plain/s,
-    ],
-    ['JSON without a type', 'POST /sessions', [FORM], SPACED, /^HTTP\/1.1 400 .*it looks like JSON/s],
-    ['PUT without a type in PowerShell', 'PUT /reset_password', [], ENCODED, /^HTTP\/1.1 415 .*without Content-Type/s],
     ['DELETE sent again after the 302, by wget and aiohttp', 'DELETE /', [], undefined, /^HTTP\/1.1 405 /],
   ] as const) {
-    t.match(await send(port, request, [...headers], body), reply, habit)
+    t.match(await send(port, request, headers, body), reply, habit)
   }
 })

@@ -41,18 +41,13 @@ t.test('forms, multipart forms and JSON are read, and malformed bodies refused',
   file.append('email', new Blob(['f@b']), 'f.txt')
   const json = 'application/json'
   for (const [body, type, message] of [
-    ['email=&password=x', form, /^email is missing$/],
-    ['email=%zz&password=x', form, /^malformed body/],
     [new Uint8Array([0x65, 0xff]), form, /^malformed body: it is not valid UTF-8$/],
-    ['email=none&password=x', form, /no @/],
     ['{"email":', json, /^malformed body/],
-    ['["email"]', json, /expected a JSON object/],
     ['null', json, /expected a JSON object/],
     ['{"a":{"email":"x@x"},"email":"y@y","password":"p"}', json, /a must be a string$/],
     ['{"email":"\\ud800@b","password":"x"}', json, /email is not/],
     ['{}', json, /^email is missing$/],
     [file, undefined, /^email is missing$/],
-    ['email=a@b&password=x%00x', form, /NUL/],
   ] as const) {
     t.match(await post(body, type), { status: 400, body: { message } }, `${body}`)
   }
