@@ -1,8 +1,5 @@
-import { once } from 'node:events'
 import t from 'tap'
-import { Auth } from '../auth.ts'
-import { createService } from '../server.ts'
-import { BOB, listen, raw, request, sessionOf } from './helper/http.ts'
+import { BOB, raw, request, sessionOf } from './helper/http.ts'
 import { startService } from './helper/service.ts'
 
 t.test('each route of the API answers as the README says', async (t) => {
@@ -85,29 +82,6 @@ t.test('HEAD and OPTIONS work, a wrong method gets 405, and extra slashes make n
   t.match(await raw(port, 'GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 .*Bienvenue/s)
 })
 
-t.test('reason phrases are in capitals, as Flask writes them', async (t) => {
-  const { url, port } = await startService(t)
-  const phrase = async (path: string, init: RequestInit = {}) =>
-    (await fetch(url + path, { redirect: 'manual', ...init })).statusText
-  await request(`${url}/users`, 'POST', BOB)
-  const cookie = `session_id=${sessionOf(await request(`${url}/sessions`, 'POST', BOB))}`
-  t.strictSame(
-    [
-      await phrase('/'),
-      await phrase('/users', { method: 'POST', body: new URLSearchParams(BOB) }),
-      await phrase('/sessions', { method: 'POST', body: new URLSearchParams({ ...BOB, password: 'x' }) }),
-      await phrase('/profile'),
-      await phrase('/nope'),
-      await phrase('/', { method: 'PATCH' }),
-      await phrase('/sessions', { method: 'DELETE', headers: { cookie } }),
-    ],
-    ['OK', 'BAD REQUEST', 'UNAUTHORIZED', 'FORBIDDEN', 'NOT FOUND', 'METHOD NOT ALLOWED', 'FOUND'],
-  )
-  t.match(await raw(port, 'rubbish\r\n\r\n'), /^HTTP\/1.1 400 BAD REQUEST\r\n/)
-  const large = `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`
-  t.match(await raw(port, large), /^HTTP\/1.1 431 REQUEST HEADER FIELDS TOO LARGE\r\n/)
-})
-
 t.test('a browser gets 303 at logout, as it would repeat the DELETE after a 302', async (t) => {
   const { url, port } = await startService(t)
   await request(`${url}/users`, 'POST', BOB)
@@ -129,26 +103,4 @@ t.test('a bug in the service is answered with a plain 500', async (t) => {
   const answered = await request(`${url}/profile`, 'GET', undefined, { cookie: 'session_id=x' })
   t.match(answered, { status: 500, body: { message: 'internal error' } })
   t.equal(errors().length, 1)
-})
-
-t.test('twenty servers in one process leave nothing behind', async (t) => {
-  const warnings: Error[] = []
-  const note = (warning: Error) => warnings.push(warning)
-  process.on('warning', note)
-  t.teardown(() => process.off('warning', note))
-  const listeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)])
-  const before = listeners()
-  const printed = t.capture(process.stdout, 'write', () => true)
-  const auth = new Auth({ databaseUrl: 'memory:' })
-  await auth.open()
-  const servers = Array.from({ length: 20 }, () => createService({ auth }))
-  for (const server of servers) {
-    t.match(await request(`http://127.0.0.1:${await listen(server)}`, 'GET'), { status: 200 })
-  }
-  t.strictSame(listeners(), before)
-  await Promise.all(servers.map((server) => once(server.close(), 'close')))
-  await auth.close()
-  const lines = printed().filter(({ args }) => /"GET \/ HTTP\/1.1" 200 24\n$/.test(`${args[0]}`))
-  t.equal(lines.length, 20, 'each has written its log when it is closed')
-  t.strictSame(warnings, [])
 })
