@@ -63,14 +63,11 @@ t.test('an invalid URL is refused in a line without the password', async (t) => 
   const encode = 'write a % in a password as %25'
   for (const [url, shown, reason] of [
     ['postgres://me:secret@h/x?max=0', 'postgres://me:***@h/x?max=0', expected],
-    ['postgres://me:secret@h/x?max=ten', 'postgres://me:***@h/x?max=ten', expected],
     ['postgres://me@corp:secret@h/x?max=0', 'postgres://me@corp:***@h/x?max=0', expected],
     ['postgres://us/er:secret@h/x?max=0', 'postgres://us/er:***@h/x?max=0', expected],
     ['postgres://h/x?user=me&password=secret&max=0', 'postgres://h/x?user=me&password=***&max=0', expected],
     ['postgres://me:secret@h1,h2/x', 'postgres://me:***@h1,h2/x', expected],
-    ['postgres://me:secret@h1:1,h2:2/x', 'postgres://me:***@h1:1,h2:2/x', expected],
     ['postgres://me:secret@/x?host=h1,h2', 'postgres://me:***@/x?host=h1,h2', expected],
-    ['postgres://me:sec#ret@h/x', 'postgres://me:***@h/x', expected],
     ['postgres://me:sec/ret@h/x', 'postgres://me:***@h/x', expected],
     ['postgres://me:sec?ret@h/x', 'postgres://me:***@h/x', expected],
     ['postgres://me:secret%@h/x', 'postgres://me:***@h/x', encode],

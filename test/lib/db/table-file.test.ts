@@ -97,7 +97,6 @@ t.test('a damaged table is refused with the place of the damage, and nothing is 
     ['rubbish', /users.json: not readable as JSON: Unexpected token [^"]*$/],
     ['{"users":[nul\n]}', /users.json: not readable as JSON: Unexpected token '\\n'$/],
     ['{"users":[]} more', /users.json: not readable as JSON: Unexpected /],
-    ['{"users":[]}{"users":[]}', /users.json: not readable as JSON: Unexpected /],
     [unreadableToo, /users.json: not readable as UTF-8; if it is Latin-1, iconv -f latin1 -t utf-8 converts it$/],
     [
       Buffer.from(table(row(1, { reset_token: 'é' })), 'latin1'),
@@ -108,8 +107,6 @@ t.test('a damaged table is refused with the place of the damage, and nothing is 
     ),
     [table(row(1)).replace(']}', '],"more":1}'), /users.json: expected /],
     ['{"users":[],"last_id":"7"}', /users.json: last_id must be the highest id that was ever given, or missing$/],
-    ['{"users":[],"last_id":-1}', /users.json: last_id must be /],
-    ['{"users":[],"last_id":null}', /users.json: last_id must be /],
     ['{"users":[\n],"last_id":9007199254740993}\n', /users.json: last_id must be /],
     [`${table(row(1))}\n`.repeat(2), /users.json, line 3: not readable/],
     [table(row(1), row(2)).replace('},\n', '}\n'), /users.json, line 2: not readable/],
@@ -126,7 +123,6 @@ t.test('a damaged table is refused with the place of the damage, and nothing is 
     [table(row(1), row(2), row(3)).replace('user2@me.com"', 'user2@me.com'), /users.json, line 3: not readable/],
     [inPieces.replace('"user8000@me.com"', 'user8000@me.com'), /users.json, line 8001: not readable/],
     [unreadable, /users.json, line 3: not readable/],
-    [table(row(1), row(1)), /users.json, line 3: a second row with id 1/],
     [table(row(2), row(1), row(2)), /users.json, line 4: a second row with id 2/],
     [table(row(1), row(2), row(3, { email: 'USER1@me.com' })), /users.json, line 4: a second row with email USER1@/],
     [
@@ -134,7 +130,6 @@ t.test('a damaged table is refused with the place of the damage, and nothing is 
       /users.json, row 2: a second row with email/,
     ],
     [table(row(1), row(2, { id: 'two' })), /users.json, line 3: id must be a positive integer/],
-    [JSON.stringify({ users: [row(1), row(2, { id: 'two' })] }), /users.json, row 2: id must be a positive integer/],
     [table(row(1), row(2, { phone: 1 })), /users.json, line 3: unknown column "phone"/],
     ['{"users":[[{}]]}', /users.json, row 1: a row must be an object/],
     [`{"users":[\n{"id":1,"email":"${'x'.repeat(500_000)}"}\n]}`, /users.json, line 2: email must be/],
