@@ -73,17 +73,12 @@ t.test('the first lines say where it listens, and where to log in with a browser
     t.match(said, new RegExp(`^Listening on ${at}\nTo log in with a browser: ${browser}/login$`))
     server.close()
   }
-  const other = createServer()
-  t.teardown(() => other.close())
-  const taken = `${await listenOn(other)}`
-  for (const [HOST, PORT, reason] of [
-    ['nowhere.invalid', '0', /^getaddrinfo \w+ nowhere\.invalid$/],
-    ['192.0.2.1', '0', /^listen EADDRNOTAVAIL: address not available 192\.0\.2\.1$/],
-    ['127.0.0.1', taken, /^listen EADDRINUSE: address already in use 127\.0\.0\.1:\d+$/],
+  for (const [HOST, reason] of [
+    ['nowhere.invalid', 'getaddrinfo \\w+ nowhere\\.invalid'],
+    ['192.0.2.1', 'listen EADDRNOTAVAIL: address not available 192\\.0\\.2\\.1'],
   ] as const) {
-    const { name, message } = await listen(createServer(), readConfig({ HOST, PORT })).catch((error) => error)
-    const [, at, why] = /^(\S+ \S+): (.*); set HOST or PORT to something else$/.exec(message) ?? []
-    t.match([name, at, why], ['ValueError', `HOST=${HOST} PORT=${PORT}`, reason])
+    const message = new RegExp(`^HOST=${HOST} PORT=0: ${reason}; set HOST or PORT to something else$`)
+    await t.rejects(listen(createServer(), readConfig({ HOST, PORT: '0' })), { name: 'ValueError', message })
   }
 })
 
