@@ -16,7 +16,8 @@ const CADDY = {
   'x-forwarded-uri': '/a?b=c%26d',
   'x-forwarded-method': 'GET',
 }
-
+/** What Traefik 3 sends besides, according to its source. */
+const TRAEFIK = { 'x-forwarded-port': '443', 'x-forwarded-server': 'traefik', 'x-real-ip': '192.0.2.1' }
 const BEHIND = { 'x-forwarded-proto': 'https,http', 'x-forwarded-host': 'wiki.example.com , 10.0.0.1:80' }
 
 /** Starts a service; returns a function that asks its /verify, and its Auth. */
@@ -70,6 +71,7 @@ t.test('without a live session only a page is sent to the login', async (t) => {
     ['Caddy behind another proxy', { ...CADDY, ...BEHIND }, { status: 302, to: BACK }],
     ['nginx, half', { ...NGINX, 'x-original-method': '' }, no],
     ['Caddy, a page', CADDY, { status: 302, to: BACK }],
+    ['Traefik, a page', { ...CADDY, ...TRAEFIK }, { status: 302, to: BACK }],
     ['Caddy, a script', { ...CADDY, accept: 'text/htmlx' }, no],
     ...['proto', 'host', 'uri', 'method'].map(
       (name) => [`no ${name}`, { ...CADDY, [`x-forwarded-${name}`]: '' }, no] as const,
