@@ -31,16 +31,12 @@ t.test('a wrong option is named, with its value and what is allowed', async (t) 
   const urls = /expected file:PATH, memory: or postgres:\/\//
   for (const [options, message] of [
     [{ bcryptCost: 99 }, 'bcryptCost=99: expected an integer from 4 to 31'],
-    [{ bcryptCost: '12' }, "bcryptCost='12': expected an integer from 4 to 31"],
-    [{ sessionTtl: -1 }, 'sessionTtl=-1: expected an integer from 1 to 315360000'],
     [{ bcryptcost: 4 }, `unknown option bcryptcost=4: expected one of ${all}`],
-    [{ cookieSecure: true }, /^unknown option cookieSecure=true/],
     [{ databaseURL: 'postgres://me:secret@host/x' }, /^unknown option databaseURL='postgres:\/\/me:\*\*\*@host\/x'/],
     [{ databaseUrl: 'nonsense' }, new RegExp(`^databaseUrl='nonsense': ${urls.source}`)],
     [{ databaseUrl: 'mysql://me:secret@host' }, new RegExp(`^databaseUrl='mysql://me:\\*\\*\\*@host': ${urls.source}`)],
     [{ databaseUrl: 'postgres://h/?user=me&password=secret&max=x' }, /^databaseUrl=.*\?user=me&password=\*\*\*&max=x'/],
     [{ databaseUrl: 5 }, 'databaseUrl=5: expected a non-empty string'],
-    [{ databaseUrl: null }, 'databaseUrl=null: expected a non-empty string'],
     ['file:users.json', "expected an object with options, got 'file:users.json'"],
     ['postgres://me:secret@host/x', "expected an object with options, got 'postgres://me:***@host/x'"],
     [null, 'expected an object with options, got null'],

@@ -97,20 +97,6 @@ t.test('a batch ends after 1,000 rows, so that its line can be read again', asyn
   )
 })
 
-t.test('the time to read a log is proportional to its length, however long its lines are', async (t) => {
-  const secondsOf = async (megabytes: number) => {
-    const batch = `${JSON.stringify([row(1)]).slice(0, -1)}${' '.repeat(megabytes * 2 ** 20)}]\n`
-    const { user, system } = process.cpuUsage()
-    const { db } = await openWith(t, { '-wal': batch })
-    const spent = process.cpuUsage({ user, system })
-    await db.close()
-    return (spent.user + spent.system) / 1e6
-  }
-  await secondsOf(1)
-  const [short, long] = [await secondsOf(8), await secondsOf(64)]
-  t.ok(long < 30 * short, `${short} s and ${long} s of CPU`)
-})
-
 /** The first lines of a script: each read of the table or its log takes 5 ms more; `onRead()` is called before it. */
 const ON_READ = `
   import fs from 'node:fs'

@@ -7,8 +7,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
 import { Auth } from '../../../auth.ts'
-import { LIMITS, transaction } from '../../../lib/db/pool.ts'
-import { poolAt } from '../../../lib/db/postgres.ts'
+import { LIMITS } from '../../../lib/db/pool.ts'
 import { listen } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
@@ -164,20 +163,6 @@ t.test('a URL without the password that the server asks for is refused in a line
       'cannot open the database: the server asks for a password, and the URL has none',
     )
   }
-})
-
-t.test('a connection cut within a transaction fails that transaction, and no other call', NEEDS_POSTGRES, async (t) => {
-  const { url, admin } = await createDatabase(t)
-  const pool = await poolAt(url)()
-  const cut = transaction(pool, async (client) => {
-    const { rows } = await client.query('select pg_backend_pid() as pid')
-    const ended = new Promise<void>((resolve) => client.once('end', resolve))
-    await admin.query('select pg_terminate_backend($1)', [rows[0].pid])
-    await ended
-  })
-  await t.rejects(cut, { message: /not queryable/ })
-  t.strictSame((await pool.query('select 1 as one')).rows, [{ one: 1 }])
-  await pool.end()
 })
 
 t.test('a script that never closes its DB ends by itself, and has lost nothing', NEEDS_POSTGRES, async (t) => {
