@@ -185,13 +185,13 @@ t.test('rights to read, add and change rows are enough, and missing ones are nam
 })
 
 t.test('one process makes the table, and the others wait for as long as it takes', NEEDS_POSTGRES, async (t) => {
-  const limits = { ...LIMITS, statementMs: 100, hangMs: 200, lockMs: 100 }
+  const limits = { ...LIMITS, statementMs: 500, hangMs: 1000, lockMs: 500 }
   // What a process does that creates a table, and one that completes it.
   const advisory = "begin; select pg_advisory_xact_lock(hashtext('users'))"
   for (const statements of [[advisory], [ORIGINAL, advisory, 'lock table users in access exclusive mode']]) {
     const { url, sql } = await prepare(t, ...statements)
     const opening = [refusalOf(url, limits), refusalOf(url, limits)]
-    await sql.query('select pg_sleep(0.5)')
+    await sql.query('select pg_sleep(1.5)')
     await sql.query('commit')
     t.strictSame(await Promise.all(opening), ['open', 'open'])
   }
@@ -244,7 +244,7 @@ t.test('whatever keeps the table from being made is reported in one line', NEEDS
   t.equal(await refusalOf(url), 'open')
   // This lock blocks even a start that only looks.
   await sql.query('begin; lock table users in access exclusive mode')
-  t.equal(await refusalOf(url, { ...LIMITS, statementMs: 200, hangMs: 300, lockMs: 500 }), holder)
+  t.equal(await refusalOf(url, { ...LIMITS, statementMs: 500, hangMs: 1000, lockMs: 1500 }), holder)
 })
 
 t.test('a database in another encoding than UTF8 is refused', NEEDS_POSTGRES, async (t) => {
