@@ -1,6 +1,7 @@
 /** Requests, sent with fetch or as raw bytes. */
 import { once } from 'node:events'
-import { connect, createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Test } from 'tap'
 
 /** A user, as the fields of a form. */
 export const BOB = { email: 'bob@me.com', password: 'right' }
@@ -62,6 +63,20 @@ export async function listen(server: Server, port = 0): Promise<number> {
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return portOf(server)
+}
+
+/** Starts a server that does one thing with each connection until the end of the test; resolves with its port. */
+export async function serve(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}))
+    onConnection(socket)
+  })
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return listen(server)
 }
 
 /** A port that is free now. */

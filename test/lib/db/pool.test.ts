@@ -3,29 +3,15 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { TLSSocket } from 'node:tls'
 import { Auth } from '../../../auth.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
-import { listen } from '../../helper/http.ts'
+import { serve } from '../../helper/http.ts'
 import { createDatabase, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { runScript, tempDir } from '../../helper/program.ts'
 import { dbAt } from '../../helper/store.ts'
-
-/** Starts a server that does one thing with each connection; resolves with its port. */
-async function serve(t: Test, onConnection: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}))
-    onConnection(socket)
-  })
-  t.teardown(() => {
-    server.close()
-    for (const socket of sockets) socket.destroy()
-  })
-  return listen(server)
-}
 
 t.test('every common form of URL opens the database', NEEDS_POSTGRES, async (t) => {
   const { url, name, admin } = await createDatabase(t)

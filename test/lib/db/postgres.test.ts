@@ -3,13 +3,13 @@
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { DB } from '../../../db.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
 import { poolAt, Postgres } from '../../../lib/db/postgres.ts'
 import { moveUsers } from '../../../lib/db/to-postgres.ts'
-import { BOB, listen, request, sessionOf } from '../../helper/http.ts'
+import { BOB, request, serve, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
@@ -198,18 +198,12 @@ t.test('close() waits for the calls that were made before it', NEEDS_POSTGRES, a
 async function createProxy(t: Test, url: string): Promise<{ proxied: URL; sockets: Socket[] }> {
   const { hostname, port } = new URL(url)
   const sockets: Socket[] = []
-  const server = createServer((socket) => {
+  const proxy = await serve(t, (socket) => {
     const database = connect(Number(port || 5432), hostname)
-    sockets.push(socket.on('error', () => {}).on('close', () => database.destroy()))
+    sockets.push(socket.on('close', () => database.destroy()))
     socket.pipe(database).pipe(socket)
   })
-  t.teardown(() => {
-    server.close()
-    for (const socket of sockets) socket.destroy()
-  })
-  const proxied = new URL(url)
-  proxied.host = `127.0.0.1:${await listen(server)}`
-  return { proxied, sockets }
+  return { proxied: Object.assign(new URL(url), { host: `127.0.0.1:${proxy}` }), sockets }
 }
 
 t.test('a search for a session that hangs delays no other', NEEDS_POSTGRES, async (t) => {

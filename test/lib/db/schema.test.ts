@@ -1,11 +1,11 @@
 /** The table in PostgreSQL: created, completed or refused, and used by a role that may not alter it. */
 import { readFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import type { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { Auth } from '../../../auth.ts'
 import { LIMITS } from '../../../lib/db/pool.ts'
-import { listen } from '../../helper/http.ts'
+import { serve } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { dbAt } from '../../helper/store.ts'
 
@@ -203,20 +203,18 @@ t.test('a start that hangs does not hold up the others for long', { ...NEEDS_POS
   let hang = () => {}
   const hung = new Promise<void>((resolve) => (hang = resolve))
   // Passes everything on until a start has the lock, then nothing that its client does.
-  const relay = createServer((socket) => {
+  const relay = await serve(t, (socket) => {
     const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
-    socket.on('error', () => {}).on('data', (bytes) => upstream.write(bytes))
+    socket.on('data', (bytes) => upstream.write(bytes)).on('close', () => upstream.destroy())
     upstream.on('data', (bytes) => socket.write(bytes))
     socket.on('data', (bytes) => {
       if (!bytes.includes('pg_advisory_xact_lock')) return
       socket.removeAllListeners('data').resume()
       hang()
     })
-    t.teardown(() => upstream.destroy())
   })
-  t.teardown(() => relay.close())
   const limits = { ...LIMITS, hangMs: 1000 }
-  const first = refusalOf(Object.assign(new URL(url), { host: `127.0.0.1:${await listen(relay)}` }).href, limits)
+  const first = refusalOf(Object.assign(new URL(url), { host: `127.0.0.1:${relay}` }).href, limits)
   await hung
   t.equal(await refusalOf(url, limits), 'open')
   t.match(await first, /Query read timeout|idle-in-transaction timeout/)
