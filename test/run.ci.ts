@@ -81,12 +81,3 @@ t.test('an interrupted run leaves no process behind', async (t) => {
     for (const state of states) t.match(state, /^gone$|\) Z /)
   }
 })
-
-t.test('without the development packages it says how to install them', async (t) => {
-  const project = tempDir(t)
-  for (const name of ['package.json', 'test/run.ts']) await cp(join(ROOT, name), join(project, name))
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), join(project, 'test/run.ts')])
-  const [[code], stderr] = await Promise.all([once(child, 'exit'), text(child.stderr)])
-  t.equal(code, 1)
-  t.equal(stderr, 'npm test needs the development packages: run npm ci without --omit=dev\n')
-})
