@@ -11,7 +11,7 @@ import { smallDisk } from '../helper/disk.ts'
 import { createDatabase, NEEDS_POSTGRES } from '../helper/postgres.ts'
 import { Program, ROOT, startServer, tempDir } from '../helper/program.ts'
 import { NGINX, startNginx, temporaryPaths } from '../helper/proxies.ts'
-import { dbAt } from '../helper/store.ts'
+import { dbAt, log, row, table, writeStore } from '../helper/store.ts'
 
 const HERE = join(ROOT, 'test/running')
 
@@ -98,8 +98,7 @@ t.test('an interrupted backup leaves the older one or the new one, and nothing e
 
 t.test('a backup of a table that a link leads to has its log and its name', async (t) => {
   const [live, links, copy] = [tempDir(t), tempDir(t), tempDir(t)]
-  const row = '{"id":1,"email":"a@b","hashed_password":"x"}'
-  writeFileSync(`${live}/users.json-wal`, `[${row}]\n`)
+  writeFileSync(`${live}/users.json-wal`, log([row(1)]))
   symlinkSync(`${live}/users.json`, `${links}/link.json`)
   for (const table of [undefined, '{"users":[]}']) {
     if (table !== undefined) writeFileSync(`${live}/users.json`, table)
@@ -107,15 +106,13 @@ t.test('a backup of a table that a link leads to has its log and its name', asyn
       status: 0,
       stderr: '',
     })
-    t.match(readFileSync(`${copy}/users.json-wal`, 'utf8'), row)
+    t.equal(readFileSync(`${copy}/users.json-wal`, 'utf8'), log([row(1)]))
   }
 })
 
 t.test('a backup keeps the name of the table, so that its files can be put back', async (t) => {
   const [live, copy] = [tempDir(t), tempDir(t)]
-  const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
-  writeFileSync(`${live}/people.json`, `{"users":[${row(1)}]}`)
-  writeFileSync(`${live}/people.json-wal`, `[${row(2)}]\n`)
+  writeStore(t, { '': table(row(1)), '-wal': log([row(2)]) }, `${live}/people.json`)
   for (const round of [1, 2]) {
     t.equal(spawnSync(`${HERE}/backup.sh`, [`${live}/people.json`, copy]).status, 0)
     t.strictSame(readdirSync(copy), ['people.json', 'people.json-wal'], `round ${round}`)
@@ -126,18 +123,15 @@ t.test('a backup keeps the name of the table, so that its files can be put back'
 
 t.test('a backup begins again after a fold in the middle of it, also without GNU stat', async (t) => {
   const [path, bin, copy] = [`${tempDir(t)}/users.json`, tempDir(t), tempDir(t)]
-  const row = (id: number) => JSON.stringify({ id, email: `${id}@me.com`, hashed_password: 'x' })
-  writeFileSync(path, `{"users":[${row(1)}]}`)
-  writeFileSync(`${path}-wal`, `[${row(2)}]\n`)
-  // The same rows after a fold, which happens right after the table was copied.
-  writeFileSync(`${path}-folded`, `{"users":[${row(1)},${row(2)}]}`)
+  // The last has the rows after a fold, which happens right after the table was copied.
+  writeStore(t, { '': table(row(1)), '-wal': log([row(2)]), '-folded': table(row(1), row(2)) }, path)
   const fold = `mv '${path}-folded' '${path}'; rm '${path}-wal'; : > '${path}-wal'`
   writeFileSync(`${bin}/cp`, `#!/bin/sh\n/bin/cp "$@"\n[ ! -e '${path}-folded' ] || { ${fold}; }\n`, { mode: 0o755 })
   writeFileSync(`${bin}/stat`, '#!/bin/sh\necho "stat: illegal option -- c" >&2; exit 1\n', { mode: 0o755 })
   const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}` }
   await promisify(execFile)(`${HERE}/backup.sh`, [path, copy], { env })
   const restored = dbAt(t, `file:${copy}/users.json`)
-  t.equal((await restored.findUserBy({ email: '2@me.com' })).id, 2)
+  t.equal((await restored.findUserBy({ email: 'user2@me.com' })).id, 2)
 })
 
 t.test('a dump of the database can be restored into another one', NEEDS_POSTGRES, async (t) => {
