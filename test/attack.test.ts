@@ -90,11 +90,8 @@ t.test('failed logins are limited for each address, whatever else succeeds', asy
   t.match(await login(server, EVE), { status: 200 })
   t.match(await login(server, { ...BOB, email: 'nobody@me.com' }), { status: 401 }, 'an unknown email counts too')
   const refused = await login(server, BOB, { 'x-forwarded-for': '1.2.3.4' })
-  t.match(
-    refused,
-    { status: 429, body: { message: 'too many failed logins from your address' } },
-    'the right password too',
-  )
+  const body = { message: 'too many failed logins from your address' }
+  t.match(refused, { status: 429, body }, 'the right password too')
   const wait = Number(refused.headers.get('retry-after'))
   t.ok(wait > 60 && wait <= 600, `Retry-After: ${wait}`)
   t.match(await profile(server, 'x'), { status: 403 }, 'only logins are refused')
@@ -125,11 +122,8 @@ t.test('failed logins are limited for each account, whatever address they come f
   await register(server, EVE)
   t.match(await login(server, EVE, from('2.2.2.2')), { status: 200 }, 'other accounts are not affected')
   await reset(server, BOB.email, await resetToken(server, BOB.email), 'new')
-  t.match(
-    await login(server, { ...BOB, password: 'new' }, from('2.2.2.2')),
-    { status: 200 },
-    'a reset clears the failures',
-  )
+  const changed = await login(server, { ...BOB, password: 'new' }, from('2.2.2.2'))
+  t.match(changed, { status: 200 }, 'a reset clears the failures')
 })
 
 t.test('one address that registers on many connections does not delay the logins of others', async (t) => {

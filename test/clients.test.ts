@@ -83,10 +83,8 @@ for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.
   t.test(`the forms, JSON and cookies of ${name} are understood`, async (t) => {
     const { port } = await startService(t)
     const post = (path: string, [type, body]: [string, string]) => send(port, `POST ${path}`, [...headers, type], body)
-    t.match(
-      await post('/users', form),
-      /^HTTP\/1.1 200 OK\r\n[^]*\r\n\r\n{"email":"bob@me.com","message":"user created"}\n$/,
-    )
+    const created = await post('/users', form)
+    t.match(created, /^HTTP\/1.1 200 OK\r\n[^]*\r\n\r\n{"email":"bob@me.com","message":"user created"}\n$/)
     t.match(await post('/users', form), /^HTTP\/1.1 400 BAD REQUEST\r\n[^]*{"message":"email already registered"}\n$/)
     t.match(await post('/sessions', form), /^HTTP\/1.1 200 OK\r\n/)
     if (boundary !== undefined) {
@@ -102,10 +100,8 @@ for (const [name, { headers, form, json, boundary, part, saysEmpty }] of Object.
     const loggedIn = await post('/sessions', json)
     t.match(loggedIn, /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com","message":"logged in"}\n$/)
     const cookie = `Cookie: session_id=${/\r\nSet-Cookie: session_id=([^;]+);/.exec(loggedIn)?.[1]}`
-    t.match(
-      await send(port, 'GET /profile', [...headers, cookie]),
-      /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com"}\n$/,
-    )
+    const profile = await send(port, 'GET /profile', [...headers, cookie])
+    t.match(profile, /^HTTP\/1.1 200 OK\r\n[^]*{"email":"bob@me.com"}\n$/)
     const empty = saysEmpty === true ? '' : undefined
     const loggedOut = await send(port, 'DELETE /sessions', [...headers, cookie], empty)
     t.match(loggedOut, /^HTTP\/1.1 302 FOUND\r\n[^]*\r\nLocation: \/\r\n/)
