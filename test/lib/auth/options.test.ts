@@ -1,18 +1,6 @@
 import t from 'tap'
 import { Auth, AUTH_OPTIONS } from '../../../auth.ts'
 
-t.test('without options the defaults are in force', async (t) => {
-  t.strictSame(new Auth().options, {
-    databaseUrl: 'file:users.json',
-    bcryptCost: 12,
-    sessionTtl: 604_800,
-    resetTtl: 3600,
-    loginFailures: 10,
-    accountFailures: 100,
-    passwordMin: 1,
-  })
-})
-
 t.test('the bounds are allowed, and what is beyond them is not', async (t) => {
   for (const [name, option] of Object.entries(AUTH_OPTIONS)) {
     if (!('min' in option)) continue

@@ -1,4 +1,4 @@
-/** Requests that are too large, too slow or not HTTP, and handlers that fail. */
+/** Requests that are too large, too slow or not HTTP, and which reply is the last. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
