@@ -141,7 +141,7 @@ export class Auth {
     if (user === null) return null
     const sessionId = await this.#beginSession(user.id, {}, { hashed_password: user.hashed_password })
     // If the hash has changed meanwhile, check again: after a reset the old password is wrong, after a rehash it is
-    // still right.
+    // still right. Each further try takes another change of the hash.
     return sessionId === null ? this.startSession(email, password, client) : { sessionId, user }
   }
 
@@ -171,8 +171,8 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token (task 16), which replaces an older one. Anyone who has it can set the user's password: give it
-   * only to the owner of the email.
+   * Makes a reset token (task 16), which replaces an older one; a login does not. Anyone who has it can set the user's
+   * password: give it only to the owner of the email.
    * @throws {UnknownEmail} when no user has the email
    */
   async getResetPasswordToken(email: string): Promise<string> {
@@ -342,7 +342,10 @@ export function _generateUuid(): string {
   return randomUUID()
 }
 
-/** A token as the store keeps it. Unlike for a password, a fast hash is enough: nobody can try 2^122 tokens. */
+/**
+ * A token as the store keeps it. Unlike for a password, a fast hash is enough: nobody can try 2^122 tokens. The store is
+ * searched for the digest, so the time of a search tells nothing about the token.
+ */
 function digest(token: string): string {
   return hash('sha256', token)
 }

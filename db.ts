@@ -108,6 +108,7 @@ export class DB {
     if (id !== undefined && id !== userId) throw new ValueError('an id never changes')
     const where = copySearch({ id: userId, ...expected })
     const engine = await this.#opened()
+    // `expected` may have another id.
     if (where.id !== userId || !(await engine.update(where, changes))) {
       throw new NoResultFound(`no user with id ${userId} and the expected values`)
     }

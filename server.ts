@@ -85,6 +85,7 @@ async function getResetPasswordToken({ auth, webhook }: Service, request: Incomi
     webhook.send(email)
     return { status: 200, body: { email, message: 'reset token sent' } }
   }
+  // Not Auth's getResetPasswordToken, as the reply has the email as it was registered.
   const user = await auth.findUser(email)
   const made = user && (await auth.createResetToken(user))
   if (user === null || made === null) throw new HttpError(403, 'no such user')
@@ -103,6 +104,7 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
 
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
+  // Against forms on other sites, which browsers send with the cookie (CSRF).
   checkOrigin(service.config, request)
   const path = pathOf(url)
   const handler = routes.get(routeOf(method, path))

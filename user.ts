@@ -18,14 +18,14 @@ type Column = { type: 'integer' | 'string'; nullable: boolean }
 /**
  * Every column, in the order of the table; the type `User`, the rows in the file and the SQL follow from it. The first
  * five are the exercise's. A new column must be nullable, because existing rows lack it; to fill it for new users,
- * change `insert` in lib/db/table.ts and lib/db/postgres.ts.
+ * change `insert` in lib/db/table.ts and lib/db/postgres.ts. Older versions refuse a file with a new column.
  */
 export const COLUMNS = {
   /** 1, 2, 3 …, given by the store; it never changes. */
   id: { type: 'integer', nullable: false },
   /** As it was registered. Unique, and compared as `emailKey` says. */
   email: { type: 'string', nullable: false },
-  /** The password's salted hash, such as `$2b$12$…`. */
+  /** The password's hash, such as `$2b$12$…`, which has its salt in it. */
   hashed_password: { type: 'string', nullable: false },
   /** The SHA-256 digest of the session ID. */
   session_id: { type: 'string', nullable: true },
@@ -40,7 +40,7 @@ export const COLUMNS = {
 /** The name of a column. */
 export type ColumnName = keyof typeof COLUMNS
 
-/** Every column's name, in the order of the table. */
+/** Every column's name, in the order of the table. The filter only tells TypeScript that they are columns. */
 export const COLUMN_NAMES: readonly ColumnName[] = Object.keys(COLUMNS).filter(isColumn)
 
 /** The row type, derived from COLUMNS; each property keeps its doc comment. */
@@ -50,7 +50,7 @@ type Row = {
     | ((typeof COLUMNS)[Name]['nullable'] extends true ? null : never)
 }
 
-/** One row of the table. */
+/** One row of the table. The interface gives the class a property for each column. */
 export interface User extends Row {}
 export class User {
   /**
