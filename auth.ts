@@ -171,8 +171,8 @@ export class Auth {
   }
 
   /**
-   * Makes a reset token (task 16), which replaces an older one; a login does not. Anyone who has it can set the user's
-   * password: give it only to the owner of the email.
+   * Makes a reset token (task 16), which replaces an older one, and which a login leaves valid. Anyone who has it can
+   * set the user's password: give it only to the owner of the email.
    * @throws {UnknownEmail} when no user has the email
    */
   async getResetPasswordToken(email: string): Promise<string> {

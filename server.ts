@@ -104,7 +104,7 @@ async function updatePassword({ auth, config }: Service, request: IncomingMessag
 
 function dispatch(routes: Routes, service: Service, request: IncomingMessage): Promise<Reply> | Reply {
   const { method = '', url = '' } = request
-  // Against forms on other sites, which browsers send with the cookie (CSRF).
+  // Against forms on other sites (CSRF).
   checkOrigin(service.config, request)
   const path = pathOf(url)
   const handler = routes.get(routeOf(method, path))
