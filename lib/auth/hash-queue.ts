@@ -6,8 +6,8 @@ import { type Client, networkOf } from './input.ts'
 /** The queue counts as full when a new password's expected wait is longer than this. */
 const MAX_WAIT_MS = 10_000
 
-/** A waiting password: its turn, `enter`, which lets it be hashed, and `refuse`, which rejects it with a reason. */
-type Waiting = { network: string; turn: number; enter: () => void; refuse: (reason: unknown) => void }
+/** A waiting password: `enter` lets it be hashed, `refuse` rejects it with a reason. */
+type Waiting = { enter: () => void; refuse: (reason: unknown) => void }
 
 /**
  * Hashes as many passwords simultaneously as there are cores, and lets a bounded number wait. Networks take turns, so
@@ -19,10 +19,9 @@ type Waiting = { network: string; turn: number; enter: () => void; refuse: (reas
 export class HashQueue {
   readonly #places: number
   #running = 0
-  /** In the order of their turns; those with the same turn in the order in which they came. */
-  readonly #waiting: Waiting[] = []
-  /** The last turn in which a waiting password was hashed. */
-  #turn = 0
+  /** Waiting passwords, in a lane for each network, oldest first. The first lane's turn is next; none is empty. */
+  readonly #lanes = new Map<string, Set<Waiting>>()
+  #waiting = 0
   /** How long a hash takes: at first the expected time, then a running mean. */
   #durationMs: number
 
@@ -56,28 +55,23 @@ export class HashQueue {
       this.#durationMs += (performance.now() - start - this.#durationMs) / 10
       return result
     } finally {
-      const next = this.#waiting.shift()
+      const next = this.#next()
       if (next === undefined) this.#running--
-      else {
-        this.#turn = next.turn
-        next.enter()
-      }
+      else next.enter()
     }
   }
 
   async #wait(network: string, signal: AbortSignal | undefined): Promise<void> {
-    // A network has one password in each turn. Counted from its last, so that to leave and come again gains nothing.
-    const last = this.#waiting.findLast((other) => other.network === network)
-    const turn = Math.max(this.#turn, last?.turn ?? 0) + 1
-    this.#makeRoom(turn)
+    this.#refuseIfFull(network)
     let abort = () => {}
     try {
       await new Promise<void>((enter, refuse) => {
-        const waiting = { network, turn, enter, refuse }
-        this.#waiting.splice(this.#waiting.findLastIndex((other) => other.turn <= turn) + 1, 0, waiting)
+        const waiting = { enter, refuse }
+        const lane = this.#lanes.get(network) ?? new Set()
+        this.#lanes.set(network, lane.add(waiting))
+        this.#waiting++
         abort = () => {
-          const place = this.#waiting.indexOf(waiting)
-          if (place >= 0) this.#waiting.splice(place, 1)
+          this.#leave(network, waiting)
           refuse(signal?.reason)
         }
         signal?.addEventListener('abort', abort)
@@ -87,14 +81,34 @@ export class HashQueue {
     }
   }
 
-  /** In a full queue, refuses the password with the last turn; throws if that is the new one. */
-  #makeRoom(turn: number): void {
-    const waitMs = (this.#waiting.length / this.#places) * this.#durationMs
+  /** In a full queue, refuses the newest in the longest lane; throws if this network's lane would be the longest. */
+  #refuseIfFull(network: string): void {
+    const waitMs = (this.#waiting / this.#places) * this.#durationMs
     if (waitMs <= MAX_WAIT_MS) return
     const overloaded = new Overloaded('too many passwords are waiting to be checked', Math.ceil(waitMs / 1000))
-    const last = this.#waiting.at(-1)
-    if (last === undefined || last.turn <= turn) throw overloaded
-    this.#waiting.pop()
-    last.refuse(overloaded)
+    const [longest, lane] = [...this.#lanes].reduce((a, b) => (b[1].size > a[1].size ? b : a))
+    const own = this.#lanes.get(network)?.size ?? 0
+    const newest = [...lane].at(-1)
+    if (newest === undefined || lane.size <= own + 1) throw overloaded
+    this.#leave(longest, newest)
+    newest.refuse(overloaded)
+  }
+
+  #next(): Waiting | undefined {
+    const [[network, lane] = []] = this.#lanes
+    const [next] = lane ?? []
+    if (network === undefined || lane === undefined || next === undefined) return undefined
+    this.#leave(network, next)
+    // A network with more passwords waiting goes to the back of the line.
+    if (this.#lanes.delete(network)) this.#lanes.set(network, lane)
+    return next
+  }
+
+  /** Takes a password out of the queue, if it still waits. */
+  #leave(network: string, waiting: Waiting): void {
+    const lane = this.#lanes.get(network)
+    if (lane?.delete(waiting) !== true) return
+    this.#waiting--
+    if (lane.size === 0) this.#lanes.delete(network)
   }
 }

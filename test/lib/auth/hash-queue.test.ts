@@ -105,22 +105,6 @@ t.test('a client that disconnects leaves the queue', async (t) => {
   for (const { signal } of [running, waiting]) t.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
-t.test('a network that leaves and comes again gains no turn', async (t) => {
-  setThreads(t, '2')
-  const tasks = new Tasks(1000)
-  void tasks.add('a')
-  for (let others = 9; others > 0; others--) {
-    const leaving = Array.from({ length: others }, () => new AbortController())
-    for (const { signal } of leaving) tasks.add('b', signal).catch(() => {})
-    void tasks.add('b')
-    for (const controller of leaving) controller.abort()
-  }
-  await tasks.endOne()
-  void tasks.add('c')
-  await tasks.endOne()
-  t.equal(tasks.begun.join(''), 'abc')
-})
-
 t.test('a task that fails frees its place, and does not count towards the time that a hash takes', async (t) => {
   setThreads(t, '2')
   const tasks = new Tasks(1000)
