@@ -205,7 +205,9 @@ t.test('a start that hangs does not hold up the others for long', { ...NEEDS_POS
   // Passes everything on until a start has the lock, then nothing that its client does.
   const relay = await serve(t, (socket) => {
     const upstream = connect(Number(port || 5432), hostname).on('error', () => {})
-    socket.on('data', (bytes) => upstream.write(bytes)).on('close', () => upstream.destroy())
+    // Stays open when the client gives up: only the database may end that session.
+    t.teardown(() => upstream.destroy())
+    socket.on('data', (bytes) => upstream.write(bytes))
     upstream.on('data', (bytes) => socket.write(bytes))
     socket.on('data', (bytes) => {
       if (!bytes.includes('pg_advisory_xact_lock')) return
