@@ -46,10 +46,13 @@ const UNITS = [
   ['minute', 60],
 ] as const
 
-/** Seconds in the largest unit of which there are two or more, rounded up: "90 seconds", "10 minutes", "1 second". */
-export function duration(seconds: number): string {
+/**
+ * Seconds in the largest unit of which there are two or more: "90 seconds", "10 minutes", "1 second". Rounded up, as a
+ * wait has to be; a lifetime has to be rounded down.
+ */
+export function duration(seconds: number, round = Math.ceil): string {
   const [unit, length] = UNITS.find(([, length]) => seconds >= 2 * length) ?? ['second', 1]
-  const count = Math.ceil(seconds / length)
+  const count = round(seconds / length)
   return `${count} ${unit}${count === 1 ? '' : 's'}`
 }
 

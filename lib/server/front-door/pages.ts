@@ -50,7 +50,7 @@ ${links(link('/login', 'Log in', state))}`,
 export const sent: Page = (state, service) => ({
   title: 'Check your mail',
   content: html`<p>If <strong>${state.email}</strong> has an account here, a link to choose a new password is on its way.
-It works once, and for ${duration(service.auth.options.resetTtl)}.</p>
+It works once, and for ${duration(service.auth.options.resetTtl, Math.floor)}.</p>
 ${links(html`${forgotLink(service, 'Send it again')} ${link('/login', 'Log in', state)}`)}`,
 })
 
