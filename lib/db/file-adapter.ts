@@ -5,8 +5,8 @@
  * Once the table is open, there are three kinds of failure:
  * - The log cannot be written, for example on a full disk. The call throws `StoreError` (503) and nothing has changed;
  *   the next call may succeed.
- * - A fold cannot write its temporary files, or cannot keep another program's version of the table. It prints one line
- *   on stderr and is tried again later.
+ * - A fold cannot write its temporary files, cannot examine or replace the table, or cannot keep another program's
+ *   version of it. The first of several failures prints one line on stderr, and the fold is tried again later.
  * - A sync of the log fails for another reason than a full disk, a sync of its directory fails, a failed write to the
  *   log cannot be undone, or the lock or the log is no longer this process's own. The process ends with one line on
  *   stderr and exit code 1, because from then on memory and disk may differ.

@@ -10,8 +10,7 @@ import { transaction } from './pool.ts'
 import { NAMES, poolAt } from './postgres.ts'
 
 /**
- * Moves all users of a table file into an empty database, with their ids, passwords and sessions; all or none. The file
- * keeps them too.
+ * Copies all users of a table file into an empty database, with their ids, passwords and sessions; all or none.
  * @returns the number of users
  * @throws {StoreError} when the file cannot be read, or the database has users already
  */

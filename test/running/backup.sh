@@ -22,7 +22,7 @@ inodes() {
 }
 
 # The log is beside the table itself, not beside a link to it.
-[ ! -L "$path" ] || path=$(readlink -f "$path")
+[ ! -L "$path" ] || path=$(readlink -f "$path") || fail "$1: no such table"
 name=$(basename -- "$path")
 [ -n "$(inodes)" ] || fail "$path: no such table"
 mkdir -p "$directory"

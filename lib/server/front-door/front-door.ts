@@ -183,7 +183,7 @@ function seeOther(location: string, cookies: string | string[] = []): Reply {
   return { status: 303, headers: { Location: location, 'Set-Cookie': cookies } }
 }
 
-/** True if one of our forms comes over plain http, where browsers keep Secure cookies only from their own machine. */
+/** True if the browser will drop a Secure cookie: one of our forms has come over plain http, from another machine. */
 function isOverHttp({ cookieSecure, publicUrl }: Config, { headers: { origin = '', host } }: IncomingMessage): boolean {
   const isOurs = origin === `http://${host}` || origin === publicUrl?.replace(/^https/, 'http')
   return cookieSecure && isOurs && !OWN_HOST.test(cut(origin, '://')[1])

@@ -17,7 +17,12 @@ const CADDY = {
   'x-forwarded-method': 'GET',
 }
 /** What Traefik 3 sends besides, according to its source. */
-const TRAEFIK = { 'x-forwarded-port': '443', 'x-forwarded-server': 'traefik', 'x-real-ip': '192.0.2.1' }
+const TRAEFIK = {
+  'x-forwarded-for': '192.0.2.1',
+  'x-forwarded-port': '443',
+  'x-forwarded-server': 'traefik',
+  'x-real-ip': '192.0.2.1',
+}
 const BEHIND = { 'x-forwarded-proto': 'https,http', 'x-forwarded-host': 'wiki.example.com , 10.0.0.1:80' }
 
 /** Starts a service; returns a function that asks its /verify, and its Auth. */
