@@ -21,7 +21,7 @@ type Tagged = Socket & { [CONNECTION]?: Connection }
  * parallel.
  */
 export class Connection {
-  /** True while nothing is read from the client, so that no request of its is late. */
+  /** True while nothing is read from the client, so that it cannot finish a request in time. */
   isHeld = false
   readonly #socket: Socket
   readonly #waiting: [ServerResponse, Answer][] = []
