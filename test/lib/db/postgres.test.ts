@@ -13,7 +13,7 @@ import { BOB, request, serve, sessionOf } from '../../helper/http.ts'
 import { connectTo, createDatabase, endWaiting, NEEDS_POSTGRES, outcomeOf } from '../../helper/postgres.ts'
 import { Program, tempDir } from '../../helper/program.ts'
 import { startService } from '../../helper/service.ts'
-import { dbAt, row, table, writeStore } from '../../helper/store.ts'
+import { dbAt, log, row, table, writeStore } from '../../helper/store.ts'
 
 /** An engine that is closed at the end of the test. */
 async function openEngine(t: Test, url: string, limits = LIMITS): Promise<Postgres> {
@@ -279,12 +279,14 @@ t.test('one command moves users.json into the database', NEEDS_POSTGRES, async (
   await moving
   await other.query('rollback')
 
+  writeFileSync(`${path}-wal`, log([row(3, { email: 'newer@me.com' })]))
   const command = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
   t.match(await command.exited, { code: 0 })
   t.equal(command.stdout + command.stderr, `users moved from ${path} into the database: 2500\n`)
   t.equal(readFileSync(path, 'utf8'), before)
   const db = dbAt(t, url)
   t.match(await db.findUserBy({ session_id: 's1234' }), { id: 2469, email: 'user2469@me.com', hashed_password: 'x' })
+  t.match(await db.findUserBy({ email: 'newer@me.com' }), { id: 3 }, 'what the log holds is moved too')
   t.equal((await db.addUser('new@me.com', 'x')).id, 5000)
   const again = new Program('lib/db/to-postgres.ts', {}, [], [path, url])
   t.match(await again.exited, { code: 1 })
