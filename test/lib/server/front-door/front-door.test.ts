@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
+import { duration } from '../../../../lib/server/front-door/page.ts'
 import { BOB, post, raw } from '../../../helper/http.ts'
 import { startMailer } from '../../../helper/mailer.ts'
 import { startServer } from '../../../helper/program.ts'
@@ -326,6 +327,7 @@ t.test('a page says how long to wait before the next try', async (t) => {
   const account = await change('right')
   t.match(account, { status: 429, text: /logged in as <strong>bob@me\.com</ }, 'a wrong current password counts too')
   t.match(alertOf(account), /\. Try again in 10 minutes\.$/)
+  t.equal(duration(121), '3 minutes', 'never too short')
 })
 
 t.test('while the store does not answer, pages say so with 503', async (t) => {
