@@ -17,7 +17,7 @@ export function checkString(name: string, value: unknown): asserts value is stri
 }
 
 /**
- * A copy of a client, as its caller may change it, for another call, while this one waits.
+ * A copy of a client, because its caller may change it while the call waits.
  * @throws {ValueError} when it is not a `Client`
  */
 export function copyClient(client: Client): Client {

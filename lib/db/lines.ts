@@ -6,7 +6,7 @@ const READ_BYTES = 64 * 1024
 const LINE_END = 10
 
 /** Some lines of a file and the values on them; `undefined` for a single line that cannot be read. */
-export type Lines = { values: unknown[] | undefined; bytes: Buffer }
+type Lines = { values: unknown[] | undefined; bytes: Buffer }
 
 /**
  * Reads a file and parses its lines: those of a block all together, which is a third faster, or one by one if any of

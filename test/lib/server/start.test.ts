@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
-import { listen, summary } from '../../../lib/server/start.ts'
+import { listen, summary, stampErrors } from '../../../lib/server/start.ts'
 import { readConfig } from '../../../server.ts'
 import { listen as listenOn, portOf, request } from '../../helper/http.ts'
 import { connectTo, createDatabase, NEEDS_POSTGRES } from '../../helper/postgres.ts'
@@ -125,4 +125,18 @@ t.test('npm start says in one line that node is too old, or that too few files m
   }
   for (const version of ['v20.12.0', 'v20.20.2', 'v22.18.0', 'v26.0.0']) t.equal(check(version), '0 ')
   t.match(check('v24.0.0', 99), /^1 ulimit -n is 99: the service needs at least 100 open files, .*\n$/)
+})
+
+t.test('a line of stderr begins with the time, and is dropped while too many wait for a reader', async (t) => {
+  const { error } = console
+  const printed: unknown[][] = []
+  console.error = (...parts) => void printed.push(parts)
+  t.teardown(() => (console.error = error))
+  stampErrors()
+  console.error('one')
+  Object.defineProperty(process.stderr, 'writableLength', { value: 2 ** 21, configurable: true })
+  console.error('two')
+  Reflect.deleteProperty(process.stderr, 'writableLength')
+  t.match(printed, [[/^\d{4}-\d\d-\d\dT/, 'one']])
+  t.equal(printed.length, 1)
 })
