@@ -176,6 +176,14 @@ t.test('a long answer from the receiver keeps no connection open', async (t) => 
   for (let open = await count(); open > 5; open = await count()) await new Promise((resolve) => setTimeout(resolve, 50))
 })
 
+t.test('a bounded number of emails waits to be looked up', async (t) => {
+  const errors = captureErrors(t)
+  const { webhook } = await startWebhook(t, 'http://127.0.0.1:9')
+  for (let i = 0; i <= 30_000; i++) webhook.send(`${i}@me.com`)
+  t.strictSame(errors, ['RESET_WEBHOOK: dropped a request, as 30000 are waiting already'])
+  await webhook.settled()
+})
+
 t.test('a clean stop sends the mails that wait', async (t) => {
   const mailer = await startMailer(t)
   const server = await startServer(t, { RESET_WEBHOOK: mailer.url.replace('//', '//mailer:secret@') })
